@@ -1,0 +1,161 @@
+"""Image: pixels with axes, pixel size and the metadata a microscopist wants back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import axes as axes_
+from carezoo.errors import InputError
+
+
+@runtime_checkable
+class Pixels(Protocol):
+    """What an array must offer to be an image: a NumPy array does, and so does a lazily read file.
+
+    Indexing takes a tuple of integers and slices with step 1, one for each dimension, and returns a NumPy array
+    (integers drop their dimension). Nothing is read before that.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one pixel."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Read one region."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says of its pixels beyond their values. Every field may be unknown."""
+
+    channel_names: tuple[str, ...] = ()
+    """One name a channel, or empty."""
+    frame_interval_s: float | None = None
+    """Time between two frames."""
+    origin_um: Mapping[str, float] = field(default_factory=dict)
+    """Position of the centre of the first pixel, by axis letter."""
+    luts: tuple[NDArray[np.uint8], ...] = ()
+    """One look-up table of shape (3, 256) a channel, or empty."""
+    display_ranges: tuple[tuple[float, float], ...] = ()
+    """Lowest and highest displayed value of each channel, or empty."""
+    display_mode: str | None = None
+    """ImageJ's mode for several channels: composite, color or grayscale."""
+    notes: str = ""
+    """Free text of the file (ImageJ's Info, OME's description)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Pixels with axes; frozen, and lazy where the pixels are."""
+
+    pixels: Pixels
+    """NumPy array or lazily read file; shape in the order of `axes`."""
+    axes: str
+    """Upper-case letters over STCZYX, one for each dimension."""
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+    """Distance of neighbouring pixel centres by axis letter (Z, Y, X); unknown axes are missing."""
+    metadata: Metadata = field(default_factory=Metadata)
+    name: str = "image"
+    """What messages call it: a file name, or "image"."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", axes_.check(self.axes, self.pixels.shape, self.name))
+        if 0 in self.shape:
+            raise InputError(f"{self.name} is empty: shape {self.shape} for axes {self.axes}")
+        kind = np.dtype(self.pixels.dtype).kind
+        if kind not in "uifb":
+            raise InputError(
+                f"{self.name} has pixels of type {self.pixels.dtype}; expected integer or floating-point numbers"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension, in the order of `axes`."""
+        return tuple(int(n) for n in self.pixels.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one pixel."""
+        return np.dtype(self.pixels.dtype)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of each axis by its letter."""
+        return axes_.sizes(self.axes, self.shape)
+
+    def array(self) -> NDArray[np.generic]:
+        """Read all pixels into memory."""
+        return np.asarray(self.pixels[(slice(None),) * len(self.axes)])
+
+    def cropped(self, region: Mapping[str, slice]) -> Image:
+        """Return the image restricted to `region`, without reading it.
+
+        Parameters
+        ----------
+        region
+            Slices with step 1 by axis letter; missing axes stay whole.
+
+        Raises
+        ------
+        InputError
+            If a slice lies outside the image or is empty.
+        """
+        bounds = []
+        for letter, size in self.sizes.items():
+            asked = region.get(letter, slice(None))
+            start, stop = asked.start or 0, size if asked.stop is None else asked.stop
+            if asked.step not in {None, 1} or not 0 <= start < stop <= size:
+                raise InputError(f"crop {letter}={start}:{stop} is not inside {self.name}, whose {letter} is 0:{size}")
+            bounds.append(slice(start, stop))
+        missing = set(region) - set(self.axes)
+        if missing:
+            raise InputError(f"crop names axes {axes_.ordered(missing)}, but {self.name} has axes {self.axes}")
+        origin = dict(self.metadata.origin_um)
+        for letter, bound in zip(self.axes, bounds, strict=True):
+            if letter in self.pixel_size_um and bound.start:
+                origin[letter] = origin.get(letter, 0.0) + bound.start * self.pixel_size_um[letter]
+        return dataclasses.replace(
+            self,
+            pixels=Window(self.pixels, tuple(bounds)),
+            metadata=dataclasses.replace(self.metadata, origin_um=origin),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A region of other pixels, read when asked."""
+
+    pixels: Pixels
+    bounds: tuple[slice, ...]
+    """Start and stop of every dimension, inside `pixels`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension of the region."""
+        return tuple(bound.stop - bound.start for bound in self.bounds)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one pixel."""
+        return np.dtype(self.pixels.dtype)
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
+        """Read a region of the region."""
+        return np.asarray(self.pixels[tuple(_shift(item, bound) for item, bound in zip(key, self.bounds, strict=True))])
+
+
+def _shift(item: int | slice, bound: slice) -> int | slice:
+    if isinstance(item, slice):
+        start, stop, _ = item.indices(bound.stop - bound.start)
+        return slice(bound.start + start, bound.start + stop)
+    return int(bound.start) + item

@@ -1,0 +1,357 @@
+"""Intensities: measure the whole image once, normalize pieces of it, undo it on results.
+
+Statistics are exact whatever the size of the image: percentiles are NumPy's linear definition, found by counting
+(two passes over blocks, a few hundred kilobytes), so a stack larger than memory gets the numbers a small one gets.
+
+Operations are those of the bioimage.io model format. All of them are measured on the image as it is, before the first
+operation, which is also what bioimageio.core does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo.errors import PixelError
+
+Blocks = Callable[[], Iterable[NDArray[np.generic]]]
+"""Each call goes over the same pixels once more, in blocks of any shape."""
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``x * gain + offset``, one number for all channels or one each.
+
+    The format's `scale_linear` and `fixed_zero_mean_unit_variance`.
+    """
+
+    gain: tuple[float, ...]
+    offset: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ScaleRange:
+    """``(x - low) / (high - low + eps)`` with percentiles of the whole image (`scale_range`)."""
+
+    low_percentile: float
+    high_percentile: float
+    eps: float = 1e-6
+    is_per_channel: bool = True
+
+
+@dataclass(frozen=True)
+class Standardize:
+    """``(x - mean) / (std + eps)`` of the whole image (`zero_mean_unit_variance`)."""
+
+    eps: float = 1e-6
+    is_per_channel: bool = True
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Limit values to constants or to percentiles of the whole image (`clip`); None: no limit on that side."""
+
+    low: float | None = None
+    high: float | None = None
+    low_percentile: float | None = None
+    high_percentile: float | None = None
+    is_per_channel: bool = True
+
+
+@dataclass(frozen=True)
+class Binarize:
+    """1 where ``x > threshold``, else 0 (`binarize`)."""
+
+    threshold: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """``1 / (1 + exp(-x))`` (`sigmoid`)."""
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax over the channels (`softmax`)."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Convert to another type and back to float32 (`ensure_dtype`)."""
+
+    dtype: str
+
+
+@dataclass(frozen=True)
+class MatchMoments:
+    """Give the result the mean and standard deviation of the input image (`scale_mean_variance`)."""
+
+    eps: float = 1e-6
+    is_per_channel: bool = True
+
+
+Operation = Affine | ScaleRange | Standardize | Clip | Binarize | Sigmoid | Softmax | Cast | MatchMoments
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Operations with everything measured: what `apply` does to a piece of the image, and how a result is undone."""
+
+    steps: tuple[Callable[[Float], Float], ...]
+    gain: NDArray[np.float64]
+    """``normalized = (x - offset) / gain`` of the affine steps, one number a channel."""
+    offset: NDArray[np.float64]
+    """In the units of the input, one number a channel."""
+
+    def apply(self, x: NDArray[np.generic]) -> Float:
+        """Return `x` (channel axis first, raw values) as the network wants it, float32."""
+        result = x.astype(np.float32)
+        for step in self.steps:
+            result = step(result)
+        return result
+
+    def undo(self, y: Float, channels: Sequence[int], *, is_scale: bool) -> Float:
+        """Return network output `y` in the intensity units of the input.
+
+        Parameters
+        ----------
+        y
+            Channel axis first, as many channels as `channels`.
+        channels
+            Which input channel's units each channel of `y` gets.
+        is_scale
+            True for widths (Laplace scale): only the gain applies.
+        """
+        per_channel = (len(channels),) + (1,) * (y.ndim - 1)
+        gain = self.gain[list(channels)].astype(np.float32).reshape(per_channel)
+        if is_scale:
+            return y * gain
+        return y * gain + self.offset[list(channels)].astype(np.float32).reshape(per_channel)
+
+
+def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: str = "image") -> Normalization:
+    """Measure what `operations` need to know of an image.
+
+    Parameters
+    ----------
+    operations
+        In the order in which they are applied.
+    channels
+        Pixels of each channel of the image, over everything that is normalized together (space, and time if the series
+        shares its statistics).
+    name
+        What messages call the image.
+
+    Returns
+    -------
+    Normalization
+        `gain` and `offset` describe the affine operations (`Affine`, `ScaleRange`, `Standardize`) before the first one
+        that is not affine.
+
+    Raises
+    ------
+    PixelError
+        If the two percentiles of a `ScaleRange` coincide although the image is not constant.
+    """
+    steps: list[Callable[[Float], Float]] = []
+    # normalized = x * a + b, followed through the chain; undone as (y - b) / a.
+    a, b = np.ones(len(channels)), np.zeros(len(channels))
+    for operation in operations:
+        if isinstance(operation, Cast) and operation.dtype == "float32":
+            continue
+        gain_offset = _as_affine(operation, channels, name)
+        if gain_offset is None:
+            steps.append(_elementwise(operation, channels))
+            continue
+        gain, offset = gain_offset
+        a, b = a * gain, b * gain + offset
+        steps.append(_affine_step(gain, offset))
+    return Normalization(tuple(steps), 1.0 / a, -b / a)
+
+
+def fixed_range(operations: Sequence[Operation], low: float, high: float) -> tuple[Operation, ...]:
+    """Return `operations` with every measured range replaced by the constants `low` and `high`."""
+    return tuple(
+        Affine((1.0 / (high - low),), (-low / (high - low),))
+        if isinstance(operation, ScaleRange | Standardize)
+        else operation
+        for operation in operations
+    )
+
+
+def _as_affine(
+    operation: Operation, channels: Sequence[Blocks], name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if isinstance(operation, Affine):
+        ones = np.ones(len(channels))
+        return ones * operation.gain, ones * operation.offset
+    if isinstance(operation, ScaleRange):
+        low, high = np.array([_range(operation, b, name) for b in _grouped(channels, operation.is_per_channel)]).T
+        return _spread(1.0 / (high - low + operation.eps), -low / (high - low + operation.eps), len(channels))
+    if isinstance(operation, Standardize):
+        mean, std = np.array([moments(blocks) for blocks in _grouped(channels, operation.is_per_channel)]).T
+        return _spread(1.0 / (std + operation.eps), -mean / (std + operation.eps), len(channels))
+    return None
+
+
+def _range(operation: ScaleRange, blocks: Blocks, name: str) -> tuple[float, float]:
+    wanted = (operation.low_percentile, operation.high_percentile, 0.0, 100.0)
+    low, high, lowest, highest = percentiles(blocks, wanted)
+    if low == high and lowest < highest:
+        raise PixelError(
+            f"{name}: percentiles {wanted[0]:g} and {wanted[1]:g} are both {low:g}, though values go from {lowest:g} "
+            f"to {highest:g}: too few pixels hold anything to measure a range. Crop to the object, or give the range "
+            "that should be taken as dark and bright (--range LOW,HIGH)"
+        )
+    return low, high
+
+
+def _spread(
+    gain: NDArray[np.float64], offset: NDArray[np.float64], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.ones(n) * gain, np.ones(n) * offset
+
+
+def _grouped(channels: Sequence[Blocks], is_per_channel: bool) -> Sequence[Blocks]:
+    """Return the channels one by one, or all of them as one."""
+    if is_per_channel:
+        return channels
+    return [lambda: (block for channel in channels for block in channel())]
+
+
+def _per_channel(values: Sequence[float] | NDArray[np.float64], x: Float) -> Float:
+    return np.asarray(values, np.float32).reshape((-1,) + (1,) * (x.ndim - 1))
+
+
+def _affine_step(gain: NDArray[np.float64], offset: NDArray[np.float64]) -> Callable[[Float], Float]:
+    # (x - center) / width instead of x * gain + offset: no cancellation where the offset is large.
+    center, width = -offset / gain, 1.0 / gain
+    return lambda x: (x - _per_channel(center, x)) / _per_channel(width, x)
+
+
+def _elementwise(operation: Operation, channels: Sequence[Blocks]) -> Callable[[Float], Float]:
+    if isinstance(operation, Clip):
+        low, high = _clip_limits(operation, channels)
+        return lambda x: np.clip(x, _per_channel(low, x), _per_channel(high, x))
+    if isinstance(operation, Binarize):
+        threshold = operation.threshold
+        return lambda x: (x > _per_channel(threshold, x)).astype(np.float32)
+    if isinstance(operation, Sigmoid):
+        return lambda x: (1.0 / (1.0 + np.exp(-x))).astype(np.float32)
+    if isinstance(operation, Softmax):
+        return _softmax
+    if isinstance(operation, Cast):
+        dtype = operation.dtype
+        return lambda x: x.astype(dtype).astype(np.float32)
+    raise TypeError(f"{type(operation).__name__} is not an operation on the input")
+
+
+def _softmax(x: Float) -> Float:
+    powers = np.exp(x - x.max(axis=0, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=0, keepdims=True), np.float32)
+
+
+def _clip_limits(operation: Clip, channels: Sequence[Blocks]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    groups = _grouped(channels, operation.is_per_channel)
+
+    def limit(constant: float | None, percentile: float | None, default: float) -> NDArray[np.float64]:
+        if percentile is not None:
+            return np.array([percentiles(blocks, (percentile,))[0] for blocks in groups])
+        return np.array([default if constant is None else constant])
+
+    return (
+        limit(operation.low, operation.low_percentile, -np.inf),
+        limit(operation.high, operation.high_percentile, np.inf),
+    )
+
+
+def moments(blocks: Blocks) -> tuple[float, float]:
+    """Return mean and standard deviation of all pixels, in double precision.
+
+    The squares are taken about the mean of the first block, so that a large offset costs no digits.
+    """
+    n, total, squares, about = 0, 0.0, 0.0, None
+    for block in blocks():
+        values = block.astype(np.float64).ravel()
+        about = float(values.mean()) if about is None else about
+        values -= about
+        n, total, squares = n + values.size, total + float(values.sum()), squares + float(values @ values)
+    mean = total / n
+    return mean + (about or 0.0), float(np.sqrt(max(squares / n - mean * mean, 0.0)))
+
+
+def percentiles(blocks: Blocks, wanted: Sequence[float]) -> tuple[float, ...]:
+    """Return exact percentiles of all pixels (NumPy's ``linear`` method), in double precision.
+
+    Parameters
+    ----------
+    blocks
+        The pixels. Floating-point values and integers of more than 16 bits are taken as float32. No NaN.
+    wanted
+        Percent, 0 to 100.
+    """
+    order_statistics = _order_statistics_16bit if _is_16bit(blocks) else _order_statistics_float
+    n = sum(block.size for block in blocks())
+    ranks = np.asarray(wanted, np.float64) / 100.0 * (n - 1)
+    lower = np.floor(ranks).astype(np.int64)
+    upper = np.minimum(lower + 1, n - 1)
+    values = order_statistics(blocks, np.concatenate([lower, upper]))
+    at_lower, at_upper = values[: len(lower)], values[len(lower) :]
+    return tuple((at_lower + (at_upper - at_lower) * (ranks - lower)).tolist())
+
+
+def _is_16bit(blocks: Blocks) -> bool:
+    dtype = next(iter(blocks())).dtype
+    return dtype.kind in "ui" and dtype.itemsize <= 2
+
+
+def _order_statistics_16bit(blocks: Blocks, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the pixel values of `ranks` from one histogram of all possible values."""
+    counts, lowest = np.zeros(1 << 16, np.int64), 0
+    for block in blocks():
+        lowest = np.iinfo(block.dtype).min  # type: ignore[type-var]
+        counts += np.bincount(block.ravel().astype(np.int32) - lowest, minlength=1 << 16)
+    return (np.searchsorted(np.cumsum(counts), ranks, side="right") + lowest).astype(np.float64)
+
+
+def _order_statistics_float(blocks: Blocks, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the pixel values of `ranks`: the upper 16 bits of their keys in one pass, the lower ones in a second."""
+    counts = _counts(blocks, None)
+    cumulative = np.cumsum(counts)
+    upper = np.searchsorted(cumulative, ranks, side="right")
+    before = cumulative[upper] - counts[upper]
+    fine = {key: np.cumsum(_counts(blocks, key)) for key in set(upper.tolist())}
+    lower = [
+        np.searchsorted(fine[key], rank, side="right") for key, rank in zip(upper.tolist(), ranks - before, strict=True)
+    ]
+    return np.array([_from_key((key << 16) | int(low)) for key, low in zip(upper.tolist(), lower, strict=True)])
+
+
+def _counts(blocks: Blocks, upper: int | None) -> NDArray[np.int64]:
+    """Count upper halves of all keys, or lower halves of the keys whose upper half is `upper`."""
+    counts = np.zeros(1 << 16, np.int64)
+    for block in blocks():
+        keys = _keys(block)
+        halves = keys >> np.uint32(16)
+        if upper is not None:
+            halves = keys[halves == upper] & np.uint32(0xFFFF)
+        counts += np.bincount(halves, minlength=1 << 16)
+    return counts
+
+
+def _keys(block: NDArray[np.generic]) -> NDArray[np.uint32]:
+    """Return unsigned integers that sort as the float32 values do (sign bit flipped; negative numbers inverted)."""
+    bits = np.ascontiguousarray(block, dtype=np.float32).ravel().view(np.uint32)
+    negative = (bits >> np.uint32(31)).astype(bool)
+    keys: NDArray[np.uint32] = np.where(negative, ~bits, bits | np.uint32(0x80000000))
+    return keys
+
+
+def _from_key(key: int) -> float:
+    bits = key & 0x7FFFFFFF if key & 0x80000000 else ~key & 0xFFFFFFFF
+    return float(np.array(bits, np.uint32).view(np.float32))

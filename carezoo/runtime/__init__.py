@@ -1,0 +1,1 @@
+"""NumPy and ONNX Runtime: one path for every model, whatever it restores."""
