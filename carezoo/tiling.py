@@ -41,6 +41,8 @@ class AxisRule:
     """Input pixels on each side of a tile whose result is not the untiled one; a multiple of `step`."""
     is_tileable: bool = True
     """False: a tile always spans the whole axis."""
+    margin: int = 0
+    """Input pixels the network cuts off each side of what it sees; the image is padded by them. Within the halo."""
 
     def accepted(self, size: int) -> int:
         """Return the smallest accepted size that is at least `size`."""
@@ -164,17 +166,18 @@ def plan(shape: Sequence[int], tile: Sequence[int | None], rules: Sequence[AxisR
 
 
 def _plan_axis(size: int, most: int | None, rule: AxisRule) -> AxisPlan:
-    if rule.step == 0 and rule.is_tileable and size > rule.min_size:
+    if rule.step == 0 and rule.is_tileable and size + 2 * rule.margin > rule.min_size:
         return _plan_fixed(size, rule)
-    padded = rule.accepted(size)
+    padded = rule.accepted(size + 2 * rule.margin)
     pad_before = (padded - size) // 2
     tile = padded if most is None or not rule.is_tileable else _tile_size(padded, most, rule)
     return AxisPlan(size, pad_before, padded, _spans(padded, tile, rule, slice(pad_before, pad_before + size)))
 
 
 def _plan_fixed(size: int, rule: AxisRule) -> AxisPlan:
-    """Plan a network that takes one size only: it needs no padding where the image is larger."""
-    return AxisPlan(size, 0, size, _spans(size, rule.min_size, rule, slice(0, size)))
+    """Plan a network that takes one size only: where the image is larger, only its margin needs padding."""
+    padded, image = size + 2 * rule.margin, slice(rule.margin, rule.margin + size)
+    return AxisPlan(size, rule.margin, padded, _spans(padded, rule.min_size, rule, image))
 
 
 def _tile_size(padded: int, most: int, rule: AxisRule) -> int:

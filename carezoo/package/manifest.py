@@ -70,6 +70,8 @@ class Result:
     """Which channels of that tensor."""
     undo: Undo
     """How it returns to the intensities of the input."""
+    of: tuple[int, ...] = ()
+    """Input channels whose units the channels have; empty: in the same order."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,196 @@
+"""How an image of any axes meets a network: what is looped over, what is normalized together, what comes out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import axes as axes_
+from carezoo.errors import AxesError
+from carezoo.image import Image
+from carezoo.intensity import Blocks
+from carezoo.package.manifest import Manifest, OutputTensor, Result
+from carezoo.tiling import AxisRule
+
+Index = Mapping[str, int]
+"""Position along the axes that are looped over, by letter."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An image laid out for a network."""
+
+    image: Image
+    manifest: Manifest
+    loops: str
+    """Axes of the image the network does not know, outermost first."""
+    is_per_frame: bool
+    """True: every time point gets statistics of its own."""
+
+    @property
+    def spatial(self) -> str:
+        """Axes of the network besides batch and channel, in the order of its input tensor."""
+        return self.manifest.spatial_axes
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Size of the image along `spatial`."""
+        return tuple(self.image.sizes[letter] for letter in self.spatial)
+
+    @property
+    def n_channels(self) -> int:
+        """Channels that enter the network together."""
+        return len(self.manifest.input.channels)
+
+    def rules(self) -> tuple[AxisRule, ...]:
+        """Return what the network asks of each spatial axis, with the border it cuts off added to the halo."""
+        return tuple(self._rule(letter) for letter in self.spatial)
+
+    def _rule(self, letter: str) -> AxisRule:
+        rule, margin = self.manifest.input.rules[letter], 0
+        for output in self.manifest.outputs:
+            size = output.sizes.get(letter)
+            if size is not None and size.offset < 0:
+                margin = max(margin, int(-size.offset / 2 / size.factor))
+        grid = rule.grid
+        return replace(rule, margin=margin, halo=max(rule.halo, -(-margin // grid) * grid))
+
+    def groups(self) -> Iterator[tuple[Index, list[Index]]]:
+        """Yield the parts of the image that share statistics, each with the positions of its frames."""
+        shared = [letter for letter in self.loops if not self._is_separate(letter)]
+        separate = [letter for letter in self.loops if self._is_separate(letter)]
+        for group in self._positions(separate):
+            yield group, [{**group, **frame} for frame in self._positions(shared)]
+
+    def _is_separate(self, letter: str) -> bool:
+        """Samples and channels are different things; time points and planes of one series belong together."""
+        return letter in "SC" or (letter == "T" and self.is_per_frame)
+
+    def _positions(self, letters: list[str]) -> Iterator[Index]:
+        for position in itertools.product(*(range(self.image.sizes[letter]) for letter in letters)):
+            yield dict(zip(letters, position, strict=True))
+
+    @property
+    def n_frames(self) -> int:
+        """How often the network has to restore a whole frame."""
+        return int(np.prod([self.image.sizes[letter] for letter in self.loops], dtype=np.int64))
+
+    def read(self, position: Index, region: tuple[slice, ...]) -> NDArray[np.generic]:
+        """Read one region of one frame.
+
+        Parameters
+        ----------
+        position
+            Where along `loops`.
+        region
+            One slice for each letter of `spatial`.
+
+        Returns
+        -------
+        NDArray
+            Raw values, channel axis first, then `spatial`.
+        """
+        bounds: dict[str, int | slice] = {**position, **dict(zip(self.spatial, region, strict=True))}
+        key = tuple(bounds.get(letter, slice(None)) for letter in self.image.axes)
+        block = np.asarray(self.image.pixels[key])
+        left = "".join(letter for letter in self.image.axes if letter not in position)
+        return axes_.move(block, left, "C" + self.spatial)
+
+    def blocks(self, frames: list[Index], channel: int) -> Blocks:
+        """Return the pixels of one channel over all `frames`, plane by plane."""
+        leading = [range(size) for size in self.spatial_shape[:-2]]
+        planes = [slice(0, size) for size in self.spatial_shape[-2:]]
+
+        def iterate() -> Iterator[NDArray[np.generic]]:
+            for frame in frames:
+                for index in itertools.product(*leading):
+                    yield self.read(frame, (*(slice(i, i + 1) for i in index), *planes))[channel]
+
+        return iterate
+
+    def result_axes(self, result: Result) -> str:
+        """Return the axes of one result: those of the image, without what the network projects away.
+
+        Where the network gives several channels for an image without a channel axis, C comes before the first spatial
+        axis.
+        """
+        output = self.manifest.outputs[result.tensor]
+        kept = "".join(letter for letter in self.image.axes if letter not in self.spatial or letter in output.sizes)
+        if "C" in kept or len(result.channels) == 1:
+            return kept
+        first = min((kept.index(letter) for letter in axes_.SPATIAL if letter in kept), default=len(kept))
+        return kept[:first] + "C" + kept[first:]
+
+    def result_shape(self, result: Result) -> tuple[int, ...]:
+        """Return the shape of one result, in the order of `result_axes`."""
+        output = self.manifest.outputs[result.tensor]
+        return tuple(self._result_size(letter, result, output) for letter in self.result_axes(result))
+
+    def _result_size(self, letter: str, result: Result, output: OutputTensor) -> int:
+        if letter == "C" and "C" not in self.loops:
+            return len(result.channels)
+        if letter in output.sizes:
+            return max(1, floor(self.image.sizes[letter] * output.sizes[letter].factor))
+        return self.image.sizes[letter]
+
+    def result_pixel_size_um(self, result: Result) -> dict[str, float]:
+        """Return the pixel size of one result: a network that makes planes brings them closer together."""
+        output = self.manifest.outputs[result.tensor]
+        return {
+            letter: size / float(output.sizes[letter].factor) if letter in output.sizes else size
+            for letter, size in self.image.pixel_size_um.items()
+            if letter in self.result_axes(result)
+        }
+
+    def result_origin_um(self, result: Result) -> dict[str, float]:
+        """Return the centre of the first pixel: closer planes start nearer to the border (half-pixel convention)."""
+        old, new = self.image.pixel_size_um, self.result_pixel_size_um(result)
+        shifts = {letter: (new[letter] - old[letter]) / 2 for letter in new if new[letter] != old[letter]}
+        origin = self.image.metadata.origin_um
+        return {letter: origin.get(letter, 0.0) + shifts.get(letter, 0.0) for letter in {*origin, *shifts}}
+
+    def result_key(self, result: Result, position: Index, region: Mapping[str, slice]) -> tuple[int | slice, ...]:
+        """Return where a region of one frame stands in a result."""
+        bounds: dict[str, int | slice] = {**position, **region}
+        return tuple(bounds.get(letter, slice(None)) for letter in self.result_axes(result))
+
+
+def lay_out(image: Image, manifest: Manifest, *, is_per_frame: bool = False) -> Layout:
+    """Lay an image out for a network.
+
+    Raises
+    ------
+    AxesError
+        If the image lacks an axis the network works along, or has a number of channels it cannot take.
+    """
+    spatial = manifest.spatial_axes
+    missing = [letter for letter in spatial if letter not in image.axes]
+    if missing:
+        raise AxesError(
+            f"model {manifest.id} works along {spatial}, but {image.name} has axes {image.axes} {image.shape}: "
+            f"{', '.join(missing)} is missing. Choose a model for {image.axes}, or name the axes (--axes)"
+        )
+    known = spatial + ("C" if _takes_channels_jointly(image, manifest) else "")
+    return Layout(image, manifest, "".join(letter for letter in image.axes if letter not in known), is_per_frame)
+
+
+def _takes_channels_jointly(image: Image, manifest: Manifest) -> bool:
+    wanted, found = len(manifest.input.channels), image.sizes.get("C", 1)
+    if wanted == 1:
+        if found > 1 and any(len(result.channels) > 1 for result in manifest.results):
+            raise AxesError(
+                f"model {manifest.id} makes several channels out of one, but {image.name} has {found}. "
+                "Choose one with --crop c=0:1"
+            )
+        return found == 1
+    if wanted != found:
+        raise AxesError(
+            f"model {manifest.id} takes {wanted} channels together ({', '.join(manifest.input.channels)}), but "
+            f"{image.name} has {found}. Choose the channels with --crop, or a model for one channel"
+        )
+    return True

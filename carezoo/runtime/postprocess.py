@@ -1,0 +1,68 @@
+"""Operations a package asks for after the network: at once where a tile is enough, at the end where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import intensity
+from carezoo.intensity import Blocks, Clip, MatchMoments, Normalization, Operation, ScaleRange, Standardize
+from carezoo.package.manifest import OutputTensor
+
+Float = NDArray[np.float32]
+
+
+def at_once(output: OutputTensor) -> Normalization:
+    """Return the operations of an output that need nothing but the values."""
+    operations = [operation for operation in output.postprocessing if not _needs_whole_output(operation)]
+    return intensity.measure(operations, [list] * len(output.channels))
+
+
+def is_deferred(output: OutputTensor) -> bool:
+    """Return whether an output has operations that need statistics of the whole output."""
+    return any(map(_needs_whole_output, output.postprocessing))
+
+
+def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Float:
+    """Apply the operations that need statistics of the whole output.
+
+    Parameters
+    ----------
+    values
+        The whole output of one frame, channel axis first.
+    output
+        Its description.
+    source
+        The raw pixels of each input channel of the frame.
+    """
+    for operation in filter(_needs_whole_output, output.postprocessing):
+        channels = [_as_blocks(channel) for channel in values]
+        if isinstance(operation, MatchMoments):
+            values = _match_moments(values, channels, source, operation)
+        else:
+            values = intensity.measure([operation], channels).apply(values)
+    return values
+
+
+def _as_blocks(channel: Float) -> Blocks:
+    return lambda: [channel]
+
+
+def _match_moments(
+    values: Float, channels: Sequence[Blocks], source: Sequence[Blocks], operation: MatchMoments
+) -> Float:
+    """``(y - mean(y)) / (std(y) + eps) * (std(x) + eps) + mean(x)``, as the format defines it."""
+    result = np.empty_like(values)
+    for i, channel in enumerate(channels):
+        mean, std = intensity.moments(channel)
+        wanted_mean, wanted_std = intensity.moments(source[min(i, len(source) - 1)])
+        result[i] = (values[i] - mean) / (std + operation.eps) * (wanted_std + operation.eps) + wanted_mean
+    return result
+
+
+def _needs_whole_output(operation: Operation) -> bool:
+    if isinstance(operation, Clip):
+        return operation.low_percentile is not None or operation.high_percentile is not None
+    return isinstance(operation, MatchMoments | ScaleRange | Standardize)

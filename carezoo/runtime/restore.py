@@ -1,0 +1,260 @@
+"""The conductor: an image and a package in, a restoration out, one path for every model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+import carezoo
+from carezoo import intensity
+from carezoo.errors import Cancelled, OutOfMemoryError
+from carezoo.image import Image
+from carezoo.intensity import Normalization, Operation
+from carezoo.package.manifest import Manifest, Result
+from carezoo.package.read import Package
+from carezoo.runtime import postprocess, tile_size
+from carezoo.runtime.layout import Index, Layout, lay_out
+from carezoo.runtime.pixels import finite
+from carezoo.runtime.predict import Network, Piece
+from carezoo.runtime.providers import Precision
+from carezoo.runtime.restoration import Report, Restoration
+from carezoo.runtime.session import Session
+from carezoo.runtime.targets import MakeTarget, Targets
+from carezoo.tiling import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a user may choose for one restoration. Everything else stands in the package."""
+
+    tile: Literal["auto", "whole"] | int | Sequence[int] = "auto"
+    """Largest tile, halo included: one number, one for each axis of the network, as memory allows, or no tiles."""
+    provider: str = "auto"
+    """auto, cpu, openvino, cuda or tensorrt."""
+    precision: Precision = "exact"
+    """exact: float32. fast: the provider's half precision."""
+    n_threads: int | None = None
+    """Processor threads; None: all cores."""
+    is_per_frame: bool = False
+    """True: measure intensities for every time point instead of once for the series."""
+    intensity_range: tuple[float, float] | None = None
+    """Dark and bright value to use instead of measured percentiles."""
+    dtype: DTypeLike | Literal["input"] = np.float32
+    """Type of the restored pixels; "input": that of the image. Integers are rounded and clipped."""
+    nan: Literal["refuse", "zero"] = "refuse"
+    """What to do with NaN and infinite pixels."""
+    memory_bytes: int | None = None
+    """Working memory of the network for one tile; None: half of what is free, and not more than pays."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with voxels done and voxels in all."""
+
+
+def restore(
+    image: Image,
+    package: Package,
+    settings: Settings | None = None,
+    *,
+    session: Session | None = None,
+    make_target: MakeTarget | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Restoration:
+    """Restore `image` with `package`.
+
+    Parameters
+    ----------
+    image
+        Any axes over STCZYX that contain those the network works along. Samples, time points, and what else the
+        network does not know are looped over.
+    package
+        The model.
+    settings
+        What the user chose.
+    session
+        The package's graph, if it is loaded already.
+    make_target
+        Returns a context manager that yields where a result is written; by default arrays in memory.
+    progress, cancelled
+        Called after and before each tile.
+
+    Returns
+    -------
+    Restoration
+        `images` is empty for results that went to a target of the caller's.
+
+    Raises
+    ------
+    AxesError, PixelError
+        If the image does not fit the model.
+    OutOfMemoryError
+        If not even the smallest tile fits.
+    Cancelled
+        If `cancelled` returned True.
+    """
+    settings = settings or Settings()
+    started = time.perf_counter()
+    checked = replace(image, pixels=finite(image, settings.nan))
+    layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
+    network = Network(session or open_session(package, settings), package.manifest)
+    plan = _plan(layout, settings)
+    dtype = image.dtype if settings.dtype == "input" else settings.dtype
+    with ExitStack() as stack:
+        work = _Work(layout, network, Targets(stack, layout, dtype, make_target), plan, progress, cancelled)
+        for group, frames in layout.groups():
+            normalization = _measure(layout, frames, settings)
+            for frame in frames:
+                work.restore_frame({**group, **frame}, normalization)
+    report = _report(package, network.session, work, time.perf_counter() - started)
+    return Restoration(work.targets.images(), report)
+
+
+def open_session(package: Package, settings: Settings) -> Session:
+    """Load the graph of `package` as `settings` ask."""
+    weights = package.manifest.weights
+    external = {weights.external_data: package.read_bytes(weights.external_data)} if weights.external_data else None
+    return Session(
+        package.read_bytes(weights.path),
+        external_data=external,
+        provider=settings.provider,
+        precision=settings.precision,
+        n_threads=settings.n_threads,
+    )
+
+
+def _measure(layout: Layout, frames: list[Index], settings: Settings) -> Normalization:
+    operations: Sequence[Operation] = layout.manifest.input.preprocessing
+    if settings.intensity_range is not None:
+        operations = intensity.fixed_range(operations, *settings.intensity_range)
+    blocks = [layout.blocks(frames, channel) for channel in range(layout.n_channels)]
+    return intensity.measure(operations, blocks, layout.image.name)
+
+
+def _plan(layout: Layout, settings: Settings) -> Plan:
+    shape, rules = layout.spatial_shape, layout.rules()
+    if settings.tile == "whole":
+        return tile_size.automatic(shape, tile_size.without_tiles(rules), 0.0, 0)
+    if settings.tile == "auto":
+        bytes_per_pixel = layout.manifest.carezoo.get("bytes_per_pixel", tile_size.UNKNOWN_BYTES_PER_PIXEL)
+        return tile_size.automatic(shape, rules, bytes_per_pixel, settings.memory_bytes or tile_size.budget_bytes())
+    return tile_size.asked(shape, rules, settings.tile, layout.spatial)
+
+
+class _Work:
+    """One restoration under way."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        network: Network,
+        targets: Targets,
+        plan: Plan,
+        progress: Progress | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        self.layout, self.network, self.targets, self.plan = layout, network, targets, plan
+        self.n_voxels = layout.n_frames * prod(layout.spatial_shape)
+        self.warnings: list[str] = []
+        self._progress, self._cancelled, self._n_done = progress, cancelled, 0
+
+    def restore_frame(self, position: Index, normalization: Normalization) -> None:
+        """Restore one frame; with smaller tiles, if the ones planned do not fit into memory."""
+        while True:
+            try:
+                self._run(position, normalization)
+            except OutOfMemoryError as error:
+                self._take_smaller_tiles(error)
+            else:
+                return
+
+    def _run(self, position: Index, normalization: Normalization) -> None:
+        n_before, whole = self._n_done, _Deferred(self.layout)
+        pieces = self.network.pieces(lambda region: self.layout.read(position, region), self.plan, normalization)
+        self._stop_if_cancelled()
+        for i, tile in enumerate(pieces, start=1):
+            for piece in tile:
+                if not whole.keeps(piece):
+                    self.targets.write(piece, position)
+            self._n_done = n_before + prod(self.layout.spatial_shape) * i // self.plan.n_tiles
+            if self._progress:
+                self._progress(self._n_done, self.n_voxels)
+            self._stop_if_cancelled()
+        for piece in whole.finished(position):
+            self.targets.write(piece, position)
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled and self._cancelled():
+            raise Cancelled(f"{self.layout.image.name}: stopped; nothing was written")
+
+    def _take_smaller_tiles(self, error: OutOfMemoryError) -> None:
+        smaller = tile_size.halved(self.plan, self.layout.rules(), self.layout.spatial_shape)
+        if smaller is None:
+            raise OutOfMemoryError(
+                f"{self.layout.image.name}: not even the smallest tile {self.plan.tile_shape} fits into memory. "
+                "Close other programs, or use a smaller model"
+            ) from error
+        self.warnings.append(
+            f"a tile of {self.plan.tile_shape} did not fit into memory; {smaller.tile_shape} was used instead"
+        )
+        self.plan = smaller
+
+
+class _Deferred:
+    """Outputs of one frame that wait for statistics of the whole of them (only models made elsewhere have such)."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._values: dict[str, tuple[Result, NDArray[np.float32]]] = {}
+
+    def keeps(self, piece: Piece) -> bool:
+        """Store `piece` and return True, if its output has to wait."""
+        output = self._layout.manifest.outputs[piece.result.tensor]
+        if not postprocess.is_deferred(output):
+            return False
+        letters = [letter for letter in self._layout.spatial if letter in output.sizes]
+        if piece.result.name not in self._values:
+            sizes = dict(
+                zip(self._layout.result_axes(piece.result), self._layout.result_shape(piece.result), strict=True)
+            )
+            shape = (len(piece.result.channels), *(sizes[letter] for letter in letters))
+            self._values[piece.result.name] = (piece.result, np.empty(shape, np.float32))
+        self._values[piece.result.name][1][(slice(None), *(piece.region[letter] for letter in letters))] = piece.values
+        return True
+
+    def finished(self, position: Index) -> list[Piece]:
+        """Return the whole outputs with everything applied."""
+        source = [self._layout.blocks([position], channel) for channel in range(self._layout.n_channels)]
+        return [
+            Piece(result, postprocess.finish(values, self._layout.manifest.outputs[result.tensor], source), {})
+            for result, values in self._values.values()
+        ]
+
+
+def _report(package: Package, session: Session, work: _Work, seconds: float) -> Report:
+    manifest: Manifest = package.manifest
+    said = [session.choice.warning] if session.choice.warning else []
+    return Report(
+        model=manifest.id,
+        version=manifest.version,
+        package_sha256=package.sha256,
+        provider=session.provider,
+        precision=session.precision,
+        dtype=session.choice.dtype,
+        reason=session.choice.reason,
+        tile=work.plan.tile_shape,
+        n_tiles=work.plan.n_tiles,
+        halo_share=round(work.plan.halo_share, 4),
+        n_voxels=work.n_voxels,
+        seconds=round(seconds, 3),
+        n_clipped=work.targets.n_clipped,
+        warnings=(*said, *work.warnings),
+        carezoo_version=carezoo.__version__,
+    )

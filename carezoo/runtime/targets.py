@@ -1,0 +1,104 @@
+"""Where restored pixels go: arrays in memory, or whatever the caller makes for an outline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from carezoo.image import Image
+from carezoo.package.manifest import Result
+from carezoo.runtime.layout import Index, Layout
+from carezoo.runtime.predict import Piece
+
+
+class Target(Protocol):
+    """Where results are written, region by region."""
+
+    def __setitem__(self, key: Any, value: NDArray[np.generic], /) -> None:
+        """Write one region."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A result before its pixels are known: what a target has to be made for."""
+
+    name: str
+    shape: tuple[int, ...]
+    axes: str
+    dtype: np.dtype[Any]
+    pixel_size_um: Mapping[str, float]
+    source: Image
+    """The image that is restored, for its metadata; its origin is already that of the result."""
+
+
+MakeTarget = Callable[[Outline], AbstractContextManager[Target]]
+
+
+class Targets:
+    """Where each result of an image goes, and how many pixels had to be clipped on the way."""
+
+    def __init__(self, stack: ExitStack, layout: Layout, dtype: DTypeLike, make_target: MakeTarget | None) -> None:
+        self.n_clipped = 0
+        self._layout = layout
+        self._outlines = {result.name: outline(layout, result, dtype) for result in layout.manifest.results}
+        self._arrays = {} if make_target else {name: np.empty(o.shape, o.dtype) for name, o in self._outlines.items()}
+        self._targets: dict[str, Target] = dict(self._arrays)
+        if make_target:
+            self._targets = {name: stack.enter_context(make_target(o)) for name, o in self._outlines.items()}
+
+    def write(self, piece: Piece, position: Index) -> None:
+        """Write one piece of the frame at `position`."""
+        outline = self._outlines[piece.result.name]
+        values, n_clipped = converted(piece.values, outline.dtype)
+        self.n_clipped += n_clipped
+        key = self._layout.result_key(piece.result, position, piece.region)
+        self._targets[piece.result.name][key] = self._laid_out(values, piece.result, outline.axes, position)
+
+    def _laid_out(self, values: NDArray[np.generic], result: Result, axes: str, position: Index) -> NDArray[np.generic]:
+        """Return a piece (channel first) in the order of the image's axes, without those that `position` fixes."""
+        output = self._layout.manifest.outputs[result.tensor]
+        have = "C" + "".join(letter for letter in self._layout.spatial if letter in output.sizes)
+        want = "".join(letter for letter in axes if letter not in position)
+        if "C" not in want:
+            values, have = values[0], have[1:]
+        return values.transpose([have.index(letter) for letter in want])
+
+    def images(self) -> dict[str, Image]:
+        """Return what was restored into memory."""
+        return {
+            name: replace(o.source, pixels=self._arrays[name], axes=o.axes, pixel_size_um=o.pixel_size_um)
+            for name, o in self._outlines.items()
+            if name in self._arrays
+        }
+
+
+def outline(layout: Layout, result: Result, dtype: DTypeLike) -> Outline:
+    """Return what a target for `result` has to be made for; only restored values get `dtype`, the rest is float32."""
+    image = layout.image
+    metadata = replace(image.metadata, origin_um=layout.result_origin_um(result))
+    return Outline(
+        name=result.name,
+        shape=layout.result_shape(result),
+        axes=layout.result_axes(result),
+        dtype=np.dtype(dtype if result.undo == "affine" or result.name == "mean" else np.float32),
+        pixel_size_um=layout.result_pixel_size_um(result),
+        source=replace(image, metadata=metadata),
+    )
+
+
+def converted(values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[NDArray[np.generic], int]:
+    """Return `values` in another type, and how many of them had to be clipped to fit.
+
+    Integers are rounded to the nearest, half to even.
+    """
+    if dtype.kind == "f":
+        return values.astype(dtype, copy=False), 0
+    limits = np.iinfo(dtype)
+    rounded = np.rint(values.astype(np.float64))
+    n_clipped = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
+    return rounded.clip(limits.min, limits.max).astype(dtype), n_clipped
