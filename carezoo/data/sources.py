@@ -1,0 +1,131 @@
+"""What a recipe says about its images: which files form pairs, and which of them the model never sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from carezoo import axes as axes_
+from carezoo.errors import AxesError, RecipeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Three parts by scene: all files with one target, all planes and frames of a file, stay together.
+
+    Without patterns the scenes are dealt out by the seed of the recipe.
+    """
+
+    fit: tuple[str, ...] = ()
+    """File names (patterns such as "fov0[1-5].tif") whose pixels train the network. Empty, if another part is given: \
+all files that no other part names."""
+    choose: tuple[str, ...] = ()
+    """File names that choose the checkpoint, the learning rate and the calibration."""
+    report: tuple[str, ...] = ()
+    """File names that only the scores of the model card are measured on."""
+    choose_fraction: float = 0.1
+    """Share of the scenes for `choose` where no patterns are given; at least one scene."""
+    report_fraction: float = 0.2
+    """Share of the scenes for `report` where no patterns are given; at least one scene."""
+
+    def __post_init__(self) -> None:
+        shares = (self.choose_fraction, self.report_fraction)
+        if not (all(0 < share < 1 for share in shares) and sum(shares) < 1):
+            raise RecipeError(
+                "choose_fraction and report_fraction: expected numbers above 0 that leave something to fit, found "
+                f"{self.choose_fraction:g} and {self.report_fraction:g}"
+            )
+        if self.is_by_name and not (self.choose and self.report):
+            missing = "choose" if not self.choose else "report"
+            raise RecipeError(
+                f"files are split by name, but {missing} names none; give it file names, or remove all three lists to "
+                "split by choose_fraction and report_fraction"
+            )
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the parts are given as file names."""
+        return bool(self.fit or self.choose or self.report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSet:
+    """Registered pairs of files. A source and its target have the same file name and lie in different folders."""
+
+    source: tuple[str, ...]
+    """Degraded images: a folder, several folders (several noise levels of the same scenes may share a target), or \
+files."""
+    target: tuple[str, ...]
+    """Clean images: a folder, or files. Lists of single files on both sides are paired in the order given."""
+    name: str = ""
+    """What messages, the model card and the training data record call the set; empty: data1, data2, ..."""
+    pattern: str = "*.tif*"
+    """Which files of a folder are images."""
+    axes: str | None = None
+    """Axes of the files over STCZYX; null: from their metadata. The first letters are dropped for a file with fewer \
+dimensions, such as a YX target of a TYX series."""
+    source_channels: tuple[int, ...] = ()
+    """Which channels of the source files are used, counted from 0; empty: all."""
+    target_channels: tuple[int, ...] = ()
+    """Which channels of the target files are used, counted from 0; empty: all."""
+    split: Split = field(default_factory=Split)
+    """Which files fit, choose and report."""
+    license: str = ""
+    """Licence of the images, for the training data record."""
+    origin: str = ""
+    """Where the images come from and whom to credit: address, paper, accession number."""
+
+    def __post_init__(self) -> None:
+        if not (self.source and self.target):
+            raise RecipeError("source and target: expected at least one folder or file each")
+        if self.axes is not None:
+            try:
+                object.__setattr__(self, "axes", axes_.parse(self.axes))
+            except AxesError as error:
+                raise RecipeError(str(error)) from None
+        for name, channels in (("source_channels", self.source_channels), ("target_channels", self.target_channels)):
+            if any(channel < 0 for channel in channels):
+                raise RecipeError(f"{name}: channels are counted from 0, found {list(channels)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The images."""
+
+    sets: tuple[FileSet, ...]
+    """One or several sets of pairs; patches are drawn evenly over all their images."""
+    folder: str = ""
+    """Where relative paths start; empty: the folder of the recipe. `--data DIR` overrides it. Not kept in packages."""
+    channels: tuple[str, ...] = ("signal",)
+    """Names of the channels the model takes, in the order of the files; one name for files without C axis."""
+    target_channels: tuple[str, ...] = ()
+    """Names of the channels the model restores, if they are others; empty: as `channels`."""
+
+    def __post_init__(self) -> None:
+        if not self.sets:
+            raise RecipeError("sets: expected at least one set of pairs")
+        named = tuple(
+            each if each.name else replace(each, name=f"data{number}") for number, each in enumerate(self.sets, start=1)
+        )
+        object.__setattr__(self, "sets", named)
+        names = [each.name for each in named]
+        if len(set(names)) < len(names):
+            raise RecipeError(f"sets: every set needs a name of its own, found {', '.join(names)}")
+        for name, channels in (("channels", self.channels), ("target_channels", self.restored)):
+            if not channels or len(set(channels)) < len(channels):
+                raise RecipeError(f"{name}: expected different names, at least one, found {list(channels)}")
+        for each in named:
+            _check_channels(each, "source_channels", each.source_channels, self.channels)
+            _check_channels(each, "target_channels", each.target_channels, self.restored)
+
+    @property
+    def restored(self) -> tuple[str, ...]:
+        """Names of the channels the model restores."""
+        return self.target_channels or self.channels
+
+
+def _check_channels(each: FileSet, key: str, chosen: tuple[int, ...], names: tuple[str, ...]) -> None:
+    if chosen and len(chosen) != len(names):
+        raise RecipeError(
+            f"set {each.name} takes {len(chosen)} channel(s) from its files ({key}: {list(chosen)}), but the model has "
+            f"{len(names)}: {', '.join(names)}; give one name for each channel"
+        )

@@ -1,0 +1,87 @@
+"""The documentation of a recipe, from the declarations themselves: every field with type, default and meaning."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from carezoo.train.recipe import Recipe
+
+WIDTH = 100
+
+
+def explain(section: type = Recipe) -> str:
+    """Return every field of `section` and of the sections inside it: key, type, default, and what it means.
+
+    The result reads as the skeleton of a YAML file; sections are indented below their key.
+    """
+    return "\n".join(_lines(section, "")) + "\n"
+
+
+def _lines(section: type, indent: str) -> Iterator[str]:
+    meanings, hints = _meanings(section), get_type_hints(section)
+    for each in dataclasses.fields(section):
+        hint = hints[each.name]
+        inner = _section_in(hint)
+        yield f"{indent}{each.name}:  # {_type_name(hint)}, {_default(each)}"
+        yield from textwrap.wrap(
+            meanings[each.name], WIDTH, initial_indent=f"{indent}  # ", subsequent_indent=f"{indent}  # "
+        )
+        if inner is not None:
+            yield from _lines(inner, indent + "  ")
+
+
+def _meanings(section: type) -> dict[str, str]:
+    """Return the docstring below each field."""
+    (declaration,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(declaration, ast.ClassDef)
+    found = {}
+    for statement, following in zip(declaration.body, declaration.body[1:], strict=False):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+            and isinstance(following.value.value, str)
+        ):
+            found[statement.target.id] = " ".join(following.value.value.split())
+    return found
+
+
+def _section_in(hint: Any) -> type | None:
+    """Return the dataclass that `hint` is, holds a tuple of, or may be."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint
+    return next((inner for inner in map(_section_in, get_args(hint)) if inner is not None), None)
+
+
+def _type_name(hint: Any) -> str:
+    origin = get_origin(hint)
+    if origin is Literal:
+        return " | ".join(map(str, get_args(hint)))
+    if origin is tuple:
+        return f"list of {_type_name(get_args(hint)[0])}"
+    if origin in {Union, types.UnionType}:
+        return " | ".join(_type_name(each) for each in get_args(hint))
+    if dataclasses.is_dataclass(hint):
+        return "section"
+    names = {str: "text", int: "whole number", float: "number", bool: "true | false", type(None): "null"}
+    return names[hint]
+
+
+def _default(each: dataclasses.Field[Any]) -> str:
+    if each.default_factory is not dataclasses.MISSING:
+        return "default: as below"
+    if each.default is dataclasses.MISSING:
+        return "required"
+    value = each.default
+    if isinstance(value, tuple):
+        return f"default: [{', '.join(map(str, value))}]"
+    if value is None or isinstance(value, bool):
+        return f"default: {'null' if value is None else str(value).lower()}"
+    return f'default: "{value}"' if value == "" else f"default: {value}"

@@ -1,0 +1,319 @@
+"""The recipe: everything that decides what a training makes, as one typed value.
+
+A recipe is written as YAML, one key for each field below; `carezoo train --explain` prints them all. Sections that
+belong to the data are declared where they are used: `carezoo.data.sources`, `carezoo.data.matching`,
+`carezoo.data.patches`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from carezoo import axes as axes_
+from carezoo.data.description import build
+from carezoo.data.matching import Intensity
+from carezoo.data.patches import Patches
+from carezoo.data.sources import Data
+from carezoo.errors import AxesError, RecipeError
+from carezoo.train import recipe_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Author:
+    """Somebody who made the model."""
+
+    name: str
+    """Full name."""
+    affiliation: str = ""
+    """Institute."""
+    orcid: str = ""
+    """ORCID iD, such as 0000-0001-2345-6789."""
+
+    def __post_init__(self) -> None:
+        if self.orcid and not re.fullmatch(r"\d{4}-\d{4}-\d{4}-\d{3}[\dX]", self.orcid):
+            raise RecipeError(f"orcid: expected the form 0000-0001-2345-6789, found {self.orcid!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Citation:
+    """Something to cite when the model is used."""
+
+    text: str
+    """The reference, as it should be printed."""
+    doi: str = ""
+    """DOI without address, such as 10.1038/s41592-018-0216-7."""
+    url: str = ""
+    """Address, where there is no DOI."""
+
+    def __post_init__(self) -> None:
+        if not (self.doi or self.url):
+            raise RecipeError(f"citation {self.text!r}: expected a doi or a url")
+        if self.doi and not re.fullmatch(r"10\.\d{4,}/\S+", self.doi):
+            raise RecipeError(f"doi: expected the form 10.1038/s41592-018-0216-7, found {self.doi!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """CARE's residual U-Net."""
+
+    depth: int = 2
+    """How often the resolution is halved; sizes are padded to multiples of 2^depth."""
+    kernel: int | None = None
+    """Edge of the convolution kernels, odd; null: 5 in 2D, 3 in 3D."""
+    n_first: int = 32
+    """Filters of the first level; every further level has twice as many."""
+    probabilistic: bool = False
+    """Restore a Laplace distribution (mean and scale) instead of a value alone."""
+    residual: bool | None = None
+    """Learn the difference from the input; null: where input and output have the same channels."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.depth <= 6:
+            raise RecipeError(f"depth: expected 1 to 6, found {self.depth}")
+        if self.kernel is not None and not (self.kernel % 2 == 1 and 1 <= self.kernel <= 15):
+            raise RecipeError(f"kernel: expected an odd number from 1 to 15, found {self.kernel}")
+        _check_at_least("n_first", self.n_first, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the network is fitted."""
+
+    loss: Literal["auto", "mae", "mse", "laplace"] = "auto"
+    """auto: laplace (negative log-likelihood) for a probabilistic network, else mae."""
+    n_epochs: int = 100
+    """Epochs at most. After each, the loss on the validation patches is measured and a checkpoint is written."""
+    steps_per_epoch: int = 400
+    """Updates of the weights in an epoch."""
+    batch_size: int = 16
+    """Patches in one update."""
+    learning_rate: float = 4e-4
+    """Of the Adam optimizer, at the start."""
+    plateau_factor: float = 0.5
+    """The learning rate is multiplied by this when the validation loss stands still."""
+    plateau_patience: int = 10
+    """Epochs without a lower validation loss before that happens."""
+    early_stop: int = 0
+    """Stop after so many epochs without a lower validation loss; 0: never."""
+    max_minutes: float | None = None
+    """Stop after this time and pack the best checkpoint; null: no limit. `--max-minutes` overrides it."""
+    n_validation_patches: int = 64
+    """Patches of the files to choose on, always the same."""
+    averaging: float = 0.0
+    """Keep an exponential moving average of the weights with this decay (such as 0.999) and use it; 0: none."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Number format of the forward and backward pass; auto: bf16 where the hardware is fast at it. The loss and the \
+package are float32."""
+    n_workers: int | None = None
+    """Processes that draw patches; 0: none, the training draws them itself; null: chosen from the device."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_epochs", "steps_per_epoch", "batch_size", "plateau_patience", "n_validation_patches"):
+            _check_at_least(name, getattr(self, name), 1)
+        _check_at_least("early_stop", self.early_stop, 0)
+        if self.n_workers is not None:
+            _check_at_least("n_workers", self.n_workers, 0)
+        for name, value in (("learning_rate", self.learning_rate), ("max_minutes", self.max_minutes)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise RecipeError(f"{name}: expected a number above 0, found {value:g}")
+        if not 0 < self.plateau_factor < 1:
+            raise RecipeError(f"plateau_factor: expected a number between 0 and 1, found {self.plateau_factor:g}")
+        if not 0 <= self.averaging < 1:
+            raise RecipeError(f"averaging: expected 0 <= decay < 1, found {self.averaging:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelSize:
+    """Distance of neighbouring pixels in micrometers."""
+
+    y: float
+    """Along Y."""
+    x: float
+    """Along X."""
+    z: float | None = None
+    """Along Z."""
+
+    def __post_init__(self) -> None:
+        for letter, size in self.by_axis.items():
+            if not (size > 0 and math.isfinite(size)):
+                raise RecipeError(f"{letter.lower()}: expected a length above 0, found {size:g}")
+
+    @property
+    def by_axis(self) -> dict[str, float]:
+        """Length by axis letter, in the order (Z)YX."""
+        sizes = {"Y": self.y, "X": self.x}
+        return sizes if self.z is None else {"Z": self.z, **sizes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """An image whose pixels everybody may see."""
+
+    source: str
+    """Degraded image: a file."""
+    target: str = ""
+    """Its clean image, for the cover; empty: the cover shows source and restored image alone."""
+    axes: str | None = None
+    """Axes of the files over STCZYX; null: from their metadata."""
+    license: str = ""
+    """Licence of the image."""
+    origin: str = ""
+    """Where it comes from and whom to credit."""
+
+    def __post_init__(self) -> None:
+        if self.axes is not None:
+            try:
+                object.__setattr__(self, "axes", axes_.parse(self.axes))
+            except AxesError as error:
+                raise RecipeError(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """What the package shows and says beyond the network."""
+
+    sample: Sample | None = None
+    """Image for test tensors, sample files and cover, whose licence must allow that; null: the first file to report."""
+    pixel_size_um: PixelSize | None = None
+    """Pixel size the model is made for; null: from the metadata of the files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is made."""
+
+    name: str
+    """Name of the package: lower-case letters, digits, hyphens."""
+    data: Data
+    """The images."""
+    version: str = "0.1.0"
+    """Version of the package, MAJOR.MINOR.PATCH: patch = words only, minor = new weights, major = another contract."""
+    title: str = ""
+    """Name for people; empty: `name`."""
+    description: str = ""
+    """One or two sentences: which structure, which microscope, what is restored."""
+    authors: tuple[Author, ...] = ()
+    """Who made the model."""
+    license: str = "CC-BY-4.0"
+    """Licence of the model, an SPDX identifier."""
+    cite: tuple[Citation, ...] = ()
+    """What to cite besides the CARE paper: data, methods."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by: structure, microscope, organism."""
+    task: Literal["denoise"] = "denoise"
+    """What is restored."""
+    seed: int = 1
+    """Decides the split, the initial weights, the patches and their order."""
+    members: int = 1
+    """Networks in the package, trained independently."""
+    intensity: Intensity = field(default_factory=Intensity)
+    """How intensities are normalized."""
+    patches: Patches = field(default_factory=Patches)
+    """How patches are drawn."""
+    network: Network = field(default_factory=Network)
+    """What is trained."""
+    training: Training = field(default_factory=Training)
+    """How it is trained."""
+    package: Packing = field(default_factory=Packing)
+    """What the package shows."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
+            raise RecipeError(f"name: expected lower-case letters, digits and single hyphens, found {self.name!r}")
+        if not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", self.version):
+            raise RecipeError(f"version: expected MAJOR.MINOR.PATCH, such as 0.1.0, found {self.version!r}")
+        if self.members != 1:
+            raise RecipeError(f"members: expected 1, found {self.members}")
+        _check_at_least("seed", self.seed, 0)
+        _check_loss(self)
+        _check_sizes(self)
+        if self.intensity.mode == "matched" and len(self.data.restored) != len(self.data.channels):
+            raise RecipeError(
+                f"intensity.mode: matched maps each target channel to its source channel, but data has "
+                f"{len(self.data.channels)} source and {len(self.data.restored)} target channel(s); use mode: own"
+            )
+        if self.network.residual and len(self.data.restored) != len(self.data.channels):
+            raise RecipeError("network.residual: needs as many target channels as source channels; remove it")
+
+    @property
+    def spatial_axes(self) -> str:
+        """Axes of the network: YX or ZYX."""
+        return "".join(self.patches.size.by_axis)
+
+    @classmethod
+    def load(cls, path: str | Path, data_folder: str | Path | None = None) -> Recipe:
+        """Read a recipe file.
+
+        Parameters
+        ----------
+        path
+            YAML file.
+        data_folder
+            Where relative paths of the recipe start, instead of its own choice (`data.folder`, or its folder).
+
+        Raises
+        ------
+        RecipeError
+            If the file cannot be read, or says something that is not understood or contradicts itself: with file, key
+            and the nearest known key.
+        """
+        path = Path(path)
+        values = recipe_file.read(path)
+        try:
+            recipe = cls.from_dict(values)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
+        folder = path.parent / recipe.data.folder if data_folder is None else Path(data_folder)
+        return replace(recipe, data=replace(recipe.data, folder=str(folder.resolve())))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Recipe:
+        """Build a recipe from nested dictionaries and lists, as parsed from YAML.
+
+        Raises
+        ------
+        RecipeError
+            As `load`, without the name of a file.
+        """
+        return build(cls, values, "recipe")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field but `data.folder`, defaults included, as nested dictionaries and lists."""
+        values: dict[str, Any] = recipe_file.plain(self)
+        del values["data"]["folder"]
+        return values
+
+    def dumps(self) -> str:
+        """Return `to_dict` as YAML: the record of a training, whatever the defaults of later versions are."""
+        return recipe_file.dumps(self.to_dict())
+
+    def path(self, name: str) -> Path:
+        """Return the file or folder that the recipe calls `name`."""
+        return Path(self.data.folder) / name
+
+
+def _check_loss(recipe: Recipe) -> None:
+    loss, probabilistic = recipe.training.loss, recipe.network.probabilistic
+    if loss != "auto" and (loss == "laplace") != probabilistic:
+        raise RecipeError(
+            f"training.loss: {loss} does not fit network.probabilistic: {str(probabilistic).lower()}; laplace is the "
+            "loss of a probabilistic network and of no other (loss: auto takes the right one)"
+        )
+
+
+def _check_sizes(recipe: Recipe) -> None:
+    step = 2**recipe.network.depth
+    wrong = {letter: size for letter, size in recipe.patches.size.by_axis.items() if size % step}
+    if wrong:
+        found = ", ".join(f"{letter.lower()}: {size}" for letter, size in wrong.items())
+        raise RecipeError(f"patches.size: expected multiples of {step} (2^network.depth), found {found}")
+
+
+def _check_at_least(name: str, value: int, lowest: int) -> None:
+    if value < lowest:
+        raise RecipeError(f"{name}: expected at least {lowest}, found {value}")
