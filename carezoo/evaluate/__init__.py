@@ -1,0 +1,1 @@
+"""What a restoration is worth: scores on pairs, calibration, pictures."""

@@ -1,0 +1,75 @@
+"""Whether a predicted distribution holds what it promises, on true values it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo.distribution import Laplace
+from carezoo.errors import InputError
+
+LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+"""Levels of a coverage curve: 0.05 to 0.95."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Coverage and proper scores of predicted distributions, over all pixels they were compared on."""
+
+    levels: tuple[float, ...]
+    """Nominal levels of central intervals."""
+    observed: tuple[float, ...]
+    """Fraction of pixels whose true value lies inside the central interval, one for each level."""
+    nll: float
+    """Mean negative log-likelihood, nats."""
+    crps: float
+    """Mean continuous ranked probability score, in the units of the image."""
+    n_pixels: int
+
+
+def calibration(predicted: Laplace, target: NDArray[Any], levels: Sequence[float] = LEVELS) -> Calibration:
+    """Compare predicted distributions with true values.
+
+    Parameters
+    ----------
+    predicted
+        One distribution per pixel of `target`.
+    target
+        True values in the same intensity units (map the target there first: `carezoo.metrics.fit_affine`). Background
+        outnumbers everything else in most images; to judge foreground apart, give only its pixels.
+    levels
+        Ascending, between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or the levels do not ascend between 0 and 1.
+    """
+    if predicted.mean.shape != target.shape:
+        raise InputError(f"predicted distributions have shape {predicted.mean.shape}, the target {target.shape}")
+    return Calibration(
+        levels=tuple(float(level) for level in levels),
+        observed=tuple(coverage(predicted, target, levels).tolist()),
+        nll=float(predicted.nll(target).mean(dtype=np.float64)),
+        crps=float(predicted.crps(target).mean(dtype=np.float64)),
+        n_pixels=target.size,
+    )
+
+
+def coverage(predicted: Laplace, target: NDArray[Any], levels: Sequence[float] = LEVELS) -> NDArray[np.float64]:
+    """Return the fraction of pixels of `target` inside the central interval of `predicted`, one for each level.
+
+    Parameters and errors as in `calibration`.
+    """
+    ladder = np.asarray(levels, np.float64)
+    if not ladder.size or ladder[0] <= 0 or ladder[-1] >= 1 or (np.diff(ladder) <= 0).any():
+        raise InputError(f"levels of intervals must ascend between 0 and 1; found {list(levels)}")
+    # y is inside the central interval of level c exactly if |2 F(y) - 1| <= c.
+    smallest_level = np.abs(2.0 * predicted.cdf(target) - 1.0).ravel()
+    n_by_level = np.bincount(np.searchsorted(ladder, smallest_level), minlength=len(ladder) + 1)
+    inside: NDArray[np.float64] = np.cumsum(n_by_level)[:-1] / smallest_level.size
+    return inside

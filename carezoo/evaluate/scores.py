@@ -1,0 +1,229 @@
+"""Scores of restored images against their targets, file by file and on average, with their input beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo.errors import InputError
+from carezoo.metrics import (
+    AffineFit,
+    IntensityErrors,
+    MeanScores,
+    Scores,
+    fit_affine,
+    intensity_errors,
+    mean_scores,
+    score,
+)
+
+_log = logging.getLogger("carezoo")
+
+Pair = tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]
+"""Name, noisy input, restored image, target."""
+
+_DECIMALS = {"psnr_db": 2, "nrmse": 4, "ssim": 3}
+
+
+@dataclass(frozen=True)
+class FileScores:
+    """Scores of one image."""
+
+    name: str
+    input: Scores
+    """Of the noisy image."""
+    restored: Scores
+    intensities: IntensityErrors
+    """Of the restored image against the target in the units of the input."""
+
+    @property
+    def psnr_gain_db(self) -> float:
+        """PSNR of the restored image minus that of the input; NaN if both are perfect."""
+        if math.isinf(self.input.psnr_db) and math.isinf(self.restored.psnr_db):
+            return math.nan
+        return self.restored.psnr_db - self.input.psnr_db
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of every image, and their means."""
+
+    files: tuple[FileScores, ...]
+    input: MeanScores[Scores]
+    restored: MeanScores[Scores]
+    intensities: MeanScores[IntensityErrors]
+
+    @property
+    def psnr_gain_db(self) -> float:
+        """Mean over the images of the gain in PSNR."""
+        return math.fsum(file.psnr_gain_db for file in self.files) / len(self.files)
+
+    @property
+    def psnr_gain_standard_error_db(self) -> float | None:
+        """Standard error of that mean, from the paired differences; None for a single image."""
+        if len(self.files) < 2:
+            return None
+        gains = [file.psnr_gain_db for file in self.files]
+        return float(np.std(gains, ddof=1) / math.sqrt(len(gains))) if all(map(math.isfinite, gains)) else math.nan
+
+
+def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) -> Evaluation:
+    """Score restored images and their noisy inputs against targets.
+
+    Parameters
+    ----------
+    pairs
+        Name, noisy image, restored image and target, YX or ZYX and of one shape; taken one at a time, so that only one
+        has to be in memory.
+    to_input
+        The affine map from the units of the targets to those of the inputs, for the errors of intensity:
+        ``AffineFit(1.0, 0.0)`` if they are the same, the fit of the training data if there is one. None fits every
+        target to its own noisy image by least squares.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, or an image cannot be scored (its name is in the message).
+    PixelError
+        If a pixel is NaN or infinite.
+    MissingExtraError
+        If scikit-image is not installed.
+    """
+    files = tuple(_score_file(*pair, to_input) for pair in pairs)
+    if not files:
+        raise InputError("an evaluation needs at least one pair of images; found none")
+    return Evaluation(
+        files,
+        mean_scores([file.input for file in files]),
+        mean_scores([file.restored for file in files]),
+        mean_scores([file.intensities for file in files]),
+    )
+
+
+def to_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the evaluation as plain JSON types, for a manifest or a report.
+
+    Missing numbers, and those that JSON does not have (an infinite PSNR), are None.
+    """
+    plain = {
+        "n": len(evaluation.files),
+        "psnr_gain_db": evaluation.psnr_gain_db,
+        "psnr_gain_standard_error_db": evaluation.psnr_gain_standard_error_db,
+        "input": _summary(evaluation.input),
+        "restored": _summary(evaluation.restored),
+        "intensities": _summary(evaluation.intensities),
+        "files": [{**dataclasses.asdict(file), "psnr_gain_db": file.psnr_gain_db} for file in evaluation.files],
+    }
+    finite: dict[str, Any] = _finite(plain)
+    return finite
+
+
+def to_json(evaluation: Evaluation) -> str:
+    """Return `to_dict` as the text of a JSON file."""
+    return json.dumps(to_dict(evaluation), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_markdown_table(evaluation: Evaluation) -> str:
+    """Return a Markdown table with a line for each image and one for the mean, and notes on how to read it."""
+    lines = [
+        "| image | PSNR (dB) | NRMSE | SSIM | gain error | offset error |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [_file_line(file) for file in evaluation.files]
+    if len(evaluation.files) > 1:
+        lines.append(_mean_line(evaluation))
+    return "\n\n".join(["\n".join(lines), *_notes(evaluation)]) + "\n"
+
+
+def _score_file(
+    name: str, noisy: NDArray[Any], restored: NDArray[Any], target: NDArray[Any], to_input: AffineFit | None
+) -> FileScores:
+    try:
+        of_input, of_restored = score(noisy, target, name="noisy image"), score(restored, target)
+        fit = to_input or fit_affine(target, noisy)
+        expected = target.astype(np.float32) * np.float32(fit.gain) + np.float32(fit.offset)
+        intensities = intensity_errors(restored, expected)
+    except InputError as error:
+        raise type(error)(f"{name}: {error}") from error
+    if of_restored.gain <= 0:
+        _log.warning(
+            "%s: the restored image fits its target with gain %.3g, it is unrelated or inverted", name, of_restored.gain
+        )
+    return FileScores(name, of_input, of_restored, intensities)
+
+
+def _summary(means: MeanScores[Any]) -> dict[str, Any]:
+    error = means.standard_error
+    return {
+        "mean": dataclasses.asdict(means.mean),
+        "standard_error": None if error is None else dataclasses.asdict(error),
+    }
+
+
+def _finite(value: Any) -> Any:
+    """Return `value` with None for every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _file_line(file: FileScores) -> str:
+    before, after, intensities = file.input, file.restored, file.intensities
+    name = file.name.replace("|", "\\|")
+    return (
+        f"| {name} | {before.psnr_db:.2f} → {after.psnr_db:.2f} | {before.nrmse:.4f} → {after.nrmse:.4f} "
+        f"| {_decimals(before.ssim, 3)} → {_decimals(after.ssim, 3)} "
+        f"| {100 * intensities.gain_error:+.1f} % | {100 * intensities.offset_error:+.1f} % |"
+    )
+
+
+def _mean_line(evaluation: Evaluation) -> str:
+    before, after, intensities = evaluation.input, evaluation.restored, evaluation.intensities
+    cells = [f"{_mean(before, name, n)} → {_mean(after, name, n)}" for name, n in _DECIMALS.items()]
+    cells += [f"{_mean(intensities, name, 1, percent=True)} %" for name in ("gain_error", "offset_error")]
+    return f"| **mean of {len(evaluation.files)}** | {' | '.join(cells)} |"
+
+
+def _mean(means: MeanScores[Any], name: str, n_decimals: int, *, percent: bool = False) -> str:
+    """Return mean and standard error as text."""
+    factor, sign = (100.0, "+") if percent else (1.0, "")
+    mean = getattr(means.mean, name)
+    text = _decimals(None if mean is None else factor * mean, n_decimals, sign)
+    if mean is None or means.standard_error is None:
+        return text
+    return f"{text} ± {_decimals(factor * getattr(means.standard_error, name), n_decimals)}"
+
+
+def _decimals(value: float | None, n: int, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.{n}f}"
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    before, after = evaluation.input, evaluation.restored
+    error = evaluation.psnr_gain_standard_error_db
+    spread = "" if error is None else f" ± {error:.2f}"
+    notes = [
+        f"Input → restored; mean gain in PSNR {evaluation.psnr_gain_db:.2f}{spread} dB. Every image is first fitted to "
+        "its target by gain and offset, and the target normalized by its percentiles 0.1 and 99.9, as in Weigert et al. "
+        "2018. ± is the standard error of the mean.",
+        "SSIM keeps the means; with means removed, as in the scripts of 2018: "
+        f"{_mean(before, 'ssim_care2018', 3)} → {_mean(after, 'ssim_care2018', 3)}.",
+        "Gain and offset error: restored = gain × expected + offset in the intensity units of the input, as gain − 1 "
+        "and as offset over the range of the expected image.",
+    ]
+    if any(file.restored.ssim is None for file in evaluation.files):
+        notes.append("–: SSIM needs at least 7 pixels along every axis.")
+    inverted = [file.name for file in evaluation.files if file.restored.gain <= 0]
+    if inverted:
+        notes.append(f"**Unrelated or inverted** (gain of the fit not positive): {', '.join(inverted)}.")
+    return notes
