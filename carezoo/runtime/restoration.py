@@ -14,8 +14,8 @@ from carezoo.image import Image
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """What really ran. Everything in it goes into the restored file."""
+class Provenance:
+    """What makes the pixels; known before the first one is computed, and written into every restored file."""
 
     model: str
     """Name of the model."""
@@ -35,14 +35,25 @@ class Report:
     n_tiles: int
     """Tiles of one frame."""
     halo_share: float
-    """Share of the computed pixels that was thrown away as halo."""
+    """Share of the computed pixels that is thrown away as halo."""
+    carezoo_version: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How a restoration went."""
+
+    provenance: Provenance
     n_voxels: int
     seconds: float
     """From the first pixel read to the last one written."""
     n_clipped: int
     """Pixels that did not fit into the requested integer type."""
     warnings: tuple[str, ...]
-    carezoo_version: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -85,7 +96,7 @@ class Restoration:
     def _array(self, name: str) -> NDArray[np.generic]:
         if name not in self.images:
             raise InputError(
-                f"model {self.report.model} gives no {name}; it gives {', '.join(self.images)}. "
+                f"model {self.report.provenance.model} gives no {name}; it gives {', '.join(self.images)}. "
                 + ("Use a probabilistic model" if name == "scale" else "Use an ensemble")
             )
         return self.images[name].array()

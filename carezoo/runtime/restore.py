@@ -17,14 +17,14 @@ from carezoo import intensity
 from carezoo.errors import Cancelled, OutOfMemoryError
 from carezoo.image import Image
 from carezoo.intensity import Normalization, Operation
-from carezoo.package.manifest import Manifest, Result
+from carezoo.package.manifest import Result
 from carezoo.package.read import Package
 from carezoo.runtime import postprocess, tile_size
 from carezoo.runtime.layout import Index, Layout, lay_out
 from carezoo.runtime.pixels import finite
 from carezoo.runtime.predict import Network, Piece
 from carezoo.runtime.providers import Precision
-from carezoo.runtime.restoration import Report, Restoration
+from carezoo.runtime.restoration import Provenance, Report, Restoration
 from carezoo.runtime.session import Session
 from carezoo.runtime.targets import MakeTarget, Targets
 from carezoo.tiling import Plan
@@ -105,16 +105,31 @@ def restore(
     checked = replace(image, pixels=finite(image, settings.nan))
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
     network = Network(session or open_session(package, settings), package.manifest)
-    plan = _plan(layout, settings)
     dtype = image.dtype if settings.dtype == "input" else settings.dtype
-    with ExitStack() as stack:
-        work = _Work(layout, network, Targets(stack, layout, dtype, make_target), plan, progress, cancelled)
-        for group, frames in layout.groups():
-            normalization = _measure(layout, frames, settings)
-            for frame in frames:
-                work.restore_frame({**group, **frame}, normalization)
-    report = _report(package, network.session, work, time.perf_counter() - started)
-    return Restoration(work.targets.images(), report)
+    plan, warnings = _plan(layout, settings), list(filter(None, [network.session.choice.warning]))
+    while True:
+        provenance = _provenance(package, network.session, plan)
+        try:
+            with ExitStack() as stack:
+                targets = Targets(stack, layout, dtype, provenance, make_target)
+                work = _Work(layout, network, targets, plan, progress, cancelled)
+                for group, frames in layout.groups():
+                    normalization = _measure(layout, frames, settings)
+                    for frame in frames:
+                        work.restore_frame({**group, **frame}, normalization)
+        except OutOfMemoryError as error:
+            plan = _smaller(plan, layout, error)
+            warnings.append(f"the planned tiles did not fit into memory; {plan.tile_shape} were used instead")
+        else:
+            break
+    report = Report(
+        provenance=provenance,
+        n_voxels=work.n_voxels,
+        seconds=round(time.perf_counter() - started, 3),
+        n_clipped=targets.n_clipped,
+        warnings=tuple(warnings),
+    )
+    return Restoration(targets.images(), report)
 
 
 def open_session(package: Package, settings: Settings) -> Session:
@@ -162,49 +177,38 @@ class _Work:
     ) -> None:
         self.layout, self.network, self.targets, self.plan = layout, network, targets, plan
         self.n_voxels = layout.n_frames * prod(layout.spatial_shape)
-        self.warnings: list[str] = []
         self._progress, self._cancelled, self._n_done = progress, cancelled, 0
 
     def restore_frame(self, position: Index, normalization: Normalization) -> None:
-        """Restore one frame; with smaller tiles, if the ones planned do not fit into memory."""
-        while True:
-            try:
-                self._run(position, normalization)
-            except OutOfMemoryError as error:
-                self._take_smaller_tiles(error)
-            else:
-                return
-
-    def _run(self, position: Index, normalization: Normalization) -> None:
-        n_before, whole = self._n_done, _Deferred(self.layout)
+        """Restore one frame, tile by tile."""
+        n_before, waiting = self._n_done, _Deferred(self.layout)
         pieces = self.network.pieces(lambda region: self.layout.read(position, region), self.plan, normalization)
         self._stop_if_cancelled()
         for i, tile in enumerate(pieces, start=1):
             for piece in tile:
-                if not whole.keeps(piece):
+                if not waiting.keeps(piece):
                     self.targets.write(piece, position)
             self._n_done = n_before + prod(self.layout.spatial_shape) * i // self.plan.n_tiles
             if self._progress:
                 self._progress(self._n_done, self.n_voxels)
             self._stop_if_cancelled()
-        for piece in whole.finished(position):
+        for piece in waiting.finished(position):
             self.targets.write(piece, position)
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled and self._cancelled():
             raise Cancelled(f"{self.layout.image.name}: stopped; nothing was written")
 
-    def _take_smaller_tiles(self, error: OutOfMemoryError) -> None:
-        smaller = tile_size.halved(self.plan, self.layout.rules(), self.layout.spatial_shape)
-        if smaller is None:
-            raise OutOfMemoryError(
-                f"{self.layout.image.name}: not even the smallest tile {self.plan.tile_shape} fits into memory. "
-                "Close other programs, or use a smaller model"
-            ) from error
-        self.warnings.append(
-            f"a tile of {self.plan.tile_shape} did not fit into memory; {smaller.tile_shape} was used instead"
-        )
-        self.plan = smaller
+
+def _smaller(plan: Plan, layout: Layout, error: OutOfMemoryError) -> Plan:
+    """Return a plan with smaller tiles; the result is the same whatever the tiles."""
+    smaller = tile_size.halved(plan, layout.rules(), layout.spatial_shape)
+    if smaller is None:
+        raise OutOfMemoryError(
+            f"{layout.image.name}: not even the smallest tile {plan.tile_shape} fits into memory. Close other "
+            "programs, or use a smaller model"
+        ) from error
+    return smaller
 
 
 class _Deferred:
@@ -238,23 +242,17 @@ class _Deferred:
         ]
 
 
-def _report(package: Package, session: Session, work: _Work, seconds: float) -> Report:
-    manifest: Manifest = package.manifest
-    said = [session.choice.warning] if session.choice.warning else []
-    return Report(
-        model=manifest.id,
-        version=manifest.version,
+def _provenance(package: Package, session: Session, plan: Plan) -> Provenance:
+    return Provenance(
+        model=package.manifest.id,
+        version=package.manifest.version,
         package_sha256=package.sha256,
         provider=session.provider,
         precision=session.precision,
         dtype=session.choice.dtype,
         reason=session.choice.reason,
-        tile=work.plan.tile_shape,
-        n_tiles=work.plan.n_tiles,
-        halo_share=round(work.plan.halo_share, 4),
-        n_voxels=work.n_voxels,
-        seconds=round(seconds, 3),
-        n_clipped=work.targets.n_clipped,
-        warnings=(*said, *work.warnings),
+        tile=plan.tile_shape,
+        n_tiles=plan.n_tiles,
+        halo_share=round(plan.halo_share, 4),
         carezoo_version=carezoo.__version__,
     )

@@ -14,6 +14,7 @@ from carezoo.image import Image
 from carezoo.package.manifest import Result
 from carezoo.runtime.layout import Index, Layout
 from carezoo.runtime.predict import Piece
+from carezoo.runtime.restoration import Provenance
 
 
 class Target(Protocol):
@@ -32,6 +33,7 @@ class Outline:
     axes: str
     dtype: np.dtype[Any]
     pixel_size_um: Mapping[str, float]
+    provenance: Provenance
     source: Image
     """The image that is restored, for its metadata; its origin is already that of the result."""
 
@@ -42,10 +44,12 @@ MakeTarget = Callable[[Outline], AbstractContextManager[Target]]
 class Targets:
     """Where each result of an image goes, and how many pixels had to be clipped on the way."""
 
-    def __init__(self, stack: ExitStack, layout: Layout, dtype: DTypeLike, make_target: MakeTarget | None) -> None:
+    def __init__(
+        self, stack: ExitStack, layout: Layout, dtype: DTypeLike, provenance: Provenance, make_target: MakeTarget | None
+    ) -> None:
         self.n_clipped = 0
         self._layout = layout
-        self._outlines = {result.name: outline(layout, result, dtype) for result in layout.manifest.results}
+        self._outlines = {result.name: outline(layout, result, dtype, provenance) for result in layout.manifest.results}
         self._arrays = {} if make_target else {name: np.empty(o.shape, o.dtype) for name, o in self._outlines.items()}
         self._targets: dict[str, Target] = dict(self._arrays)
         if make_target:
@@ -77,7 +81,7 @@ class Targets:
         }
 
 
-def outline(layout: Layout, result: Result, dtype: DTypeLike) -> Outline:
+def outline(layout: Layout, result: Result, dtype: DTypeLike, provenance: Provenance) -> Outline:
     """Return what a target for `result` has to be made for; only restored values get `dtype`, the rest is float32."""
     image = layout.image
     metadata = replace(image.metadata, origin_um=layout.result_origin_um(result))
@@ -87,6 +91,7 @@ def outline(layout: Layout, result: Result, dtype: DTypeLike) -> Outline:
         axes=layout.result_axes(result),
         dtype=np.dtype(dtype if result.undo == "affine" or result.name == "mean" else np.float32),
         pixel_size_um=layout.result_pixel_size_um(result),
+        provenance=provenance,
         source=replace(image, metadata=metadata),
     )
 
