@@ -1,3 +1,59 @@
-"""Content-aware restoration of fluorescence microscopy."""
+"""Content-aware restoration (CARE) of fluorescence microscopy.
+
+>>> import carezoo
+>>> model = carezoo.load("denoise-bpae-2d")
+>>> restoration = model.restore("cell.tif")  # doctest: +SKIP
+
+Importing carezoo loads neither torch nor ONNX Runtime; what is used is loaded when it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "CarezooError": "carezoo.errors",
+    "Image": "carezoo.image",
+    "Model": "carezoo.api",
+    "Restoration": "carezoo.runtime.restoration",
+    "Settings": "carezoo.runtime.restore",
+    "load": "carezoo.api",
+    "open_image": "carezoo.files",
+    "score": "carezoo.metrics",
+    "write_image": "carezoo.files",
+}
+
+__all__ = [
+    "CarezooError",
+    "Image",
+    "Model",
+    "Restoration",
+    "Settings",
+    "__version__",
+    "load",
+    "open_image",
+    "score",
+    "write_image",
+]
+
+if TYPE_CHECKING:
+    from carezoo.api import Model, load
+    from carezoo.errors import CarezooError
+    from carezoo.files import open_image, write_image
+    from carezoo.image import Image
+    from carezoo.metrics import score
+    from carezoo.runtime.restoration import Restoration
+    from carezoo.runtime.restore import Settings
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'carezoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

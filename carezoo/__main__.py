@@ -1,0 +1,5 @@
+"""``python -m carezoo`` is ``carezoo``."""
+
+from carezoo.cli.main import main
+
+main()

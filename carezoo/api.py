@@ -1,0 +1,139 @@
+"""What people and bridges call: load a model, restore images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import files
+from carezoo.errors import AxesError
+from carezoo.image import Image, Pixels
+from carezoo.package.manifest import Manifest
+from carezoo.package.read import Package, open_package
+from carezoo.registry import embedded
+from carezoo.runtime.restoration import Restoration
+from carezoo.runtime.restore import Progress, Settings, open_session
+from carezoo.runtime.restore import restore as _restore
+from carezoo.runtime.session import Session
+
+
+def load(reference: str | PathLike[str]) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    reference
+        Name of a model that ships with carezoo (``NAME`` or ``NAME@VERSION``), or the path of a package: a folder or
+        zip in the bioimage.io format with ONNX weights.
+
+    Raises
+    ------
+    UnknownModelError
+        If there is no model of that name.
+    PackageError
+        If the package is damaged, or cannot be run.
+
+    Examples
+    --------
+    >>> import carezoo
+    >>> model = carezoo.load("denoise-bpae-2d")
+    >>> restored = model.restore("cell.tif").mean  # doctest: +SKIP
+    """
+    return Model(open_package(embedded.resolve(str(reference))))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A package ready to run. The network is loaded at the first restoration and kept."""
+
+    package: Package
+    _sessions: dict[tuple[Any, ...], Session] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the package says of itself."""
+        return self.package.manifest
+
+    def restore(
+        self,
+        image: NDArray[np.generic] | Pixels | Image | str | PathLike[str],
+        axes: str | None = None,
+        *,
+        settings: Settings | None = None,
+        progress: Progress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> Restoration:
+        """Restore an image.
+
+        Parameters
+        ----------
+        image
+            NumPy array, anything that is indexed like one (Dask, Zarr, h5py), an `Image`, or the path of a file.
+        axes
+            Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model; for files
+            their metadata decide unless given.
+        settings
+            How to run; or give its fields as keywords (`tile`, `provider`, `precision`, `n_threads`, `dtype`, ...).
+        progress
+            Called with voxels done and voxels in all after each tile.
+        cancelled
+            Asked between tiles; True stops with `Cancelled`.
+
+        Returns
+        -------
+        Restoration
+            `mean` is the restored image, float32 in the intensity units of the input and with its axes; `scale` and
+            `disagreement` where the model has them; `report` says what really ran.
+
+        Raises
+        ------
+        AxesError, PixelError, FileFormatError
+            If the image does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np, carezoo
+        >>> noisy = np.random.default_rng(0).poisson(20, (64, 64))
+        >>> carezoo.load("denoise-bpae-2d").restore(noisy, "YX").mean.shape
+        (64, 64)
+        """
+        if settings is not None and options:
+            raise TypeError(f"give settings or {', '.join(options)}, not both")
+        settings = settings or Settings(**options)
+        source = self._as_image(image, axes)
+        return _restore(
+            source, self.package, settings, session=self._session(settings), progress=progress, cancelled=cancelled
+        )
+
+    def _as_image(self, image: Any, axes: str | None) -> Image:
+        if isinstance(image, Image):
+            return image
+        if isinstance(image, str | PathLike):
+            return files.open_image(Path(image), axes)
+        pixels = image if isinstance(image, Pixels) else np.asarray(image)
+        return Image(pixels, axes or self._guess(pixels))
+
+    def _guess(self, pixels: Pixels) -> str:
+        """Return the model's own axes for an array that has as many dimensions."""
+        spatial = self.manifest.spatial_axes
+        n_channels = len(self.manifest.input.channels)
+        expected = spatial if n_channels == 1 else "C" + spatial
+        if len(pixels.shape) != len(expected):
+            raise AxesError(
+                f"the array has {len(pixels.shape)} dimensions {tuple(pixels.shape)}, model {self.manifest.id} works "
+                f"on {expected}: say what the dimensions are, for example axes={'T' + expected!r}"
+            )
+        return expected
+
+    def _session(self, settings: Settings) -> Session:
+        key = (settings.provider, settings.precision, settings.n_threads)
+        if key not in self._sessions:
+            self._sessions[key] = open_session(self.package, settings)
+        return self._sessions[key]

@@ -1,0 +1,108 @@
+"""``carezoo doctor``: what is installed, what really loads, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Literal
+
+import click
+
+import carezoo
+from carezoo.errors import MissingExtraError
+from carezoo.registry import embedded
+from carezoo.runtime import processor, providers
+
+DISTRIBUTIONS = (
+    "numpy", "tifffile", "imagecodecs", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "torch",
+    "lightning-fabric", "onnx", "scikit-image", "matplotlib", "bioio", "bioimageio.core", "bioimageio.spec", "pydantic",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the diagnosis."""
+
+    level: Literal["fact", "note", "problem"]
+    topic: str
+    text: str
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor_command(as_json: bool) -> int:
+    """Say what is installed, what runs, and what is wrong. Exit code 1 if something is."""
+    findings = diagnose()
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            mark = {"fact": " ", "note": "-", "problem": "!"}[finding.level]
+            click.echo(f"{mark} {finding.topic:<24} {finding.text}")
+    return int(any(finding.level == "problem" for finding in findings))
+
+
+def diagnose() -> list[Finding]:
+    """Look at everything a restoration or training depends on."""
+    return [
+        Finding("fact", "carezoo", carezoo.__version__),
+        Finding("fact", "python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}"),
+        Finding("fact", "processor", f"{processor.description()}, {processor.free_bytes() / 2**30:.1f} GiB free"),
+        _bfloat16(),
+        *_versions(),
+        *_onnxruntime(),
+        *_bioimageio(),
+        _models(),
+    ]
+
+
+def installed(distribution: str) -> str | None:
+    """Return the version of an installed distribution, or None."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _versions() -> list[Finding]:
+    return [Finding("fact", name, version) for name in DISTRIBUTIONS if (version := installed(name)) is not None]
+
+
+def _bfloat16() -> Finding:
+    has = processor.has_bfloat16()
+    text = {True: "yes: fast precision pays", False: "no: fast precision runs as exact", None: "unknown on this system"}
+    return Finding("fact", "bfloat16 arithmetic", text[has])
+
+
+def _onnxruntime() -> list[Finding]:
+    if installed("onnxruntime") and installed("onnxruntime-gpu"):
+        advice = (
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files. Run: "
+            'pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "carezoo[cpu]" or "carezoo[gpu]"'
+        )
+        return [Finding("problem", "ONNX Runtime", advice)]
+    try:
+        problems = providers.problems()
+    except MissingExtraError as error:
+        return [Finding("problem", "ONNX Runtime", str(error))]
+    return [
+        Finding("note" if problem else "fact", f"provider {name}", problem or "loads")
+        for name, problem in problems.items()
+    ]
+
+
+def _bioimageio() -> list[Finding]:
+    core, pydantic = installed("bioimageio.core"), installed("pydantic")
+    if core == "0.11.0" and pydantic and tuple(map(int, pydantic.split(".")[:2])) >= (2, 14):
+        text = f"bioimageio.core {core} breaks with pydantic {pydantic}. Run: pip install 'pydantic<2.14'"
+        return [Finding("problem", "bioimageio.core", text)]
+    return []
+
+
+def _models() -> Finding:
+    entries = embedded.entries()
+    text = ", ".join(f"{entry.name} {entry.version}" for entry in entries) or f"none found in {embedded.folder()}"
+    return Finding("fact" if entries else "problem", "models", text)

@@ -1,0 +1,91 @@
+"""The door: commands are imported when called, errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+import carezoo
+from carezoo.errors import CarezooError
+
+COMMANDS = {
+    "restore": ("carezoo.cli.restore", "Restore image files with a model."),
+    "train": ("carezoo.cli.train", "Train a model from a recipe and pack it."),
+    "check": ("carezoo.cli.package", "Check that a package does what it says."),
+    "info": ("carezoo.cli.package", "Tell what a package is."),
+    "list": ("carezoo.cli.package", "List the models that ship with carezoo."),
+    "demo": ("carezoo.cli.demo", "Restore a real image with a model that ships, and score it."),
+    "doctor": ("carezoo.cli.doctor", "Say what is installed, what runs, and what is wrong."),
+}
+"""Home and one line of help of every command."""
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class _Lazy(click.Group):
+    """A group that knows its commands' names and imports them when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(carezoo.__version__, message="carezoo %(version)s")
+def cli() -> None:
+    """Content-aware restoration (CARE) of fluorescence microscopy images."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0 done; 1 a bug; 2 input; 3 package; 4 zoo; 5 restoration; 6 training; 7 missing extra; 130 stopped.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; no half-written file is left", err=True)
+        return STOPPED
+    except CarezooError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # a bug: told in one line, with the way to more
+        if os.environ.get("CAREZOO_DEBUG"):
+            traceback.print_exc()
+        click.echo(
+            f"error: {type(error).__name__}: {error}\nThis is a bug in carezoo. Please report it with the output of "
+            "the same command after setting the environment variable CAREZOO_DEBUG=1",
+            err=True,
+        )
+        return 1
+    return result if isinstance(result, int) else 0

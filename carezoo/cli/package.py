@@ -1,0 +1,56 @@
+"""``carezoo check``, ``carezoo info`` and ``carezoo list``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from carezoo.package.read import open_package
+from carezoo.registry import embedded
+
+
+@click.command("check")
+@click.argument("reference", metavar="PACKAGE")
+@click.option("--bioimageio", is_flag=True, help='Let bioimageio.core test it, too (extra "bioimageio").')
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check_command(reference: str, bioimageio: bool, as_json: bool) -> int:
+    """Check that PACKAGE (name or path) does what it says: hashes, graph, numbers, tiles, halo."""
+    from carezoo.runtime.check import check
+
+    report = check(open_package(embedded.resolve(reference)), bioimageio=bioimageio)
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())
+    return 0 if report.passed else 3
+
+
+@click.command("info")
+@click.argument("reference", metavar="PACKAGE")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
+def info_command(reference: str, as_json: bool) -> None:
+    """Tell what PACKAGE (name or path) is: task, axes, channels, intensities, scores, licence."""
+    from carezoo.package.describe import describe
+
+    package = open_package(embedded.resolve(reference))
+    click.echo(json.dumps(package.manifest.rdf, indent=2, default=str) if as_json else describe(package))
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def list_command(as_json: bool) -> None:
+    """List the models that ship with carezoo."""
+    rows = []
+    for entry in embedded.entries():
+        manifest = open_package(entry.path).manifest
+        rows.append(
+            {
+                "name": entry.name,
+                "version": entry.version,
+                "axes": manifest.spatial_axes,
+                "description": manifest.description,
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:<28} {row['version']:<8} {row['axes']:<5} {row['description']}")

@@ -1,0 +1,42 @@
+"""A progress bar on stderr when a person is looking, silence otherwise."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+
+class Bar:
+    """Voxels done, voxels per second and time left of one file after the other."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._source: Path | None = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(self, source: Path, done: int, total: int) -> None:
+        """Show that `done` of `total` voxels of `source` are restored."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None or self._source != source:
+            self.close()
+            self._source = source
+            self._bar = tqdm(total=total, desc=source.name, unit="voxel", unit_scale=True, leave=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,163 @@
+"""``carezoo restore``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from carezoo.cli import options
+from carezoo.cli.progress import Bar
+from carezoo.errors import InputError
+from carezoo.package.read import open_package
+from carezoo.registry import embedded
+from carezoo.runtime.folder import Order, Outcome, restore_files
+from carezoo.runtime.restore import Settings
+
+DTYPES = ("float32", "input", "uint8", "uint16")
+
+
+@click.command("restore")
+@click.argument("sources", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="[CHANNEL=]REF",
+    help="Name or path of a model. For different models a channel repeat it: --model 0=A --model 1=B.",
+)
+@click.option(
+    "--output", "-o", "folder", type=click.Path(path_type=Path), help="Folder for results.  [default: beside each file]"
+)
+@click.option("--axes", help="Axes of the files in their order, letters out of STCZYX.  [default: from the metadata]")
+@click.option(
+    "--tile",
+    default="auto",
+    show_default=True,
+    metavar="auto|whole|N|Z,Y,X",
+    help="Largest tile. The result does not depend on it.",
+)
+@click.option(
+    "--provider", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "openvino", "cuda", "tensorrt"])
+)
+@click.option(
+    "--precision",
+    default="exact",
+    show_default=True,
+    type=click.Choice(["exact", "fast"]),
+    help="exact: float32. fast: half precision, where the hardware has it.",
+)
+@click.option("--threads", "n_threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
+@click.option(
+    "--dtype",
+    default="float32",
+    show_default=True,
+    type=click.Choice(DTYPES),
+    help="Type of the restored pixels. Integers are rounded and clipped, and the clipped pixels counted.",
+)
+@click.option("--crop", metavar="y=0:256,x=...", help="Restore this region only, for trying.")
+@click.option(
+    "--range", "intensity_range", metavar="LOW,HIGH", help="Dark and bright value, instead of measured percentiles."
+)
+@click.option(
+    "--per-frame",
+    "is_per_frame",
+    is_flag=True,
+    help="Measure intensities for every time point, not once for the series.",
+)
+@click.option(
+    "--nan", default="refuse", show_default=True, type=click.Choice(["refuse", "zero"]), help="NaN and infinite pixels."
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing results.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome of every file as JSON.")
+def restore_command(
+    sources: Sequence[Path], models: Sequence[str], overwrite: bool, as_json: bool, **given: object
+) -> int:
+    """Restore image FILES (or all TIFFs of a folder) with a model.
+
+    cell.tif becomes cell_restored.tif, in the intensities of the input and with its metadata; a probabilistic model
+    writes cell_scale.tif, too. Finished files are skipped when the command is run again.
+    """
+    order = _order(models, overwrite, given)
+    files = _expanded(sources)
+    outcomes: list[Outcome] = []
+    with Bar() as bar:
+        for outcome in restore_files(files, order, progress=bar):
+            bar.close()
+            outcomes.append(outcome)
+            _tell(outcome)
+    if as_json:
+        click.echo(json.dumps([outcome.to_dict() for outcome in outcomes], indent=2))
+    return _summary(outcomes)
+
+
+def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> Order:
+    references = options.models(models)
+    crop, intensity_range = given["crop"], given["intensity_range"]
+    settings = Settings(
+        tile=options.tile(str(given["tile"])),
+        provider=str(given["provider"]),
+        precision=given["precision"],  # type: ignore[arg-type]
+        n_threads=given["n_threads"],  # type: ignore[arg-type]
+        is_per_frame=bool(given["is_per_frame"]),
+        intensity_range=options.intensity_range(str(intensity_range)) if intensity_range else None,
+        dtype=given["dtype"],  # type: ignore[arg-type]
+        nan=given["nan"],  # type: ignore[arg-type]
+    )
+    return Order(
+        models={channel: open_package(embedded.resolve(reference)) for channel, reference in references.items()},
+        settings=settings,
+        axes=given["axes"],  # type: ignore[arg-type]
+        crop=options.crop(str(crop)) if crop else {},
+        folder=given["folder"],  # type: ignore[arg-type]
+        is_overwriting=overwrite,
+    )
+
+
+def _expanded(sources: Sequence[Path]) -> list[Path]:
+    """Return the files, with folders replaced by the TIFFs in them."""
+    files: list[Path] = []
+    for source in sources:
+        if source.is_dir() and source.suffix.lower() != ".zarr":
+            found = sorted(path for path in source.iterdir() if path.suffix.lower() in {".tif", ".tiff"})
+            if not found:
+                raise InputError(f"folder {source} holds no .tif file")
+            files += found
+        else:
+            files.append(source)
+    return files
+
+
+def _tell(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        click.echo(f"failed   {outcome.source}: {outcome.error}", err=True)
+        return
+    written = ", ".join(str(path) for path in outcome.outputs)
+    if outcome.status == "skipped":
+        click.echo(f"finished before  {outcome.source} -> {written}", err=True)
+        return
+    for report in outcome.reports:
+        run = report.provenance
+        click.echo(
+            f"restored {outcome.source} -> {written}  ({run.model} {run.version}, {run.provider} {run.precision}, "
+            f"{report.seconds:.1f} s, {report.n_voxels / max(report.seconds, 1e-9) / 1e6:.2f} megavoxels/s, "
+            f"{run.n_tiles} tile(s), halo {run.halo_share:.0%})",
+            err=True,
+        )
+        if report.n_clipped:
+            click.echo(f"  note: {report.n_clipped} pixels did not fit into the type and were clipped", err=True)
+        for warning in report.warnings:
+            click.echo(f"  warning: {warning}", err=True)
+
+
+def _summary(outcomes: Sequence[Outcome]) -> int:
+    """Say how it went, and return the exit code of the first failure."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if len(outcomes) > 1:
+        counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
+        click.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n), err=True)
+    return failed[0].error.exit_code if failed and failed[0].error else 0

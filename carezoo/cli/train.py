@@ -1,0 +1,50 @@
+"""``carezoo train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from carezoo.errors import InputError
+
+
+@click.command("train")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", "out", type=click.Path(path_type=Path), help="Folder of the run; the package is made in it."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder that relative data paths of the recipe start from.  [default: the recipe's]",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after this time and pack the best checkpoint.",
+)
+@click.option("--from", "start_from", metavar="REF", help="Fine-tune: start from the weights in this package.")
+@click.option("--explain", is_flag=True, help="Print every field of a recipe with its default and meaning.")
+def train_command(
+    recipe: Path | None,
+    out: Path | None,
+    data: Path | None,
+    resume: bool,
+    max_minutes: float | None,
+    start_from: str | None,
+    explain: bool,
+) -> None:
+    """Train a model from RECIPE (YAML) and pack it. Needs the extra "train"."""
+    if explain:
+        from carezoo.train.explain import explain as explanation
+
+        click.echo(explanation())
+        return
+    if recipe is None or out is None:
+        raise InputError("expected a recipe and a folder: carezoo train RECIPE.yaml -o RUN (or --explain)")
+    from carezoo.train.run import train
+
+    package = train(recipe, out, data=data, resume=resume, max_minutes=max_minutes, start_from=start_from)
+    click.echo(str(package))

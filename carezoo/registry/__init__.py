@@ -1,0 +1,1 @@
+"""Models by name: where packages are found, without looking inside them."""

@@ -1,0 +1,270 @@
+"""Many files: what will be written where, what is finished already, and what happened to each."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from carezoo import files
+from carezoo.errors import AxesError, CarezooError, InputError
+from carezoo.image import Image
+from carezoo.package.read import Package
+from carezoo.runtime.channels import ChannelTargets
+from carezoo.runtime.restoration import Report
+from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.session import Session
+from carezoo.runtime.targets import Outline, Target
+
+log = logging.getLogger("carezoo")
+
+SUFFIX_OF = {"mean": "restored"}
+"""What a result's file name ends in, where that is not the result's own name."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A package, loaded once for all files."""
+
+    package: Package
+    session: Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to do with every file."""
+
+    models: Mapping[int | None, Package]
+    """By channel; the key None stands for the whole image."""
+    settings: Settings = field(default_factory=Settings)
+    axes: str | None = None
+    """Axes of the files; None: as their metadata say."""
+    crop: Mapping[str, slice] = field(default_factory=dict)
+    """Region to restore, by axis letter."""
+    folder: Path | None = None
+    """Where results go; None: beside each file."""
+    is_overwriting: bool = False
+    """Replace results that were made differently, or by something else."""
+
+    def options(self) -> dict[str, Any]:
+        """Return what decides the pixels of a result, as plain values: equal options, equal result."""
+        settings = self.settings
+        return {
+            "models": {str(channel): package.sha256 for channel, package in self.models.items()},
+            "precision": settings.precision,
+            "is_per_frame": settings.is_per_frame,
+            "intensity_range": list(settings.intensity_range) if settings.intensity_range else None,
+            "dtype": settings.dtype if settings.dtype == "input" else np.dtype(settings.dtype).name,
+            "nan": settings.nan,
+            "axes": self.axes,
+            "crop": {letter: [bound.start, bound.stop] for letter, bound in self.crop.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What happened to one file."""
+
+    source: Path
+    status: Literal["restored", "skipped", "failed"]
+    outputs: tuple[Path, ...] = ()
+    reports: tuple[Report, ...] = ()
+    error: CarezooError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        failure = {"type": type(self.error).__name__, "message": str(self.error)} if self.error else None
+        return {
+            "source": str(self.source),
+            "status": self.status,
+            "outputs": [str(path) for path in self.outputs],
+            "reports": [report.to_dict() for report in self.reports],
+            "error": failure,
+        }
+
+
+Progress = Callable[[Path, int, int], None]
+"""Called with the file, voxels done and voxels in all."""
+
+
+def restore_files(
+    sources: Sequence[Path], order: Order, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+) -> Iterator[Outcome]:
+    """Restore files one after the other; a broken one does not stop the others.
+
+    Yields
+    ------
+    Outcome
+        As soon as a file is done, in the order of `sources`.
+
+    Raises
+    ------
+    InputError
+        Before any work: if two files would write the same result, or a result would replace its source.
+    """
+    _check_names(sources, order)
+    models = {key: Model(package, open_session(package, order.settings)) for key, package in order.models.items()}
+    for source in sources:
+        report_progress = _for_file(progress, source)
+        try:
+            yield _restore_file(source, order, models, report_progress, cancelled)
+        except CarezooError as error:
+            yield Outcome(source=source, status="failed", error=error)
+        except OSError as error:
+            yield Outcome(source=source, status="failed", error=InputError(f"{source}: {error}"))
+
+
+def _for_file(progress: Progress | None, source: Path) -> Callable[[int, int], None] | None:
+    return (lambda done, total: progress(source, done, total)) if progress else None
+
+
+def result_path(source: Path, name: str, folder: Path | None) -> Path:
+    """Return where the result `name` of a file goes: ``cell.tif`` gives ``cell_restored.tif``, ``cell_scale.tif``."""
+    stem, suffix = source.name, ".tif"
+    for ending in (".ome.tiff", ".ome.tif"):
+        if stem.lower().endswith(ending):
+            stem, suffix = stem[: -len(ending)], ".ome.tif"
+            break
+    else:
+        stem = source.stem
+    return (folder or source.parent) / f"{stem}_{SUFFIX_OF.get(name, name)}{suffix}"
+
+
+def _check_names(sources: Sequence[Path], order: Order) -> None:
+    taken: dict[Path, Path] = {}
+    everything = {source.resolve() for source in sources}
+    for source in sources:
+        for name in _result_names(order):
+            path = result_path(source, name, order.folder).resolve()
+            if path in taken:
+                raise InputError(
+                    f"{taken[path]} and {source} would both be written to {path}; give each its own -o DIR"
+                )
+            if path in everything:
+                raise InputError(f"{path} is both an input and the result of {source}; leave results out of the input")
+            taken[path] = source
+
+
+def _result_names(order: Order) -> list[str]:
+    """Return the results that every model gives."""
+    given = [[result.name for result in package.manifest.results] for package in order.models.values()]
+    return [name for name in given[0] if all(name in names for names in given)]
+
+
+def _restore_file(
+    source: Path,
+    order: Order,
+    models: Mapping[int | None, Model],
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> Outcome:
+    image = files.open_image(source, order.axes)
+    image = image.cropped(order.crop) if order.crop else image
+    outputs = tuple(result_path(source, name, order.folder) for name in _result_names(order))
+    identity = {"input": {"name": source.name, "sha256": _sha256(source)}, "options": order.options()}
+    if not order.is_overwriting and _is_finished(outputs, identity):
+        return Outcome(source=source, status="skipped", outputs=outputs)
+
+    @contextmanager
+    def make_target(outline: Outline) -> Iterator[Target]:
+        path = result_path(source, outline.name, order.folder)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
+        with files.create_image(
+            path,
+            shape=outline.shape,
+            axes=outline.axes,
+            dtype=outline.dtype,
+            like=_like(outline),
+            pixel_size_um=outline.pixel_size_um,
+            notes=notes,
+        ) as target:
+            yield target
+
+    reports = _restore_image(image, order, models, make_target, progress, cancelled)
+    return Outcome(source=source, status="restored", outputs=outputs, reports=reports)
+
+
+def _like(outline: Outline) -> Image:
+    """Return the image whose metadata the result keeps; a width is not displayed in the range of a value."""
+    if outline.name == "mean":
+        return outline.source
+    return replace(outline.source, metadata=replace(outline.source.metadata, display_ranges=()))
+
+
+def _restore_image(
+    image: Image,
+    order: Order,
+    models: Mapping[int | None, Model],
+    make_target: Callable[[Outline], AbstractContextManager[Target]],
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> tuple[Report, ...]:
+    if None in models:
+        model = models[None]
+        result = restore(
+            image,
+            model.package,
+            order.settings,
+            session=model.session,
+            make_target=make_target,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        return (result.report,)
+    channels = _channels(image, models)
+    with ChannelTargets(len(channels), _result_names(order), make_target) as targets:
+        return tuple(
+            restore(
+                image.cropped({"C": slice(channel, channel + 1)}),
+                models[channel].package,
+                order.settings,
+                session=models[channel].session,
+                make_target=targets.of_channel(channel),
+                progress=progress,
+                cancelled=cancelled,
+            ).report
+            for channel in channels
+        )
+
+
+def _channels(image: Image, models: Mapping[int | None, Model]) -> list[int]:
+    n_channels = image.sizes.get("C", 1)
+    named = sorted(channel for channel in models if channel is not None)
+    if "C" not in image.axes or named != list(range(n_channels)):
+        raise AxesError(
+            f"{image.name} has {n_channels} channel(s), axes {image.axes}, but models were given for channel(s) "
+            f"{', '.join(map(str, named))}. Give one model for each channel, or choose channels with --crop"
+        )
+    return named
+
+
+def _is_finished(outputs: Sequence[Path], identity: Mapping[str, Any]) -> bool:
+    """Return whether all results are there and were made from the same pixels in the same way.
+
+    Raises
+    ------
+    InputError
+        If a file of that name is there and was made otherwise.
+    """
+    found = [path for path in outputs if path.exists()]
+    for path in found:
+        notes = (files.read_notes(path) or {}).get("carezoo", {})
+        different = [key for key, value in identity.items() if notes.get(key) != value]
+        if different:
+            why = f"differs in {' and '.join(different)}" if notes else "was not written by carezoo"
+            raise InputError(f"{path} exists and {why}; choose another folder (-o), or replace it (--overwrite)")
+    return len(found) == len(outputs)
+
+
+def _sha256(path: Path) -> str:
+    if path.is_dir():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
