@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from carezoo import axes as axes_
 from carezoo.errors import AxesError
 from carezoo.image import Image
-from carezoo.intensity import Blocks
 from carezoo.package.manifest import Manifest, OutputTensor, Result
+from carezoo.statistics import Blocks
 from carezoo.tiling import AxisRule
 
 Index = Mapping[str, int]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import intensity
-from carezoo.intensity import Blocks, Clip, MatchMoments, Normalization, Operation, ScaleRange, Standardize
+from carezoo.intensity import Clip, MatchMoments, Normalization, Operation, ScaleRange, Standardize
 from carezoo.package.manifest import OutputTensor
+from carezoo.statistics import Blocks, moments
 
 Float = NDArray[np.float32]
 
@@ -56,8 +57,8 @@ def _match_moments(
     """``(y - mean(y)) / (std(y) + eps) * (std(x) + eps) + mean(x)``, as the format defines it."""
     result = np.empty_like(values)
     for i, channel in enumerate(channels):
-        mean, std = intensity.moments(channel)
-        wanted_mean, wanted_std = intensity.moments(source[min(i, len(source) - 1)])
+        mean, std = moments(channel)
+        wanted_mean, wanted_std = moments(source[min(i, len(source) - 1)])
         result[i] = (values[i] - mean) / (std + operation.eps) * (wanted_std + operation.eps) + wanted_mean
     return result
 
