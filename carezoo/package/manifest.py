@@ -107,6 +107,8 @@ class Manifest:
     """The section `config.carezoo` as it stands; empty for packages made elsewhere."""
     rdf: Mapping[str, Any] = field(default_factory=dict)
     """The whole file as parsed."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know of how the manifest was understood, where it leaves something open."""
 
     @property
     def spatial_axes(self) -> str:

@@ -1,0 +1,343 @@
+"""rdf.yaml of a package made by carezoo, as every reader of bioimage.io models takes it.
+
+Format version 0.5.3 with plain strings for documentation and covers is what readers of 2023 and of today agree on;
+Fiji's needs `id`, and rounds tile sizes to multiples of `step` without looking at `min`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import yaml
+
+import carezoo
+from carezoo.errors import ManifestError
+from carezoo.package import own, scales
+from carezoo.package.draft import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    TEST_INPUT_PATH,
+    TEST_OUTPUT_PATH,
+    WEIGHTS_PATH,
+    Constants,
+    Draft,
+    Percentiles,
+)
+
+FORMAT_VERSION = "0.5.3"
+
+KNOWN_FILES = ("README.md", "cover.png", "sample_input.tif", "sample_output.tif")
+
+DATA_TYPES = frozenset(
+    {
+        *("float32", "float64", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+    }
+)
+
+
+def rdf_yaml(draft: Draft) -> bytes:
+    """Return the manifest of `draft`, the same bytes for the same draft.
+
+    Raises
+    ------
+    ManifestError
+        If the draft contradicts itself or lacks a file.
+    """
+    _check(draft)
+    text = yaml.dump(_rdf(draft), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return str(text).encode("utf-8")
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML without aliases: equal parts are written out, as people and simple readers expect."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _rdf(draft: Draft) -> dict[str, Any]:
+    test_input = _npy_header(draft, TEST_INPUT_PATH)
+    attached = sorted(set(draft.files) - {*KNOWN_FILES, WEIGHTS_PATH, TEST_INPUT_PATH, TEST_OUTPUT_PATH})
+    entries: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "type": "model",
+        "id": draft.id,
+        "name": draft.name,
+        "version": draft.version,
+        "description": draft.description,
+        "authors": [_without_empty(vars(author)) for author in draft.authors],
+        "cite": [_without_empty(vars(citation)) for citation in draft.cite],
+        "license": draft.license,
+        "documentation": "README.md" if "README.md" in draft.files else None,
+        "covers": ["cover.png"] if "cover.png" in draft.files else None,
+        "tags": list(draft.tags) or None,
+        "timestamp": draft.timestamp.isoformat(),
+        "git_repo": draft.git_repo or None,
+        "parent": {"id": draft.parent[0], "version": draft.parent[1]} if draft.parent else None,
+        "attachments": [_file(draft, path) for path in attached] or None,
+        "inputs": [_input(draft, test_input)],
+        "outputs": [_output(draft)],
+        "weights": {"onnx": {**_file(draft, WEIGHTS_PATH), "opset_version": draft.opset}},
+        "config": {"bioimageio": _tolerance(draft), "carezoo": _carezoo(draft)},
+    }
+    return {key: value for key, value in entries.items() if value is not None}
+
+
+def _input(draft: Draft, test: tuple[tuple[int, ...], str]) -> dict[str, Any]:
+    shape, dtype = test
+    axes = [{"type": "batch"}, {"type": "channel", "channel_names": list(draft.input_channels)}]
+    for letter, size in zip(draft.axes, shape[2:], strict=True):
+        axis: dict[str, Any] = {"type": "space", "id": letter.lower(), "size": _input_size(draft, letter, size)}
+        if letter in draft.pixel_size_um:
+            axis["unit"] = "micrometer"
+        axis["scale"] = _scales(draft, letter)[0]
+        if draft.rules[letter].is_tileable:
+            axis["concatenable"] = True
+        axes.append(axis)
+    return {
+        "id": INPUT_NAME,
+        "description": f"image to restore, axes {draft.axes}",
+        "axes": axes,
+        "test_tensor": _file(draft, TEST_INPUT_PATH),
+        **_sample(draft, "sample_input.tif"),
+        "data": {"type": dtype, "unit": "arbitrary unit"},
+        "preprocessing": _preprocessing(draft),
+    }
+
+
+def _input_size(draft: Draft, letter: str, test_size: int) -> int | dict[str, int]:
+    """Return the size as the format wants it.
+
+    The format asks for more than two halos. An axis that must not be cut at all gets the size of the test image: other
+    readers cut every axis of free size into blocks, and where it is projected away the last block overwrites the rest.
+    """
+    if is_fixed(draft, letter):
+        return test_size
+    return {"min": rdf_minimum(draft, letter), "step": draft.rules[letter].step}
+
+
+def is_fixed(draft: Draft, letter: str) -> bool:
+    """Return whether an axis has one size for other readers: no halo would make their blocks right."""
+    rule = draft.rules[letter]
+    return letter not in draft.output_axes or (not rule.is_tileable and rule.halo == 0)
+
+
+def rdf_minimum(draft: Draft, letter: str) -> int:
+    """Return the smallest size of an axis the format and its readers accept: above two halos, a multiple of step."""
+    rule = draft.rules[letter]
+    return max(rule.min_size, (2 * output_halo(draft, letter)[1] // rule.step + 1) * rule.step)
+
+
+def output_halo(draft: Draft, letter: str) -> tuple[int, int]:
+    """Return the smallest halo of at least the rule's that is whole in output and in input pixels, in this order."""
+    factor, halo = draft.factors.get(letter, Fraction(1)), draft.rules[letter].halo
+    whole = math.ceil(Fraction(halo, factor.denominator)) * factor.denominator
+    return int(whole * factor), whole
+
+
+def _output(draft: Draft) -> dict[str, Any]:
+    axes: list[dict[str, Any]] = [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": [meaning.name for meaning in draft.output_channels]},
+    ]
+    for letter in draft.output_axes:
+        axis: dict[str, Any] = {
+            "type": "space",
+            "id": letter.lower(),
+            "size": {"tensor_id": INPUT_NAME, "axis_id": letter.lower(), "offset": 0},
+        }
+        if letter in draft.pixel_size_um:
+            axis["unit"] = "micrometer"
+        axis["scale"] = _scales(draft, letter)[1]
+        if draft.rules[letter].halo:
+            axis["halo"] = output_halo(draft, letter)[0]
+        axes.append(axis)
+    units = "intensities of the input" if isinstance(draft.normalization, Constants) else "normalized intensities"
+    return {
+        "id": OUTPUT_NAME,
+        "description": f"{', '.join(dict.fromkeys(m.kind for m in draft.output_channels))} in {units}",
+        "axes": axes,
+        "test_tensor": _file(draft, TEST_OUTPUT_PATH),
+        **_sample(draft, "sample_output.tif"),
+        "data": {"type": "float32", "unit": "arbitrary unit"},
+        "postprocessing": _postprocessing(draft),
+    }
+
+
+def _scales(draft: Draft, letter: str) -> tuple[float, float]:
+    return scales.choose(draft.pixel_size_um.get(letter, 1.0), draft.factors.get(letter, Fraction(1)))
+
+
+def _preprocessing(draft: Draft) -> list[dict[str, Any]]:
+    to_float = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
+    how = draft.normalization
+    if isinstance(how, Percentiles):
+        kwargs: dict[str, Any] = {
+            "axes": [letter.lower() for letter in draft.axes],
+            "min_percentile": how.low,
+            "max_percentile": how.high,
+            "eps": how.eps,
+        }
+        return [to_float, {"id": "scale_range", "kwargs": kwargs}, to_float]
+    widths = [high - low for low, high in zip(how.low, how.high, strict=True)]
+    fixed: dict[str, Any] = (
+        {"mean": how.low[0], "std": widths[0]}
+        if len(widths) == 1
+        else {"axis": "channel", "mean": list(how.low), "std": widths}
+    )
+    return [to_float, {"id": "fixed_zero_mean_unit_variance", "kwargs": fixed}, to_float]
+
+
+def _postprocessing(draft: Draft) -> list[dict[str, Any]]:
+    to_float = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
+    how = draft.normalization
+    if isinstance(how, Percentiles):
+        return [to_float]
+    gain, offset = [], []
+    for meaning in draft.output_channels:
+        has_units = meaning.of is not None and meaning.kind != "disagreement"
+        gain.append(how.high[meaning.of] - how.low[meaning.of] if has_units and meaning.of is not None else 1.0)
+        offset.append(how.low[meaning.of] if has_units and meaning.of is not None and meaning.kind == "mean" else 0.0)
+    return [{"id": "scale_linear", "kwargs": {"axis": "channel", "gain": gain, "offset": offset}}, to_float]
+
+
+def _carezoo(draft: Draft) -> dict[str, Any]:
+    section: dict[str, Any] = {
+        "schema": own.SCHEMA,
+        "carezoo_version": carezoo.__version__,
+        "task": draft.task,
+        "axes": {letter.lower(): _rule(draft, letter) for letter in draft.axes},
+        "factors": {letter.lower(): str(factor) for letter, factor in sorted(draft.factors.items()) if factor != 1},
+        "channels": [vars(meaning) for meaning in draft.output_channels],
+        "intensity": _intensity(draft),
+        "members": {"output": "members", "n": draft.n_members} if draft.n_members else None,
+        "bytes_per_pixel": draft.bytes_per_pixel,
+        **draft.sections,
+        "files": {path: hashlib.sha256(draft.files[path]).hexdigest() for path in sorted(draft.files)},
+    }
+    return {key: value for key, value in section.items() if value is not None}
+
+
+def _rule(draft: Draft, letter: str) -> dict[str, Any]:
+    rule = draft.rules[letter]
+    return {"min": rule.min_size, "step": rule.step, "halo": rule.halo, "tileable": rule.is_tileable}
+
+
+def _intensity(draft: Draft) -> dict[str, str]:
+    if isinstance(draft.normalization, Constants):
+        return {"mode": "fixed", "undo": "in_rdf"}
+    has_units = all(meaning.of is not None for meaning in draft.output_channels if meaning.kind == "mean")
+    return {"mode": draft.normalization.mode, "undo": "input_range" if has_units else "none"}
+
+
+def _tolerance(draft: Draft) -> dict[str, Any]:
+    relative, absolute = draft.tolerance
+    return {"reproducibility_tolerance": [{"relative_tolerance": relative, "absolute_tolerance": absolute}]}
+
+
+def _sample(draft: Draft, path: str) -> dict[str, Any]:
+    return {"sample_tensor": _file(draft, path)} if path in draft.files else {}
+
+
+def _file(draft: Draft, path: str) -> dict[str, str]:
+    return {"source": path, "sha256": hashlib.sha256(draft.files[path]).hexdigest()}
+
+
+def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value}
+
+
+def _npy_header(draft: Draft, path: str) -> tuple[tuple[int, ...], str]:
+    """Return shape and type of a test tensor."""
+    array = np.load(io.BytesIO(draft.files[path]), allow_pickle=False)
+    return array.shape, array.dtype.name
+
+
+def _check(draft: Draft) -> None:
+    """Refuse a draft that would make a package other readers reject or that contradicts itself."""
+    missing = [path for path in (WEIGHTS_PATH, TEST_INPUT_PATH, TEST_OUTPUT_PATH) if path not in draft.files]
+    if missing:
+        raise _wrong(draft, f"files {', '.join(missing)} are missing")
+    if draft.axes not in {"YX", "ZYX"} or draft.output_axes not in {"YX", "ZYX"} or set(draft.rules) != set(draft.axes):
+        raise _wrong(
+            draft, f"axes {draft.axes}, output axes {draft.output_axes} and rules {set(draft.rules)} do not fit"
+        )
+    if draft.timestamp.tzinfo is None:
+        raise _wrong(draft, "the timestamp has no time zone, so its meaning depends on the machine")
+    taken = set(draft.sections) & (set(_carezoo_keys()))
+    if taken:
+        raise _wrong(draft, f"sections {', '.join(sorted(taken))} are written by carezoo itself")
+    for letter, rule in draft.rules.items():
+        if rule.step < 1 or rule.min_size % rule.step or rule.halo % rule.step:
+            raise _wrong(
+                draft, f"axis {letter}: min {rule.min_size} and halo {rule.halo} are no multiples of step {rule.step}"
+            )
+        if rule.is_tileable and letter not in draft.output_axes:
+            raise _wrong(draft, f"axis {letter} is projected away and cannot be tiled")
+    _check_channels(draft)
+    _check_tests(draft)
+
+
+def _carezoo_keys() -> tuple[str, ...]:
+    return (
+        *(
+            "schema",
+            "carezoo_version",
+            "task",
+            "axes",
+            "factors",
+            "channels",
+            "intensity",
+            "members",
+            "bytes_per_pixel",
+        ),
+        "files",
+    )
+
+
+def _check_channels(draft: Draft) -> None:
+    n_in, how = len(draft.input_channels), draft.normalization
+    for meaning in draft.output_channels:
+        if meaning.kind not in own.UNDO or (meaning.of is not None and not 0 <= meaning.of < n_in):
+            raise _wrong(draft, f"output channel {meaning} with {n_in} input channel(s)")
+    names = [meaning.name for meaning in draft.output_channels]
+    if not all(names) or len(set(names)) != len(names) or not all(draft.input_channels):
+        raise _wrong(draft, f"channels need names of their own, found {draft.input_channels} and {tuple(names)}")
+    if isinstance(how, Constants) and (
+        len(how.low) != n_in
+        or len(how.high) != n_in
+        or any(high - low < 1e-6 for low, high in zip(how.low, how.high, strict=True))
+    ):
+        raise _wrong(draft, f"constants {how.low} to {how.high} for {n_in} input channel(s)")
+
+
+def _check_tests(draft: Draft) -> None:
+    shape_in, dtype = _npy_header(draft, TEST_INPUT_PATH)
+    shape_out, _ = _npy_header(draft, TEST_OUTPUT_PATH)
+    if dtype not in DATA_TYPES:
+        raise _wrong(draft, f"test input of type {dtype}")
+    n_spatial = len(draft.axes)
+    if len(shape_in) != 2 + n_spatial or shape_in[1] != len(draft.input_channels):
+        raise _wrong(draft, f"test input of shape {shape_in} for axes BC{draft.axes} and {draft.input_channels}")
+    sizes = dict(zip(draft.axes, shape_in[2:], strict=True))
+    for letter in draft.output_axes:
+        smallest, step = rdf_minimum(draft, letter), draft.rules[letter].step
+        if not is_fixed(draft, letter) and (sizes[letter] < smallest or (sizes[letter] - smallest) % step):
+            raise _wrong(draft, f"test input {letter} of {sizes[letter]}; the format accepts {smallest} + n * {step}")
+        if (sizes[letter] * draft.factors.get(letter, Fraction(1))).denominator != 1:
+            raise _wrong(draft, f"test input {letter} of {sizes[letter]} times {draft.factors[letter]} is not whole")
+    expected = tuple(int(sizes[letter] * draft.factors.get(letter, Fraction(1))) for letter in draft.output_axes)
+    if shape_out != (shape_in[0], len(draft.output_channels), *expected):
+        raise _wrong(
+            draft, f"test output of shape {shape_out}; expected {len(draft.output_channels)} channel(s) of {expected}"
+        )
+
+
+def _wrong(draft: Draft, what: str) -> ManifestError:
+    return ManifestError(f"package {draft.id} {draft.version}: {what}")
