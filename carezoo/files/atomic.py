@@ -1,0 +1,120 @@
+"""Writing files so that a crash leaves the old file or the new one: temporary file, verify, rename.
+
+The one home of this rule: images, packages, tables and pictures are all written through `replacing`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from carezoo.errors import InputError
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+@contextmanager
+def replacing(
+    path: str | os.PathLike[str],
+    *,
+    n_bytes: int = 0,
+    verify: Callable[[Path], None] | None = None,
+) -> Iterator[Path]:
+    """Yield the path of a temporary file that becomes `path` when the block ends without an exception.
+
+    The temporary file lies in the same folder (a rename is atomic only there) and ends in the same suffixes. It is
+    removed when the block ends with any exception, Ctrl-C included; `path` is then as it was before.
+
+    Parameters
+    ----------
+    path
+        File to write or replace. Its folder must exist.
+    n_bytes
+        Size the file will have, as far as it is known: checked against the free space before the block starts.
+    verify
+        Called with the complete temporary file; raises if the file is not what it should be.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or cannot be written, the disk is or becomes full, or the file cannot be replaced.
+    """
+    target = Path(path)
+    require_space(target, n_bytes)
+    temporary = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
+    _create(temporary, target)
+    try:
+        try:
+            yield temporary
+        except OSError as error:
+            # The block may fail at other files too: only what a disk says, or what is said of our file, is ours.
+            if error.errno in _DISK_ERRORS or error.filename == str(temporary):
+                raise _explained(error, target) from error
+            raise
+        _to_disk(temporary)
+        if verify is not None:
+            verify(temporary)
+        _rename(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def require_space(path: str | os.PathLike[str], n_bytes: int) -> None:
+    """Check that `path` can take `n_bytes`.
+
+    Raises
+    ------
+    InputError
+        If its folder does not exist, or the disk has less space.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; give the name of a file to write")
+    if not target.parent.is_dir():
+        raise InputError(f"cannot write {target.name}: folder {target.parent} does not exist. Create it first")
+    free = shutil.disk_usage(target.parent).free
+    if n_bytes > free:
+        raise InputError(
+            f"cannot write {target}: it needs {_size(n_bytes)}, the disk has {_size(free)} left. "
+            "Free some space, or write to another disk"
+        )
+
+
+def _create(temporary: Path, target: Path) -> None:
+    try:
+        with temporary.open("xb"):
+            pass
+    except OSError as error:
+        raise _explained(error, target) from error
+
+
+def _to_disk(temporary: Path) -> None:
+    """Make the contents survive a power failure before the name points at them."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"cannot replace {target}: {error.strerror or error}. If it is open in another program (ImageJ, a viewer), "
+            "close it there"
+        ) from error
+
+
+def _explained(error: OSError, target: Path) -> InputError:
+    return InputError(
+        f"cannot write {target}: {error.strerror or error}. Nothing was left behind; check the permissions of and the "
+        f"free space on {target.parent}, or write to another folder"
+    )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB" if n_bytes >= 2**27 else f"{n_bytes / 2**20:.1f} MiB"

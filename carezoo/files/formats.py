@@ -1,0 +1,154 @@
+"""Formats of microscope makers, through the bioio readers (extra ``formats``)."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo.errors import AxesError, CarezooError, FileFormatError, MissingExtraError
+from carezoo.files import file_axes
+from carezoo.files.decoded import DECODED
+from carezoo.files.per_channel import fitting
+from carezoo.files.plane_pixels import PlanePixels
+from carezoo.image import Image, Metadata
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A bioio reader carezoo knows by name."""
+
+    module: str
+    package: str
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments that make it read plane by plane."""
+
+
+_PLANEWISE = {"chunk_dims": ["Y", "X"]}
+
+READERS = {
+    ".czi": Reader("bioio_czi", "bioio-czi", _PLANEWISE),
+    ".lif": Reader("bioio_lif", "bioio-lif", _PLANEWISE),
+    ".nd2": Reader("bioio_nd2", "bioio-nd2"),
+    ".zarr": Reader("bioio_ome_zarr", "bioio-ome-zarr"),
+}
+"""By suffix. Files with other suffixes go to whatever bioio readers are installed."""
+
+
+@dataclass(frozen=True, eq=False)
+class DaskPages:
+    """The planes of a dask array; a plane is read whole, and kept for a while."""
+
+    array: Any
+    """dask array whose last dimensions are those of a plane."""
+    page_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    name: str
+    token: object = field(default_factory=object)
+
+    def read(self, page: int, region: tuple[slice, ...]) -> NDArray[Any]:
+        """Return a region of one plane."""
+        return DECODED.get((self.token, page), lambda: self._computed(page))[region]
+
+    def _computed(self, page: int) -> NDArray[Any]:
+        counting = self.array.shape[: -len(self.page_shape)]
+        index = tuple(int(i) for i in np.unravel_index(page, counting))
+        try:
+            return np.asarray(self.array[index].compute(scheduler="synchronous"))
+        except Exception as error:  # every reader has its own
+            raise FileFormatError(f"{self.name}: plane {page} cannot be read ({error}). The file is damaged") from error
+
+
+def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
+    """Open a file that is not TIFF; parameters and errors as in `carezoo.files.open_image`."""
+    reader = READERS.get(path.suffix.lower())
+    bioio = _imported("bioio", "bioio", path)
+    options: dict[str, Any] = {}
+    if reader is not None:
+        options = {"reader": _imported(reader.module, reader.package, path).Reader, **reader.options}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the readers' own dependencies: nothing a user could act on
+            opened = bioio.BioImage(path, **options)
+            _choose(opened, path, scene)
+            return _as_image(opened, path, axes)
+    except CarezooError:
+        raise
+    except Exception as error:  # every reader has its own
+        if reader is None:
+            raise _unknown(path) from error
+        raise FileFormatError(
+            f"{path} cannot be read by {reader.package} ({type(error).__name__}: {error}). It may be damaged; "
+            "save it as OME-TIFF from the program that made it"
+        ) from error
+
+
+def _imported(module: str, package: str, path: Path) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if path.suffix.lower() not in READERS:
+            raise _unknown(path) from error
+        raise MissingExtraError.of(package, "formats", f"to read {path.suffix[1:].upper()} files") from error
+
+
+def _unknown(path: Path) -> FileFormatError:
+    return FileFormatError(
+        f"{path} has a format carezoo does not know. It reads TIFF; CZI, LIF, ND2 and OME-Zarr with "
+        f'pip install "carezoo[formats]"; and whatever other bioio readers are installed for. Or save it as OME-TIFF'
+    )
+
+
+def _choose(opened: Any, path: Path, scene: int | str | None) -> None:
+    if scene is None:
+        return
+    if scene not in opened.scenes and not (isinstance(scene, int) and 0 <= scene < len(opened.scenes)):
+        raise FileFormatError(
+            f"{path} has no scene {scene!r}; it has {', '.join(opened.scenes)} (numbers from 0 work as well)"
+        )
+    opened.set_scene(scene)
+
+
+def _as_image(opened: Any, path: Path, axes: str | None) -> Image:
+    """Return the chosen scene; bioio orders it TCZYX, and S behind for colour."""
+    array, letters = opened.dask_data, str(opened.dims.order)
+    if not letters.startswith("TCZYX"):
+        raise AxesError(f"{path} has axes {letters}; expected axes out of TCZYX (tiles have to be stitched before)")
+    page_shape = tuple(int(n) for n in array.shape[3:])
+    stored = file_axes.StoredAxes(path.name, letters, tuple(map(int, array.shape)), has_colour_samples="S" in letters)
+    given, kept = file_axes.assign(stored, axes)
+    pixels = PlanePixels(DaskPages(array, page_shape, np.dtype(array.dtype), path.name), stored.shape, kept)
+    sizes = dict(zip(given, pixels.shape, strict=True))
+    return Image(
+        pixels,
+        given,
+        {letter: size for letter, size in _pixel_size_um(opened).items() if letter in given},
+        fitting(_metadata(opened), sizes.get("C", 1)),
+        path.name,
+    )
+
+
+def _pixel_size_um(opened: Any) -> dict[str, float]:
+    """Return pixel sizes; makers' formats give micrometres, OME-Zarr says its unit."""
+    size_um = {}
+    for letter in "ZYX":
+        size = getattr(opened.physical_pixel_sizes, letter)
+        unit = getattr(opened.dimension_properties, letter).unit
+        factor = 1.0 if unit is None else float((1.0 * unit).to("micrometer").magnitude)
+        if size is not None and size > 0:
+            size_um[letter] = float(size) * factor
+    return size_um
+
+
+def _metadata(opened: Any) -> Metadata:
+    interval = opened.time_interval
+    return Metadata(
+        channel_names=tuple(map(str, opened.channel_names or ())),
+        frame_interval_s=interval.total_seconds() if interval is not None else None,
+    )

@@ -1,0 +1,139 @@
+"""TIFF files as lazy images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
+
+from carezoo.errors import CarezooError, FileFormatError
+from carezoo.files import file_axes, imagej, notes, ome, plain
+from carezoo.files.plane_pixels import PlanePixels
+from carezoo.files.tiff_pages import pages_of
+from carezoo.image import Image, Metadata
+
+logger = logging.getLogger("carezoo")
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_COLOURS = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
+
+
+def is_tiff(path: Path) -> bool:
+    """Return whether the file begins like a TIFF or BigTIFF, whatever it is called."""
+    if path.is_dir():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in _MAGIC
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
+    """Open one series of a TIFF file; parameters and errors as in `carezoo.files.open_image`."""
+    with _opened(path) as tif:
+        series, index = _chosen(tif, path, scene)
+        _require_whole(tif, series, path)
+        _require_intensities(series, path)
+        pages = pages_of(series, path, index)
+        stored = file_axes.StoredAxes(
+            name=path.name,
+            letters=series.get_axes(squeeze=False),
+            shape=series.get_shape(squeeze=False),
+            has_colour_samples=series.keyframe.samplesperpixel > 1,
+            keeps_singletons=series.kind == "shaped",
+        )
+        letters, kept = file_axes.assign(stored, axes)
+        pixels = PlanePixels(pages, stored.shape, kept)
+        sizes = dict(zip(letters, pixels.shape, strict=True))
+        pixel_size_um, metadata = _described(tif, series, index, sizes)
+    if series.keyframe.photometric in _COLOURS:
+        logger.warning("%s is a colour image; red, green and blue are taken as channels", path.name)
+    return Image(
+        pixels,
+        letters,
+        {letter: size for letter, size in pixel_size_um.items() if letter in letters},
+        metadata,
+        path.name,
+    )
+
+
+def read_notes(path: Path) -> dict[str, object] | None:
+    """Return the notes of `carezoo.files.create_image` without looking at pixels, None if there are none."""
+    with _opened(path) as tif:
+        if tif.is_imagej:
+            return notes.extract(imagej.info(tif))
+        if tif.is_ome:
+            return notes.extract(ome.descriptions(tif))
+        return notes.extract(plain.text(tif))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TiffFile]:
+    """Yield the open file; whatever a damaged structure makes tifffile raise becomes a FileFormatError."""
+    try:
+        with TiffFile(path) as tif:
+            yield tif
+    except CarezooError:
+        raise
+    except Exception as error:
+        raise FileFormatError(
+            f"{path} cannot be read as TIFF ({type(error).__name__}: {error}). It is damaged or truncated; copy it "
+            "again, or save it again from the program that made it"
+        ) from error
+
+
+def _chosen(tif: TiffFile, path: Path, scene: int | str | None) -> tuple[TiffPageSeries, int]:
+    series = tif.series
+    if not series:
+        raise FileFormatError(f"{path} holds no image")
+    names = [one.name or str(number) for number, one in enumerate(series)]
+    if scene is None:
+        if len(series) > 1:
+            logger.info("%s holds %d images (%s); the first is taken", path.name, len(series), ", ".join(names))
+        return series[0], 0
+    number = names.index(scene) if scene in names else scene
+    if isinstance(number, int) and 0 <= number < len(series):
+        return series[number], number
+    raise FileFormatError(f"{path} has no scene {scene!r}; it has {', '.join(names)} (numbers from 0 work as well)")
+
+
+def _require_whole(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
+    """Refuse files that lost their end: tifffile would show the first plane only, or as many as are left."""
+    if series.kind not in {"uniform", "generic"}:
+        return
+    if tif.is_imagej or tif.is_ome or tif.is_shaped:
+        raise FileFormatError(
+            f"{path} does not hold the planes its metadata list. It is truncated, or its metadata lie in another file "
+            "of the set; copy the whole set again, or open the file that lists the others"
+        )
+    tif.filehandle.seek(tif.pages.next_page_offset or 0)
+    pointer = tif.filehandle.read(tif.tiff.offsetsize)
+    if len(pointer) < tif.tiff.offsetsize or any(pointer):
+        raise FileFormatError(f"{path} is truncated: page {len(tif.pages)} is announced but missing. Copy it again")
+
+
+def _require_intensities(series: TiffPageSeries, path: Path) -> None:
+    """Refuse palettes whose index is no intensity. ImageJ saves 8-bit images with a colour LUT as palettes."""
+    page = series.keyframe
+    if page.photometric != PHOTOMETRIC.PALETTE or series.kind == "imagej":
+        return
+    colormap = page.colormap
+    if colormap is None or not (colormap[:, 1:] >= colormap[:, :-1]).all():
+        raise FileFormatError(
+            f"{path} is an indexed colour image: its numbers are colours, not intensities. Export the intensities "
+            "(grayscale) from the program that made it"
+        )
+
+
+def _described(
+    tif: TiffFile, series: TiffPageSeries, index: int, sizes: dict[str, int]
+) -> tuple[dict[str, float], Metadata]:
+    if series.kind == "imagej":
+        return imagej.describe(tif, sizes)
+    if series.kind == "ome":
+        return ome.describe(tif, index, sizes)
+    return plain.describe(tif, index, sizes)

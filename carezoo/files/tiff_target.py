@@ -1,0 +1,127 @@
+"""Pixels on their way into an uncompressed TIFF file: where a region lies in the file, and whether all were written."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from math import prod
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from carezoo import axes as axes_
+from carezoo.files.coverage import Coverage
+from carezoo.files.plane_pixels import bounds
+
+_PAGE_BYTES = 512
+"""At most what one page costs beside its pixels."""
+
+
+class Layout:
+    """Where pixels of an image lie in the file: canonical order, Y and X last and always there."""
+
+    def __init__(self, axes: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self.axes = axes_.check(axes, shape, "the image to write")
+        self.shape = tuple(int(n) for n in shape)
+        self.dtype = np.dtype(dtype).newbyteorder("=")
+        lengths = axes_.sizes(self.axes, self.shape)
+        self.stored_axes = axes_.ordered(set(self.axes) | set("YX"))
+        self.stored_shape = tuple(lengths.get(letter, 1) for letter in self.stored_axes)
+        self.stored_dtype = self.dtype.newbyteorder("<")
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all pixels."""
+        return prod(self.stored_shape) * self.dtype.itemsize
+
+    @property
+    def plane_bytes(self) -> int:
+        """Size of the pixels of one plane."""
+        return prod(self.stored_shape[-2:]) * self.dtype.itemsize
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file, rather too large than too small."""
+        return self.n_bytes + prod(self.stored_shape[:-2]) * _PAGE_BYTES + 2**16
+
+
+class TiffTarget:
+    """A TIFF file whose pixels are being written: ``target[region] = array``.
+
+    A region is a tuple of integers and slices with step 1, one for each of `axes`; `array` has the region's shape
+    without the integers. Every pixel is written once. Threads may write different regions.
+    """
+
+    def __init__(self, file: BinaryIO, offset: int, layout: Layout, name: str) -> None:
+        self._file = file
+        self._offset = offset
+        self._layout = layout
+        self._name = name
+        self._coverage = Coverage(layout.stored_shape)
+        self._lock = threading.Lock()
+
+    @property
+    def axes(self) -> str:
+        """Axes in which regions are given."""
+        return self._layout.axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self._layout.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one pixel."""
+        return self._layout.dtype
+
+    def __setitem__(self, key: tuple[int | slice, ...], values: NDArray[Any]) -> None:
+        """Write one region.
+
+        Raises
+        ------
+        ValueError
+            If `values` has another shape than the region.
+        TypeError
+            If its values could overflow the type of the file.
+        """
+        region = bounds(key, self.shape)
+        values = np.asarray(values)
+        wanted = tuple(b.stop - b.start for item, b in zip(key, region, strict=True) if isinstance(item, slice))
+        if values.shape != wanted:
+            raise ValueError(f"region of {self._name} has shape {wanted}, values have {values.shape}")
+        if not (np.can_cast(values.dtype, self.dtype) or (values.dtype.kind == "f" == self.dtype.kind)):
+            raise TypeError(f"{self._name} has pixels of type {self.dtype}; convert the {values.dtype} values first")
+        block = values.reshape([bound.stop - bound.start for bound in region])
+        stored = axes_.move(block, self.axes, self._layout.stored_axes).astype(self._layout.stored_dtype, copy=False)
+        by_letter = dict(zip(self.axes, region, strict=True))
+        place = tuple(by_letter.get(letter, slice(0, 1)) for letter in self._layout.stored_axes)
+        with self._lock:
+            self._write(stored, place)
+            self._coverage.add(place)
+
+    def finish(self) -> None:
+        """Check that every pixel was written, and hand all of them to the system.
+
+        Raises
+        ------
+        RestoreError
+            If pixels are missing or were written twice.
+        """
+        self._coverage.require_complete(self._name)
+        self._file.flush()
+
+    def _write(self, stored: NDArray[Any], place: tuple[slice, ...]) -> None:
+        *counting, height, width = self._layout.stored_shape
+        *planes, rows, columns = place
+        itemsize = stored.itemsize
+        is_full_width = columns.stop - columns.start == width
+        for index in itertools.product(*(range(bound.start, bound.stop) for bound in planes)):
+            page = int(np.ravel_multi_index(index, counting)) if counting else 0
+            block = stored[tuple(i - bound.start for i, bound in zip(index, planes, strict=True))]
+            first = self._offset + ((page * height + rows.start) * width + columns.start) * itemsize
+            pieces = [block] if is_full_width else block
+            for number, piece in enumerate(pieces):
+                self._file.seek(first + number * width * itemsize)
+                self._file.write(np.ascontiguousarray(piece).data)
