@@ -16,7 +16,7 @@ project_3d          ZYX in, YX out: softmax over Z, then a convolution; Z neithe
 Packages made elsewhere (each writes a folder and returns it):
 
 ==================  ====================================================================================================
-foreign_04          0.4: {min, step}, implicit output shape with halo, zero mean and unit variance, scale_linear behind
+foreign_04          0.4: {min, step}, implicit output shape with halo, zero mean and unit variance, scale_linear, clip
 foreign_04_valid    0.4: a network that cuts off 3 pixels per side (offset -3)
 foreign_04_fixed    0.4: one size only, fixed mean and std, no halo
 foreign_05          0.5: percentile normalization, halo
@@ -382,7 +382,7 @@ def _standardized(raw: NDArray[Any]) -> NDArray[np.float32]:
 def foreign_04(folder: Path) -> Path:
     """Format 0.4 with free sizes."""
     weights, raw = _plain_graph(1), picture((64, 80)).astype(np.float32)[None, None]
-    restored = 2.0 * run(weights, _standardized(raw))[0] + 1.0
+    restored = np.clip(run(weights, (2.0 * _standardized(raw) + 1.0).astype(np.float32))[0], -1.0, 5.0)
     rdf = _rdf(
         "0.4.9",
         inputs=[
@@ -391,7 +391,10 @@ def foreign_04(folder: Path) -> Path:
                 "axes": "bcyx",
                 "data_type": "float32",
                 "shape": {"min": [1, 1, 32, 32], "step": [0, 0, 16, 16]},
-                "preprocessing": [{"name": "zero_mean_unit_variance", "kwargs": {"mode": "per_sample", "axes": "cyx"}}],
+                "preprocessing": [
+                    {"name": "zero_mean_unit_variance", "kwargs": {"mode": "per_sample", "axes": "cyx"}},
+                    {"name": "scale_linear", "kwargs": {"gain": 2.0, "offset": 1.0}},
+                ],
             }
         ],
         outputs=[
@@ -401,7 +404,7 @@ def foreign_04(folder: Path) -> Path:
                 "data_type": "float32",
                 "shape": {"reference_tensor": "raw", "scale": [1, 1, 1, 1], "offset": [0, 0, 0, 0]},
                 "halo": [0, 0, 8, 8],
-                "postprocessing": [{"name": "scale_linear", "kwargs": {"gain": 2.0, "offset": 1.0}}],
+                "postprocessing": [{"name": "clip", "kwargs": {"min": -1.0, "max": 5.0}}],
             }
         ],
         weights={"onnx": {"source": "weights.onnx", "sha256": sha256(weights), "opset_version": OPSET}},
@@ -516,7 +519,7 @@ def foreign_05_fixed(folder: Path) -> Path:
     weights, raw = _plain_graph(5, sizes=[1, 1, 32, 32]), picture((32, 32)).astype(np.float32)[None, None]
     rdf = _rdf(
         "0.5.3",
-        inputs=[_input_05(_axes_05(32, 32), [PERCENTILES_05])],
+        inputs=[_input_05([{"type": "batch", "size": 1}, *_axes_05(32, 32)[1:]], [PERCENTILES_05])],
         outputs=[_output_05("out", _axes_05(_follows("y"), _follows("x"), halo=6, is_input=False))],
         weights=_onnx_05(weights),
     )
@@ -583,7 +586,7 @@ def external(weights: bytes, location: str) -> tuple[bytes, bytes]:
     model = onnx.load_from_string(weights)
     data = b""
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or not tensor.raw_data:
+        if len(tensor.dims) < 4:  # ONNX Runtime infers shapes from small tensors and wants them in the graph
             continue
         for key, value in (("location", location), ("offset", len(data)), ("length", len(tensor.raw_data))):
             entry = tensor.external_data.add()
