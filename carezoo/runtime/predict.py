@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,16 +88,11 @@ class Network:
 
 def output_slices(read: slice, write: slice, axis: tiling.AxisPlan, size: OutputAxis) -> tuple[slice, slice]:
     """Return which part of a tile's output is kept, and where it stands in the output of the frame."""
-    whole_axis = read.stop - read.start == axis.padded
-    if whole_axis and size.factor.denominator != 1:
-        # Not every input pixel starts on an output pixel; an axis in one tile only needs its first one.
-        length = max(1, int(axis.size * size.factor))
-        first = int(axis.pad_before * size.factor)
-        return slice(first, first + length), slice(0, length)
-    cut = -size.offset // 2
-    kept = tiling.scaled(slice(write.start - read.start, write.stop - read.start), size.factor)
-    region = tiling.scaled(slice(write.start - axis.pad_before, write.stop - axis.pad_before), size.factor)
-    return slice(kept.start - cut, kept.stop - cut), region
+    first = floor(axis.pad_before * size.factor)  # output pixel of the image's first pixel
+    start = floor(write.start * size.factor)
+    stop = min(floor(write.stop * size.factor), first + max(1, floor(axis.size * size.factor)))
+    seen_from = tiling.scaled(slice(read.start, read.start), size.factor).start - size.offset // 2
+    return slice(start - seen_from, stop - seen_from), slice(start - first, stop - first)
 
 
 def padded(read: Read, plan: tiling.Plan, region: tuple[slice, ...]) -> NDArray[np.generic]:

@@ -134,11 +134,9 @@ def restore(
 
 def open_session(package: Package, settings: Settings) -> Session:
     """Load the graph of `package` as `settings` ask."""
-    weights = package.manifest.weights
-    external = {weights.external_data: package.read_bytes(weights.external_data)} if weights.external_data else None
     return Session(
-        package.read_bytes(weights.path),
-        external_data=external,
+        package.read_weights(),
+        external_data=package.read_external_data(),
         provider=settings.provider,
         precision=settings.precision,
         n_threads=settings.n_threads,

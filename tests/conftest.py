@@ -1,0 +1,19 @@
+"""What all tests share."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # packages.py, which builds models for tests of every layer
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(monkeypatch):
+    """Keep tests away from the user's settings, and the environment as it was."""
+    monkeypatch.delenv("CAREZOO_DEBUG", raising=False)
+    before = dict(os.environ)
+    yield
+    changed = {name for name in {*before, *os.environ} if before.get(name) != os.environ.get(name)}
+    assert changed <= {"PYTEST_CURRENT_TEST"}, f"environment changed by a test: {changed}"
