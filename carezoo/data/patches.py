@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from carezoo import axes as axes_
-from carezoo.errors import RecipeError
+from carezoo.data.foreground import Starts, all_starts, bright_limits, foreground_starts
+from carezoo.data.matching import HIGH_JITTER, LOW_JITTER, Matching, Scaling
+from carezoo.data.pairs import Pair
+from carezoo.data.raw import make_raw, read
+from carezoo.errors import DataError, RecipeError
+
+log = logging.getLogger("carezoo")
+
+Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +74,193 @@ this share of a high percentile of the target, in any channel. 0: everywhere."""
                 f"flip: expected axes out of {''.join(self.size.by_axis)} (those of size), found {self.flip!r}"
             )
         object.__setattr__(self, "flip", axes_.ordered(set(self.flip.upper())))
+
+
+_FILES, _PATCH, _FIXED = range(3)
+"""What a random number is for: each gets a stream of its own."""
+
+
+@dataclass(frozen=True)
+class PreparedPair:
+    """One pair from which patches are cut."""
+
+    pair: Pair
+    scalings: tuple[Scaling, ...]
+    """One for each sample (index along S)."""
+    starts: Starts
+    """Where patches may start, in the target."""
+
+
+@dataclass(frozen=True)
+class PatchSampler:
+    """Draws normalized patches. Which ones follows from the seed and the number of the patch alone.
+
+    So a training that resumes gets the patches it would have got, whatever the number of workers. Small enough to be
+    sent to worker processes: the pixels stay in their files.
+    """
+
+    prepared: tuple[PreparedPair, ...]
+    settings: Patches
+    has_percentile_jitter: bool
+    seed: int
+
+    def patch(self, number: int) -> tuple[Float, Float]:
+        """Return the `number`-th patch of the training: source and target, axes C(Z)YX, float32, normalized.
+
+        All files have their turn in each round, in another order each time. Within a file every eligible place is
+        equally likely.
+        """
+        cycle, turn = divmod(number, len(self.prepared))
+        one = self.prepared[_order(self.seed, cycle, len(self.prepared))[turn]]
+        rng = _rng(self.seed, _PATCH, number)
+        source, target = self._cut(one, rng, self._drawn_percentiles(rng))
+        return augmented(source, target, self.settings, rng)
+
+    def fixed_patches(self, n: int) -> tuple[Float, Float]:
+        """Return `n` patches that are always the same, turned nowhere, with the percentiles of restoration.
+
+        Returns
+        -------
+        source, target
+            Axes SC(Z)YX, float32, normalized; spread evenly over the files.
+        """
+        cut = [
+            self._cut(self.prepared[number % len(self.prepared)], _rng(self.seed, _FIXED, number), None)
+            for number in range(n)
+        ]
+        return np.stack([source for source, _ in cut]), np.stack([target for _, target in cut])
+
+    def _drawn_percentiles(self, rng: np.random.Generator) -> tuple[float, float] | None:
+        if not self.has_percentile_jitter:
+            return None
+        return float(rng.uniform(*LOW_JITTER)), float(rng.uniform(*HIGH_JITTER))
+
+    def _cut(
+        self, one: PreparedPair, rng: np.random.Generator, percentiles: tuple[float, float] | None
+    ) -> tuple[Float, Float]:
+        pair, size = one.pair, self.settings.size.by_axis
+        place = one.starts.place(int(rng.integers(one.starts.n)))
+        # A target with one sample or frame serves all those of its source.
+        for letter in "ST":
+            length = pair.source.sizes.get(letter, 1)
+            if pair.target.sizes.get(letter, 1) < length:
+                place[letter] = int(rng.integers(length))
+        region = {letter: slice(start, start + size.get(letter, 1)) for letter, start in place.items()}
+        ranges = one.scalings[place["S"]].ranges(percentiles)
+        source = read(pair.source, region)[list(pair.source_channels)]
+        target = read(pair.target, region)[list(pair.target_channels)]
+        pieces = (
+            _normalized(source, ranges.source_low, ranges.source_high),
+            _normalized(target, ranges.target_low, ranges.target_high),
+        )
+        return pieces if "Z" in size else (pieces[0][:, 0], pieces[1][:, 0])
+
+
+def prepare_patches(
+    pairs: Sequence[Pair], matching: Matching, settings: Patches, cache: Path, seed: int
+) -> PatchSampler:
+    """Make pairs ready for drawing patches.
+
+    Every image is read a few times, plane by plane. Afterwards drawing costs the pixels of the patch.
+
+    Parameters
+    ----------
+    pairs
+        One part of the data.
+    matching
+        What was measured on the part to fit.
+    settings
+        The recipe's section.
+    cache
+        Folder for decoded images (see `make_raw`) and for the places where patches may start.
+    seed
+        Decides which patches are drawn.
+
+    Raises
+    ------
+    DataError
+        If a patch is larger than an image, no image has foreground, pixels are not finite, an image has no range of
+        intensities, or the disk has too little room.
+    """
+    for pair in pairs:
+        _check_size(pair, settings)
+    prepared = []
+    starts_by_target: dict[Path, Starts] = {}
+    for pair in make_raw(pairs, cache):
+        if pair.target_path not in starts_by_target:
+            starts_by_target[pair.target_path] = _starts(pair, settings, cache)
+        starts = starts_by_target[pair.target_path]
+        if starts.n:
+            prepared.append(PreparedPair(pair, matching.scalings(pair), starts))
+        else:
+            log.warning("%s: no patch is drawn, all of it is background (patches.background_threshold)", pair.name)
+    if not prepared:
+        raise DataError(
+            f"all of the {len(pairs)} images, such as {pairs[0].target_path}, are background: no patch of "
+            f"{_described(settings)} has a target pixel above {settings.background_threshold:g} times its percentile "
+            f"{settings.background_percentile:g} in its middle; check the targets, or lower "
+            "patches.background_threshold (0 takes patches everywhere)"
+        )
+    return PatchSampler(tuple(prepared), settings, matching.settings.percentile_jitter, seed)
+
+
+def augmented(source: Float, target: Float, settings: Patches, rng: np.random.Generator) -> tuple[Float, Float]:
+    """Mirror and turn a patch, source and target alike.
+
+    Parameters
+    ----------
+    source, target
+        Axes C(Z)YX.
+    settings
+        Which axes are mirrored; whether square patches are turned.
+    rng
+        Three numbers are drawn, whatever the settings.
+    """
+    mirrors, turns = rng.random(3) < 0.5, int(rng.integers(4))
+    flipped = tuple(-"XYZ".index(letter) - 1 for letter in settings.flip if mirrors["XYZ".index(letter)])
+    turns = turns if settings.rotate and settings.size.y == settings.size.x else 0
+    turned = [np.rot90(np.flip(each, flipped), turns, axes=(-2, -1)) for each in (source, target)]
+    return np.ascontiguousarray(turned[0]), np.ascontiguousarray(turned[1])
+
+
+def _rng(seed: int, purpose: int, number: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, number)))
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, cycle: int, n_files: int) -> NDArray[np.int64]:
+    """Return in which order the files have their turn in one round. Cached: every patch of the round asks."""
+    return _rng(seed, _FILES, cycle).permutation(n_files)
+
+
+def _normalized(x: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]) -> Float:
+    per_channel = (-1,) + (1,) * (x.ndim - 1)
+    low32, range32 = low.astype(np.float32), (high - low).astype(np.float32)
+    return (x.astype(np.float32) - low32.reshape(per_channel)) / range32.reshape(per_channel)
+
+
+def _starts(pair: Pair, settings: Patches, cache: Path) -> Starts:
+    size = settings.size.by_axis
+    if settings.background_threshold == 0:
+        return all_starts(pair.target, size)
+    limits = bright_limits(
+        pair.target, pair.target_channels, settings.background_threshold, settings.background_percentile
+    )
+    cache.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(f"{pair.target_path}|{pair.target_channels}|{settings}".encode()).hexdigest()[:16]
+    path = cache / f"{pair.target_path.stem}-{key}.starts"
+    return foreground_starts(pair.target, pair.target_channels, size, limits, path)
+
+
+def _check_size(pair: Pair, settings: Patches) -> None:
+    small = [letter for letter, length in settings.size.by_axis.items() if pair.source.sizes[letter] < length]
+    if small:
+        found = " x ".join(f"{letter} {pair.source.sizes[letter]}" for letter in settings.size.by_axis)
+        raise DataError(
+            f"{pair.source_path} is smaller than a patch along {', '.join(small)}: it has {found}, patches.size is "
+            f"{_described(settings)}; take smaller patches, or leave the file out (split)"
+        )
+
+
+def _described(settings: Patches) -> str:
+    return " x ".join(f"{letter} {length}" for letter, length in settings.size.by_axis.items())

@@ -16,12 +16,12 @@ class Split:
     """
 
     fit: tuple[str, ...] = ()
-    """File names (patterns such as "fov0[1-5].tif") whose pixels train the network. Empty, if another part is given: \
-all files that no other part names."""
+    """Names of source files (patterns such as "fov0[1-5].tif") whose pixels train the network. Empty, if another part \
+is given: all files that no other part names."""
     choose: tuple[str, ...] = ()
-    """File names that choose the checkpoint, the learning rate and the calibration."""
+    """Names of source files that choose the checkpoint, the learning rate and the calibration."""
     report: tuple[str, ...] = ()
-    """File names that only the scores of the model card are measured on."""
+    """Names of source files on which nothing but the scores of the model card is measured."""
     choose_fraction: float = 0.1
     """Share of the scenes for `choose` where no patterns are given; at least one scene."""
     report_fraction: float = 0.2
@@ -33,12 +33,6 @@ all files that no other part names."""
             raise RecipeError(
                 "choose_fraction and report_fraction: expected numbers above 0 that leave something to fit, found "
                 f"{self.choose_fraction:g} and {self.report_fraction:g}"
-            )
-        if self.is_by_name and not (self.choose and self.report):
-            missing = "choose" if not self.choose else "report"
-            raise RecipeError(
-                f"files are split by name, but {missing} names none; give it file names, or remove all three lists to "
-                "split by choose_fraction and report_fraction"
             )
 
     @property

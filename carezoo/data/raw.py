@@ -1,0 +1,175 @@
+"""Pixels that can be cut anywhere without decoding: mapped where they lie, or decoded once into a cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import logging
+import math
+import mmap
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import axes as axes_
+from carezoo.data.pairs import Pair
+from carezoo.errors import DataError
+from carezoo.files.atomic import replacing
+from carezoo.files.plane_pixels import PlanePixels
+from carezoo.files.tiff_pages import RawPages
+from carezoo.image import Image
+from carezoo.statistics import Blocks
+
+log = logging.getLogger("carezoo")
+
+CACHED_AXES = "STZCYX"
+"""Order of the axes in a decoded file: one plane with all its channels after the other."""
+
+
+@dataclass(frozen=True)
+class RawPixels:
+    """Pixels lying uncompressed in a file.
+
+    The file is mapped anew for every read, which takes microseconds: nothing stays open, pages are returned to the
+    system at once, so that memory does not grow with the data, and the value can be sent to worker processes.
+    """
+
+    path: Path
+    offset: int
+    """Bytes before the first pixel."""
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, key: Any) -> NDArray[np.generic]:
+        """Read one region into memory."""
+        return np.array(self.mapped()[key])
+
+    def mapped(self) -> NDArray[np.generic]:
+        """Return all pixels as a read-only map of the file, which closes with the array."""
+        with self.path.open("rb") as file:
+            # Not np.memmap, which takes five times as long to make.
+            bytes_of_file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return np.ndarray(self.shape, self.dtype, bytes_of_file, self.offset)
+
+
+def make_raw(pairs: Sequence[Pair], cache: Path) -> tuple[Pair, ...]:
+    """Return `pairs` with pixels that can be cut anywhere.
+
+    Parameters
+    ----------
+    pairs
+        Images that lie uncompressed in one piece are mapped; others are decoded into `cache`, unless they are there
+        already.
+    cache
+        Folder for decoded images; made if anything must be decoded.
+
+    Raises
+    ------
+    DataError
+        If the disk has too little room, before anything is decoded.
+    """
+    files = {pair.source_path: pair.source for pair in pairs} | {pair.target_path: pair.target for pair in pairs}
+    raw = {path: image for path, image in ((path, _mapped(image)) for path, image in files.items()) if image}
+    encoded = {path: image for path, image in files.items() if path not in raw}
+    _check_room(encoded, cache)
+    raw |= {path: _decoded(path, image, cache) for path, image in encoded.items()}
+    return tuple(
+        dataclasses.replace(pair, source=raw[pair.source_path], target=raw[pair.target_path]) for pair in pairs
+    )
+
+
+def _mapped(image: Image) -> Image | None:
+    """Return `image` with its pixels mapped where they lie, if they lie there uncompressed in one piece."""
+    pixels = image.pixels
+    if isinstance(pixels, np.ndarray | RawPixels):
+        return image
+    if not (isinstance(pixels, PlanePixels) and isinstance(pixels.pages, RawPages)):
+        return None
+    pages = pixels.pages
+    n_bytes = math.prod(pages.page_shape) * pages.stored_dtype.itemsize
+    if list(pages.offsets) != [pages.offsets[0] + i * n_bytes for i in range(len(pages.offsets))]:
+        return None
+    if len(set(pages.paths)) > 1:
+        return None
+    return dataclasses.replace(
+        image, pixels=RawPixels(pages.paths[0], pages.offsets[0], pixels.shape, pages.stored_dtype)
+    )
+
+
+def _cached_path(path: Path, cache: Path) -> Path:
+    """Return where `path` is decoded to: another place when the file changes."""
+    state = path.stat()
+    key = f"{path}|{state.st_size}|{state.st_mtime_ns}"
+    return cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.raw"
+
+
+def _check_room(images: Mapping[Path, Image], cache: Path) -> None:
+    if not images:
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    missing = [image for path, image in images.items() if not _cached_path(path, cache).exists()]
+    wanted = sum(math.prod(image.shape) * image.dtype.itemsize for image in missing)
+    free = shutil.disk_usage(cache).free
+    if wanted > free:
+        raise DataError(
+            f"the training images need {wanted / 2**30:.1f} GiB decoded, but {cache} has {free / 2**30:.1f} GiB free; "
+            "train into a folder on a larger disk, or save the images as uncompressed TIFF, which needs no copy"
+        )
+
+
+def _decoded(path: Path, image: Image, cache: Path) -> Image:
+    lengths = {**dict.fromkeys(CACHED_AXES, 1), **image.sizes}
+    shape = tuple(lengths[letter] for letter in CACHED_AXES)
+    decoded = _cached_path(path, cache)
+    if not decoded.exists():
+        log.info("decoding %s into %s", path, cache)
+        with replacing(decoded) as temporary, temporary.open("wb") as file:
+            for region in plane_regions(image):
+                file.write(np.ascontiguousarray(read(image, region), dtype=image.dtype).data)
+    return dataclasses.replace(image, pixels=RawPixels(decoded, 0, shape, image.dtype), axes=CACHED_AXES)
+
+
+def plane_regions(image: Image, s: int | None = None) -> Iterator[dict[str, slice]]:
+    """Go over the planes of `image`, or those of its sample `s`, in the order of S, T, Z."""
+    lengths = image.sizes
+    samples = range(lengths.get("S", 1)) if s is None else (s,)
+    for sample, t, z in itertools.product(samples, range(lengths.get("T", 1)), range(lengths.get("Z", 1))):
+        yield {"S": slice(sample, sample + 1), "T": slice(t, t + 1), "Z": slice(z, z + 1)}
+
+
+def read(image: Image, region: Mapping[str, slice]) -> NDArray[np.generic]:
+    """Read one region as an array with axes CZYX.
+
+    Parameters
+    ----------
+    image
+        Any image.
+    region
+        Slices by axis letter; missing axes are read whole, axes the image has not are ignored. S and T have length 1;
+        an image with one sample or frame gives it for all.
+
+    Raises
+    ------
+    DataError
+        If a pixel is NaN or infinite.
+    """
+    key = tuple(
+        slice(None) if letter in "ST" and length == 1 else region.get(letter, slice(None))
+        for letter, length in image.sizes.items()
+    )
+    pixels = axes_.move(image.pixels[key], image.axes, "CZYX")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise DataError(f"{image.name} has pixels that are NaN or infinite; repair it, or leave it out (split)")
+    return pixels
+
+
+def channel_blocks(image: Image, channel: int, s: int | None = None) -> Blocks:
+    """Return the pixels of one channel of `image`, or of its sample `s`, plane by plane."""
+    one = {"C": slice(channel, channel + 1)}
+    return lambda: (read(image, {**region, **one}) for region in plane_regions(image, s))

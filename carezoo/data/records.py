@@ -1,0 +1,82 @@
+"""What a model was trained on, file by file, for its package; and the last guard of the split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from carezoo.data.sources import FileSet
+from carezoo.data.split import Part, Parts
+from carezoo.errors import DataError
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One file of the training data."""
+
+    dataset: str
+    """Name of its set."""
+    part: Part
+    role: Literal["source", "target"]
+    name: str
+    """Folder and file name; not the whole path, which is a matter of the machine."""
+    sha256: str
+    n_bytes: int
+    license: str
+    origin: str
+
+
+def record_files(parts: Parts, sets: Sequence[FileSet]) -> tuple[FileRecord, ...]:
+    """Hash every file of the three parts.
+
+    Returns
+    -------
+    tuple of FileRecord
+        Each file once, in the order of the parts.
+
+    Raises
+    ------
+    DataError
+        If two files of different parts have the same content: scores on pixels that were trained on mean nothing.
+    """
+    by_name = {each.name: each for each in sets}
+    records: dict[Path, FileRecord] = {}
+    for part, pair in parts.all():
+        roles: Mapping[Literal["source", "target"], Path] = {"source": pair.source_path, "target": pair.target_path}
+        for role, path in roles.items():
+            if path not in records:
+                chosen = by_name[pair.dataset]
+                sha256, n_bytes = hash_file(path)
+                name = f"{path.parent.name}/{path.name}"
+                records[path] = FileRecord(
+                    pair.dataset, part, role, name, sha256, n_bytes, chosen.license, chosen.origin
+                )
+    _check_copies(records)
+    return tuple(records.values())
+
+
+def _check_copies(records: Mapping[Path, FileRecord]) -> None:
+    first: dict[str, tuple[Path, FileRecord]] = {}
+    for path, record in records.items():
+        other_path, other = first.setdefault(record.sha256, (path, record))
+        if other.part != record.part:
+            raise DataError(
+                f"{path} ({record.part}) is a copy of {other_path} ({other.part}), and scores on pixels that were "
+                "trained on mean nothing; remove one of them, or name both for the same part (split)"
+            )
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """Return sha256 (hexadecimal) and size in bytes of a file, or of a folder's files in the order of their names."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
+    digest, n_bytes = hashlib.sha256(), 0
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        sha256, size = hash_file(file)
+        digest.update(f"{sha256}  {file.relative_to(path).as_posix()}\n".encode())
+        n_bytes += size
+    return digest.hexdigest(), n_bytes
