@@ -35,11 +35,6 @@ class Field:
         """Length of the field along each axis."""
         return tuple(n * size for n, size in zip(self.shape, self.pixel_size_um, strict=True))
 
-    def widened(self, margin_um: tuple[float, ...]) -> Field:
-        """Return a field that is larger by whole pixels, at least `margin_um` on each side of each axis."""
-        n_px = [math.ceil(m / size) for m, size in zip(margin_um, self.pixel_size_um, strict=True)]
-        return Field(tuple(n + 2 * m for n, m in zip(self.shape, n_px, strict=True)), self.pixel_size_um)
-
 
 @dataclass(frozen=True, eq=False)
 class Emitters:
@@ -71,6 +66,12 @@ class Canvas:
         """Distance from the corner of `field` to that of `image`."""
         return tuple(n * size for n, size in zip(self.margin_px, self.field.pixel_size_um, strict=True))
 
+    def slab_um(self, thickness_um: float) -> tuple[float, float]:
+        """Return the depths in `field` of top and bottom of a slab in the middle of the image, at most as thick."""
+        half = min(thickness_um, self.image.extent_um[0]) / 2
+        middle = self.margin_um[0] + self.image.extent_um[0] / 2
+        return middle - half, middle + half
+
 
 def canvas(image: Field, narrowest_um: tuple[float, ...], reach_um: tuple[float, ...]) -> Canvas:
     """Plan a canvas for `image`.
@@ -101,8 +102,10 @@ def reach_um(psf: Psf) -> tuple[float, ...]:
 def spectrum(emitters: Emitters, canvas: Canvas) -> NDArray[np.complex64]:
     """Return the Fourier transform of `emitters` on the fine grid of `canvas`; points outside it are left out."""
     fine = _fine(canvas)
-    transform: NDArray[np.complex64] = fft.rfftn(_spread(emitters, canvas, fine))
-    transform *= _outer([np.sinc(frequency) ** -4 for frequency in _frequencies(fine)])
+    transform = np.zeros((*fine.shape[:-1], fine.shape[-1] // 2 + 1), np.complex64)
+    if len(emitters.light):
+        transform += fft.rfftn(_spread(emitters, canvas, fine))
+        transform *= _outer([np.sinc(frequency) ** -4 for frequency in _frequencies(fine)])
     if emitters.density is not None:
         grid = np.zeros(fine.shape, np.float32)
         grid[tuple(slice(None, None, k) for k in canvas.oversampling)] = emitters.density
@@ -171,13 +174,13 @@ def _spread(emitters: Emitters, canvas: Canvas, fine: Field) -> NDArray[np.float
     extent = np.array(canvas.field.extent_um, np.float32)
     inside = ((emitters.position_um >= 0) & (emitters.position_um < extent)).all(axis=1)
     at, light = at[inside], emitters.light[inside]
-    grid = np.zeros(math.prod(fine.shape))
+    grid = np.zeros(math.prod(fine.shape), np.float32)
     step = _BATCH // 4 ** len(fine.shape)
     for start in range(0, len(at), step):
         index, weight = _taps(at[start : start + step], fine.shape)
         weight *= light[start : start + step]
-        grid += np.bincount(index.ravel(), weight.ravel(), minlength=grid.size)
-    return grid.reshape(fine.shape).astype(np.float32)
+        np.add.at(grid, index.ravel(), weight.ravel())
+    return grid.reshape(fine.shape)
 
 
 def _taps(at: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
