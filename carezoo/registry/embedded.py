@@ -69,7 +69,8 @@ def resolve(reference: str) -> Path:
     if not versions:
         names = sorted({entry.name for entry in known})
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
-        raise UnknownModelError(f"no model {name!r} is known here. Did you mean {', '.join(near)}? Or give a path")
+        advice = f"Did you mean {', '.join(near)}?" if near else "No models came with this installation."
+        raise UnknownModelError(f"no model {name!r} is known here. {advice} The path of a package will do, too")
     if not version:
         return versions[-1].path
     for entry in versions:

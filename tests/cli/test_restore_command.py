@@ -1,0 +1,159 @@
+"""`carezoo restore` as a user runs it: files in, files out, one line and an exit code for every mistake."""
+
+import json
+
+import numpy as np
+import packages
+import pytest
+import tifffile
+
+from carezoo import files
+from carezoo.cli.main import run
+from carezoo.image import Image, Metadata
+from carezoo.package.write import write_package
+from carezoo.runtime.restore import Settings
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Return a folder with two models and an image, and stand in it."""
+    monkeypatch.chdir(tmp_path)
+    write_package(packages.denoise_2d(), tmp_path / "one.zip")
+    write_package(packages.ensemble_2d(), tmp_path / "many.zip")
+    stack = packages.picture((2, 3, 40, 30))
+    image = Image(stack, "TZYX", {"Z": 0.5, "Y": 0.1, "X": 0.1}, Metadata(frame_interval_s=2.0, notes="from the bench"))
+    files.write_image(tmp_path / "cell.tif", image)
+    return tmp_path
+
+
+def test_a_file_is_restored_beside_itself_with_its_metadata(here, capsys):
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 0
+    restored = files.open_image(here / "cell_restored.tif")
+    assert (restored.axes, restored.dtype) == ("TZYX", np.float32)
+    assert restored.pixel_size_um == pytest.approx({"Z": 0.5, "Y": 0.1, "X": 0.1})
+    assert restored.metadata.frame_interval_s == pytest.approx(2.0)
+    assert "from the bench" in restored.metadata.notes
+    notes = files.read_notes(here / "cell_restored.tif")["carezoo"]
+    assert notes["run"]["model"] == "test-2d"
+    assert len(notes["input"]["sha256"]) == 64
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "restored cell.tif -> cell_restored.tif  (test-2d 1.0.0, cpu exact" in captured.err
+
+
+def test_finished_files_are_skipped_and_others_are_never_replaced_silently(here, capsys):
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 0
+    before = (here / "cell_restored.tif").stat().st_mtime_ns
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 0
+    assert "finished before" in capsys.readouterr().err
+    assert (here / "cell_restored.tif").stat().st_mtime_ns == before
+    assert run(["restore", "cell.tif", "-m", "one.zip", "--dtype", "uint16"]) == 2
+    assert "cell_restored.tif exists and differs in options" in capsys.readouterr().err
+    assert run(["restore", "cell.tif", "-m", "one.zip", "--dtype", "uint16", "--overwrite"]) == 0
+    assert files.open_image(here / "cell_restored.tif").dtype == np.uint16
+
+
+def test_every_result_has_a_file_and_json_says_what_ran(here, capsys):
+    assert run(["restore", "cell.tif", "-m", "many.zip", "-o", "out", "--crop", "z=1:3,y=0:20", "--json"]) == 0
+    (outcome,) = json.loads(capsys.readouterr().out)
+    assert outcome["outputs"] == [f"out/cell_{name}.tif" for name in ("restored", "scale", "disagreement")]
+    assert outcome["reports"][0]["provenance"]["provider"] == "cpu"
+    for path in outcome["outputs"]:
+        assert files.open_image(here / path).sizes == {"T": 2, "Z": 2, "Y": 20, "X": 30}
+
+
+def test_tiles_do_not_change_the_file(here):
+    assert run(["restore", "cell.tif", "-m", "one.zip", "-o", "a", "--tile", "whole"]) == 0
+    assert run(["restore", "cell.tif", "-m", "one.zip", "-o", "b", "--tile", "16,20"]) == 0
+    first, second = (tifffile.imread(here / folder / "cell_restored.tif") for folder in "ab")
+    np.testing.assert_allclose(first, second, atol=1e-5 * np.ptp(first))
+
+
+def test_a_folder_with_one_broken_file(here, capsys):
+    (here / "bad.tif").write_bytes(b"not an image")
+    assert run(["restore", ".", "-m", "one.zip", "-o", "out"]) == 2
+    told = capsys.readouterr().err
+    assert "failed   bad.tif: bad.tif is not a TIFF file" in told
+    assert "1 restored, 1 failed" in told
+    assert sorted(path.name for path in (here / "out").iterdir()) == ["cell_restored.tif"]
+
+
+def test_a_model_for_each_channel(here):
+    image = Image(packages.picture((2, 40, 30)), "CYX")
+    files.write_image(here / "two.tif", image)
+    write_package(packages.denoise_2d(seed=5), here / "other.zip")
+    assert run(["restore", "two.tif", "-m", "0=one.zip", "-m", "1=other.zip"]) == 0
+    restored = tifffile.imread(here / "two_restored.tif")
+    for channel, model in enumerate(["one.zip", "other.zip"]):
+        from carezoo import load
+
+        alone = load(here / model).restore(image.cropped({"C": slice(channel, channel + 1)})).mean
+        np.testing.assert_allclose(restored[channel], alone[0], rtol=1e-5)
+
+
+def test_stopping_leaves_nothing_half_written(here, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("carezoo.cli.restore.Bar.__call__", stop)
+    before = sorted(path.name for path in here.iterdir())
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 130
+    assert sorted(path.name for path in here.iterdir()) == before
+    assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["cell.tif", "-m", "nope"], 4, "no model 'nope' is known here"),
+        (["cell.tif", "-m", "folder/nope.zip"], 4, "no package at folder/nope.zip"),
+        (["nope.tif", "-m", "one.zip"], 2, "nope.tif does not exist"),
+        (["cell.tif", "-m", "one.zip", "--axes", "QZYX"], 2, "expected letters out of STCZYX, found 'Q'"),
+        (["cell.tif", "-m", "one.zip", "--axes", "YX"], 2, "axes YX name 2 dimension(s)"),
+        (["cell.tif", "-m", "one.zip", "--tile", "big"], 2, "--tile big: expected auto, whole"),
+        (["cell.tif", "-m", "one.zip", "--tile", "1,2,3"], 2, "has 3 sizes; the model works along YX"),
+        (["cell.tif", "-m", "one.zip", "--crop", "y=0:99"], 2, "crop Y=0:99 is not inside cell.tif, whose Y is 0:40"),
+        (["cell.tif", "-m", "one.zip", "--crop", "y-3"], 2, "--crop y-3: expected axis=start:stop"),
+        (["cell.tif", "-m", "one.zip", "--range", "9,3"], 2, "the first number must be the lower one"),
+        (["cell.tif", "-m", "one.zip", "--provider", "tensorrt"], 5, "provider tensorrt does not load"),
+        (["cell.tif", "-m", "0=one.zip", "-m", "many.zip"], 2, "not both"),
+        (["cell.tif", "-m", "0=one.zip", "-m", "1=one.zip"], 2, "models were given for channel(s) 0, 1"),
+        (["cell.tif", "cell.tif", "-m", "one.zip"], 2, "would both be written to"),
+        (["cell.tif", "-m", "cell.tif"], 3, "cell.tif"),
+        (["cell.tif"], 2, "Missing option '--model'"),
+    ],
+)
+def test_each_mistake_has_one_message_and_a_code(here, capsys, arguments, code, said):
+    before = sorted(path.name for path in here.iterdir())
+    assert run(["restore", *arguments]) == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert "bug in carezoo" not in told
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_a_read_only_folder(here, capsys, monkeypatch):
+    """Root may write anywhere, so the refusal of the system is played."""
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "out")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    assert run(["restore", "cell.tif", "-m", "one.zip", "-o", "out"]) == 2
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_bugs_are_told_as_bugs(here, capsys, monkeypatch):
+    monkeypatch.setattr("carezoo.cli.restore._expanded", lambda _: 1 / 0)
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 1
+    assert "bug in carezoo" in capsys.readouterr().err
+
+
+def test_python_and_command_line_give_the_same_pixels(here):
+    from carezoo import load
+
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 0
+    restored = load(here / "one.zip").restore(here / "cell.tif")
+    np.testing.assert_array_equal(tifffile.imread(here / "cell_restored.tif"), restored.mean)
+    assert Settings().precision == restored.report.provenance.precision
