@@ -52,6 +52,9 @@ class Files(Protocol):
     def has(self, relative: str) -> bool:
         """Return whether there is such a file."""
 
+    def size(self, relative: str) -> int:
+        """Return the size of a file in bytes."""
+
     def chunks(self, relative: str) -> Iterator[bytes]:
         """Read a file piece by piece."""
 
@@ -76,6 +79,11 @@ def checked(relative: str, where: str) -> str:
     if reason:
         raise IntegrityError(f"{where}: the path {relative!r} {reason}. Do not use this package")
     return str(PurePosixPath(relative))
+
+
+def missing(path: Path, relative: str) -> IntegrityError:
+    """Return the error that a package lacks a file."""
+    return IntegrityError(f"{path}: the file {relative} is missing; the package is not complete")
 
 
 @dataclass(frozen=True)
@@ -114,10 +122,16 @@ class Folder:
             self._check_kind(relative, mode)
         return path.is_file()
 
+    def size(self, relative: str) -> int:
+        """Return the size of a file in bytes."""
+        if not self.has(relative):
+            raise missing(self.path, relative)
+        return (self.path / relative).stat().st_size
+
     def chunks(self, relative: str) -> Iterator[bytes]:
         """Read a file piece by piece."""
         if not self.has(relative):
-            raise IntegrityError(f"{self.path}: the file {relative} is missing")
+            raise missing(self.path, relative)
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         try:
             with os.fdopen(os.open(self.path / relative, flags), "rb") as stream:
@@ -181,12 +195,13 @@ class Archive:
         """Return whether there is such a file."""
         return self._root + checked(relative, str(self.path)) in self._entries
 
+    def size(self, relative: str) -> int:
+        """Return the size of a file in bytes, unpacked."""
+        return self._entry(relative).file_size
+
     def chunks(self, relative: str) -> Iterator[bytes]:
         """Unpack a file piece by piece, no further than the size it claims."""
-        entry = self._entries.get(self._root + checked(relative, str(self.path)))
-        if entry is None:
-            raise IntegrityError(f"{self.path}: the file {relative} is missing")
-        n_bytes = 0
+        entry, n_bytes = self._entry(relative), 0
         try:
             with self._opened() as archive, archive.open(entry) as stream:
                 while chunk := stream.read(CHUNK_BYTES):
@@ -196,6 +211,12 @@ class Archive:
             raise IntegrityError(f"{self.path}: {relative} is damaged or not what it claims: {error}") from error
         if n_bytes != entry.file_size:
             raise IntegrityError(f"{self.path}: {relative} has {n_bytes} bytes, the zip claims {entry.file_size}")
+
+    def _entry(self, relative: str) -> zipfile.ZipInfo:
+        entry = self._entries.get(self._root + checked(relative, str(self.path)))
+        if entry is None:
+            raise missing(self.path, relative)
+        return entry
 
     def _opened(self) -> zipfile.ZipFile:
         try:

@@ -44,6 +44,16 @@ class Package:
         """Return whether the package holds a file."""
         return self._files.has(relative)
 
+    def size_bytes(self, relative: str) -> int:
+        """Return the size of one file.
+
+        Raises
+        ------
+        IntegrityError
+            If it is missing.
+        """
+        return self._files.size(relative)
+
     def read_bytes(self, relative: str) -> bytes:
         """Read one file, and compare it with its hash where the manifest has one.
 

@@ -1,0 +1,162 @@
+"""What a package is, for a person: one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from carezoo.package.manifest import Manifest
+from carezoo.package.read import Package
+
+TASKS = {
+    "denoise": "denoise",
+    "upsample": "restore missing planes (upsample Z)",
+    "isotropic": "restore isotropic resolution",
+    "project": "project a surface out of a volume",
+}
+
+UNITS = {
+    "affine": "in the intensities of the input",
+    "gain": "in the intensities of the input",
+    "none": "as the package leaves it",
+}
+
+
+def describe(package: Package) -> dict[str, Any]:
+    """Return what `carezoo info` tells, as plain values for JSON.
+
+    Returns
+    -------
+    dict
+        Only what the package says; sizes in pixels, pixel sizes in micrometres, file sizes in bytes.
+    """
+    manifest, rdf = package.manifest, package.manifest.rdf
+    section = manifest.carezoo
+    told = {
+        "id": manifest.id,
+        "version": manifest.version,
+        "name": manifest.name,
+        "description": manifest.description,
+        "made_by": f"carezoo {section.get('carezoo_version', '')}".strip() if section else "another tool",
+        "task": section.get("task"),
+        "input": {
+            "axes": manifest.input.axes,
+            "channels": list(manifest.input.channels),
+            "pixel_size_um": {letter: float(f"{size:.6g}") for letter, size in manifest.input.pixel_size_um.items()},
+            "sizes": {letter: _rule(manifest, letter) for letter in manifest.input.rules},
+            "normalization": [repr(operation) for operation in manifest.input.preprocessing],
+        },
+        "results": [_result(manifest, i) for i in range(len(manifest.results))],
+        "members": (section.get("members") or {}).get("n"),
+        "intensity": section.get("intensity"),
+        "fast": section.get("fast"),
+        "scores": section.get("scores"),
+        "network": section.get("network"),
+        "license": rdf.get("license"),
+        "authors": [str(author["name"]) for author in _mappings(rdf.get("authors")) if "name" in author],
+        "cite": [str(citation.get("text") or citation.get("doi") or "") for citation in _mappings(rdf.get("cite"))],
+        "parent": rdf.get("parent"),
+        "weights": {"file": manifest.weights.path, "opset": manifest.weights.opset, "bytes": _weights_bytes(package)},
+        "sha256": package.sha256,
+        "path": str(package.path),
+        "remarks": list(manifest.remarks),
+    }
+    return {key: value for key, value in told.items() if value not in (None, [], {}, "")}
+
+
+def summary(package: Package) -> str:
+    """Return what `carezoo info` prints."""
+    return "\n".join(_lines(describe(package)))
+
+
+def _lines(told: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{told['id']} {told['version']}: {told['name']}"
+    if "description" in told:
+        yield f"  {told['description']}"
+    yield ""
+    yield from _lines_of_use(told)
+    yield from _lines_of_quality(told)
+    yield from _lines_of_origin(told)
+    for remark in told.get("remarks", ()):
+        yield _line("note", remark)
+
+
+def _lines_of_use(told: Mapping[str, Any]) -> Iterator[str]:
+    if "task" in told:
+        yield _line("task", TASKS[told["task"]])
+    taken = told["input"]
+    yield _line("takes", f"{taken['axes'].replace('B', '')} ({', '.join(taken['channels'])})")
+    if taken["pixel_size_um"]:
+        shown = ", ".join(f"{letter} {size:g}" for letter, size in taken["pixel_size_um"].items())
+        yield _line("trained at", f"{shown} micrometres per pixel")
+    for result in told["results"]:
+        yield _line(result["name"], f"{result['axes']} ({', '.join(result['channels'])}), {result['units']}")
+    for letter, rule in taken["sizes"].items():
+        yield _line(f"axis {letter}", _shown_rule(rule))
+
+
+def _lines_of_quality(told: Mapping[str, Any]) -> Iterator[str]:
+    if "members" in told:
+        yield _line("ensemble", f"{told['members']} members in one graph")
+    for name in ("scores", "fast"):
+        values = told.get(name)
+        if isinstance(values, Mapping):
+            yield _line(name, ", ".join(f"{key} {value}" for key, value in values.items() if _is_plain(value)))
+
+
+def _lines_of_origin(told: Mapping[str, Any]) -> Iterator[str]:
+    weights = told["weights"]
+    yield _line(
+        "weights", f"{weights['file']}, {weights['bytes'] / 1e6:.3g} MB, opset {weights['opset'] or 'not told'}"
+    )
+    yield _line("license", str(told.get("license", "not told")))
+    yield _line("authors", ", ".join(told.get("authors", ["not told"])))
+    for citation in told.get("cite", ()):
+        yield _line("cite", citation)
+    if isinstance(told.get("parent"), Mapping):
+        yield _line("tuned from", f"{told['parent'].get('id')} {told['parent'].get('version', '')}")
+    yield _line("made by", told["made_by"])
+    yield _line("sha256", told["sha256"])
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<14}{text}"
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value or () if isinstance(item, Mapping)]
+
+
+def _rule(manifest: Manifest, letter: str) -> dict[str, Any]:
+    rule = manifest.input.rules[letter]
+    factors = {output.sizes[letter].factor for output in manifest.outputs if letter in output.sizes}
+    told = {"min": rule.min_size, "step": rule.step, "halo": rule.halo, "tileable": rule.is_tileable}
+    return {**told, "factor": str(factors.pop()) if factors else "projected"}
+
+
+def _shown_rule(rule: Mapping[str, Any]) -> str:
+    size = f"from {rule['min']} in steps of {rule['step']}" if rule["step"] else f"tiles of {rule['min']} only"
+    cut = f"halo {rule['halo']}" if rule["tileable"] else "never cut into tiles"
+    factor = (
+        ""
+        if rule["factor"] == "1"
+        else f", {'projected' if rule['factor'] == 'projected' else 'times ' + rule['factor']}"
+    )
+    return f"{size}, {cut}{factor} (images of other sizes are padded)"
+
+
+def _result(manifest: Manifest, index: int) -> dict[str, Any]:
+    result = manifest.results[index]
+    output = manifest.outputs[result.tensor]
+    axes = "".join(letter for letter in output.axes if letter != "B" and (letter == "C" or letter in output.sizes))
+    chosen = [output.channels[i] for i in result.channels]
+    return {"name": result.name, "axes": axes, "channels": chosen, "units": UNITS[result.undo]}
+
+
+def _weights_bytes(package: Package) -> int:
+    weights = package.manifest.weights
+    return sum(package.size_bytes(path) for path in (weights.path, weights.external_data) if path)
