@@ -65,6 +65,7 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
         raise ManifestError(f"{section.path}: a carezoo package lists one output tensor, found {len(manifest.outputs)}")
     output = manifest.outputs[0]
     meanings = _meanings(section["channels"], len(output.channels), len(manifest.input.channels))
+    names = tuple(meaning.name or known for meaning, known in zip(meanings, output.channels, strict=True))
     undo = _undo_mode(section["intensity"])
     if undo == "in_rdf":
         _check_inverse(manifest, meanings, section.path)
@@ -76,9 +77,9 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
     sizes = {letter: OutputAxis(factor) for letter, factor in _factors(section, manifest).items()}
     return replace(
         manifest,
-        input=replace(manifest.input, rules=rules),
+        input=replace(manifest.input, rules=rules, channels=_input_channels(section, manifest)),
         # The constants of the postprocessing are those of the preprocessing: `Result.undo` says the same.
-        outputs=(replace(output, sizes=sizes, postprocessing=()),),
+        outputs=(replace(output, channels=names, sizes=sizes, postprocessing=()),),
         results=results,
         carezoo=section.mapping(),
         remarks=(),
@@ -88,6 +89,15 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
 def hashes(section: Entry) -> dict[str, str]:
     """Return the sha256 of every file besides the manifest."""
     return {path: entry.text() for path, entry in section["files"].items()}
+
+
+def _input_channels(section: Entry, manifest: Manifest) -> tuple[str, ...]:
+    """Return the names people gave; the format's own are identifiers."""
+    listed = section.get("input_channels")
+    names = manifest.input.channels if listed is None else tuple(item.text() for item in listed)
+    if listed is not None and len(names) != len(manifest.input.channels):
+        raise listed.error(f"{len(manifest.input.channels)} names, one for each input channel")
+    return names
 
 
 def _rule(axes: Entry, letter: str, from_format: AxisRule) -> AxisRule:

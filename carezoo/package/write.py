@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from carezoo.errors import InputError, PackageError
-from carezoo.package import describe, files
+from carezoo.package import files, rdf_text
 from carezoo.package.draft import Draft
 from carezoo.package.read import open_package
 
@@ -45,7 +45,7 @@ def write_package(draft: Draft, target: str | os.PathLike[str], *, overwrite: bo
     """
     target = Path(target)
     _check_target(target, overwrite=overwrite)
-    content = {"rdf.yaml": describe.rdf_yaml(draft)}
+    content = {"rdf.yaml": rdf_text.render(draft)}
     for path in sorted(draft.files):
         content[files.checked(path, draft.id)] = draft.files[path]
     try:

@@ -7,18 +7,15 @@ Fiji's needs `id`, and rounds tile sizes to multiples of `step` without looking 
 from __future__ import annotations
 
 import hashlib
-import io
-import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import yaml
 
 import carezoo
 from carezoo.errors import ManifestError
-from carezoo.package import own, scales
+from carezoo.package import consistency, own, scales
 from carezoo.package.draft import (
     INPUT_NAME,
     OUTPUT_NAME,
@@ -34,14 +31,8 @@ FORMAT_VERSION = "0.5.3"
 
 KNOWN_FILES = ("README.md", "cover.png", "sample_input.tif", "sample_output.tif")
 
-DATA_TYPES = frozenset(
-    {
-        *("float32", "float64", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
-    }
-)
 
-
-def rdf_yaml(draft: Draft) -> bytes:
+def render(draft: Draft) -> bytes:
     """Return the manifest of `draft`, the same bytes for the same draft.
 
     Raises
@@ -49,8 +40,11 @@ def rdf_yaml(draft: Draft) -> bytes:
     ManifestError
         If the draft contradicts itself or lacks a file.
     """
-    _check(draft)
-    text = yaml.dump(_rdf(draft), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    consistency.check(draft)
+    try:
+        text = yaml.dump(_rdf(draft), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    except yaml.representer.RepresenterError as error:
+        raise ManifestError(f"package {draft.id}: not a plain value in its sections: {error.args[-1]!r}") from error
     return str(text).encode("utf-8")
 
 
@@ -62,7 +56,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _rdf(draft: Draft) -> dict[str, Any]:
-    test_input = _npy_header(draft, TEST_INPUT_PATH)
+    test_input = consistency.npy_header(draft, TEST_INPUT_PATH)
     attached = sorted(set(draft.files) - {*KNOWN_FILES, WEIGHTS_PATH, TEST_INPUT_PATH, TEST_OUTPUT_PATH})
     entries: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -91,7 +85,7 @@ def _rdf(draft: Draft) -> dict[str, Any]:
 
 def _input(draft: Draft, test: tuple[tuple[int, ...], str]) -> dict[str, Any]:
     shape, dtype = test
-    axes = [{"type": "batch"}, {"type": "channel", "channel_names": list(draft.input_channels)}]
+    axes = [{"type": "batch"}, {"type": "channel", "channel_names": consistency.format_names(draft.input_channels)}]
     for letter, size in zip(draft.axes, shape[2:], strict=True):
         axis: dict[str, Any] = {"type": "space", "id": letter.lower(), "size": _input_size(draft, letter, size)}
         if letter in draft.pixel_size_um:
@@ -117,34 +111,18 @@ def _input_size(draft: Draft, letter: str, test_size: int) -> int | dict[str, in
     The format asks for more than two halos. An axis that must not be cut at all gets the size of the test image: other
     readers cut every axis of free size into blocks, and where it is projected away the last block overwrites the rest.
     """
-    if is_fixed(draft, letter):
+    if consistency.is_fixed(draft, letter):
         return test_size
-    return {"min": rdf_minimum(draft, letter), "step": draft.rules[letter].step}
-
-
-def is_fixed(draft: Draft, letter: str) -> bool:
-    """Return whether an axis has one size for other readers: no halo would make their blocks right."""
-    rule = draft.rules[letter]
-    return letter not in draft.output_axes or (not rule.is_tileable and rule.halo == 0)
-
-
-def rdf_minimum(draft: Draft, letter: str) -> int:
-    """Return the smallest size of an axis the format and its readers accept: above two halos, a multiple of step."""
-    rule = draft.rules[letter]
-    return max(rule.min_size, (2 * output_halo(draft, letter)[1] // rule.step + 1) * rule.step)
-
-
-def output_halo(draft: Draft, letter: str) -> tuple[int, int]:
-    """Return the smallest halo of at least the rule's that is whole in output and in input pixels, in this order."""
-    factor, halo = draft.factors.get(letter, Fraction(1)), draft.rules[letter].halo
-    whole = math.ceil(Fraction(halo, factor.denominator)) * factor.denominator
-    return int(whole * factor), whole
+    return {"min": consistency.rdf_minimum(draft, letter), "step": draft.rules[letter].step}
 
 
 def _output(draft: Draft) -> dict[str, Any]:
     axes: list[dict[str, Any]] = [
         {"type": "batch"},
-        {"type": "channel", "channel_names": [meaning.name for meaning in draft.output_channels]},
+        {
+            "type": "channel",
+            "channel_names": consistency.format_names([meaning.name for meaning in draft.output_channels]),
+        },
     ]
     for letter in draft.output_axes:
         axis: dict[str, Any] = {
@@ -156,7 +134,7 @@ def _output(draft: Draft) -> dict[str, Any]:
             axis["unit"] = "micrometer"
         axis["scale"] = _scales(draft, letter)[1]
         if draft.rules[letter].halo:
-            axis["halo"] = output_halo(draft, letter)[0]
+            axis["halo"] = consistency.output_halo(draft, letter)[0]
         axes.append(axis)
     units = "intensities of the input" if isinstance(draft.normalization, Constants) else "normalized intensities"
     return {
@@ -214,6 +192,7 @@ def _carezoo(draft: Draft) -> dict[str, Any]:
         "task": draft.task,
         "axes": {letter.lower(): _rule(draft, letter) for letter in draft.axes},
         "factors": {letter.lower(): str(factor) for letter, factor in sorted(draft.factors.items()) if factor != 1},
+        "input_channels": list(draft.input_channels),
         "channels": [vars(meaning) for meaning in draft.output_channels],
         "intensity": _intensity(draft),
         "members": {"output": "members", "n": draft.n_members} if draft.n_members else None,
@@ -251,93 +230,3 @@ def _file(draft: Draft, path: str) -> dict[str, str]:
 
 def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value}
-
-
-def _npy_header(draft: Draft, path: str) -> tuple[tuple[int, ...], str]:
-    """Return shape and type of a test tensor."""
-    array = np.load(io.BytesIO(draft.files[path]), allow_pickle=False)
-    return array.shape, array.dtype.name
-
-
-def _check(draft: Draft) -> None:
-    """Refuse a draft that would make a package other readers reject or that contradicts itself."""
-    missing = [path for path in (WEIGHTS_PATH, TEST_INPUT_PATH, TEST_OUTPUT_PATH) if path not in draft.files]
-    if missing:
-        raise _wrong(draft, f"files {', '.join(missing)} are missing")
-    if draft.axes not in {"YX", "ZYX"} or draft.output_axes not in {"YX", "ZYX"} or set(draft.rules) != set(draft.axes):
-        raise _wrong(
-            draft, f"axes {draft.axes}, output axes {draft.output_axes} and rules {set(draft.rules)} do not fit"
-        )
-    if draft.timestamp.tzinfo is None:
-        raise _wrong(draft, "the timestamp has no time zone, so its meaning depends on the machine")
-    taken = set(draft.sections) & (set(_carezoo_keys()))
-    if taken:
-        raise _wrong(draft, f"sections {', '.join(sorted(taken))} are written by carezoo itself")
-    for letter, rule in draft.rules.items():
-        if rule.step < 1 or rule.min_size % rule.step or rule.halo % rule.step:
-            raise _wrong(
-                draft, f"axis {letter}: min {rule.min_size} and halo {rule.halo} are no multiples of step {rule.step}"
-            )
-        if rule.is_tileable and letter not in draft.output_axes:
-            raise _wrong(draft, f"axis {letter} is projected away and cannot be tiled")
-    _check_channels(draft)
-    _check_tests(draft)
-
-
-def _carezoo_keys() -> tuple[str, ...]:
-    return (
-        *(
-            "schema",
-            "carezoo_version",
-            "task",
-            "axes",
-            "factors",
-            "channels",
-            "intensity",
-            "members",
-            "bytes_per_pixel",
-        ),
-        "files",
-    )
-
-
-def _check_channels(draft: Draft) -> None:
-    n_in, how = len(draft.input_channels), draft.normalization
-    for meaning in draft.output_channels:
-        if meaning.kind not in own.UNDO or (meaning.of is not None and not 0 <= meaning.of < n_in):
-            raise _wrong(draft, f"output channel {meaning} with {n_in} input channel(s)")
-    names = [meaning.name for meaning in draft.output_channels]
-    if not all(names) or len(set(names)) != len(names) or not all(draft.input_channels):
-        raise _wrong(draft, f"channels need names of their own, found {draft.input_channels} and {tuple(names)}")
-    if isinstance(how, Constants) and (
-        len(how.low) != n_in
-        or len(how.high) != n_in
-        or any(high - low < 1e-6 for low, high in zip(how.low, how.high, strict=True))
-    ):
-        raise _wrong(draft, f"constants {how.low} to {how.high} for {n_in} input channel(s)")
-
-
-def _check_tests(draft: Draft) -> None:
-    shape_in, dtype = _npy_header(draft, TEST_INPUT_PATH)
-    shape_out, _ = _npy_header(draft, TEST_OUTPUT_PATH)
-    if dtype not in DATA_TYPES:
-        raise _wrong(draft, f"test input of type {dtype}")
-    n_spatial = len(draft.axes)
-    if len(shape_in) != 2 + n_spatial or shape_in[1] != len(draft.input_channels):
-        raise _wrong(draft, f"test input of shape {shape_in} for axes BC{draft.axes} and {draft.input_channels}")
-    sizes = dict(zip(draft.axes, shape_in[2:], strict=True))
-    for letter in draft.output_axes:
-        smallest, step = rdf_minimum(draft, letter), draft.rules[letter].step
-        if not is_fixed(draft, letter) and (sizes[letter] < smallest or (sizes[letter] - smallest) % step):
-            raise _wrong(draft, f"test input {letter} of {sizes[letter]}; the format accepts {smallest} + n * {step}")
-        if (sizes[letter] * draft.factors.get(letter, Fraction(1))).denominator != 1:
-            raise _wrong(draft, f"test input {letter} of {sizes[letter]} times {draft.factors[letter]} is not whole")
-    expected = tuple(int(sizes[letter] * draft.factors.get(letter, Fraction(1))) for letter in draft.output_axes)
-    if shape_out != (shape_in[0], len(draft.output_channels), *expected):
-        raise _wrong(
-            draft, f"test output of shape {shape_out}; expected {len(draft.output_channels)} channel(s) of {expected}"
-        )
-
-
-def _wrong(draft: Draft, what: str) -> ManifestError:
-    return ManifestError(f"package {draft.id} {draft.version}: {what}")
