@@ -1,0 +1,138 @@
+"""What a training keeps on disk: the state it continues from, and the best weights so far."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from carezoo.errors import TrainError
+from carezoo.train.networks.network import Network
+
+LAST, BEST = "last.pt", "best.pt"
+
+
+class Average:
+    """Exponential moving average of a network's weights."""
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: Network, n_steps: int) -> None:
+        """Take in the weights after step `n_steps`."""
+        # A shorter memory at first: the initial weights must not linger in the average.
+        decay = min(self.decay, (1 + n_steps) / (10 + n_steps))
+        for averaged, weight in zip(self.network.parameters(), network.parameters(), strict=True):
+            averaged.lerp_(weight, 1 - decay)
+
+
+@dataclass
+class State:
+    """Everything that changes during a training."""
+
+    network: Network
+    optimizer: Optimizer
+    plateau: ReduceLROnPlateau
+    average: Average | None
+    epoch: int = 0
+    """Finished epochs."""
+    n_steps: int = 0
+    """Updates of the weights."""
+    best_loss: float = math.inf
+    """Lowest loss on the validation patches."""
+    best_epoch: int = 0
+
+    @property
+    def judged(self) -> Network:
+        """The weights that are validated and packed: the average, if there is one."""
+        return self.average.network if self.average else self.network
+
+    def save(self, folder: Path) -> None:
+        """Write the last checkpoint."""
+        content = {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "epoch": self.epoch,
+            "n_steps": self.n_steps,
+            "best_loss": self.best_loss,
+            "best_epoch": self.best_epoch,
+            "random_state": torch.get_rng_state(),
+        }
+        _save(content, folder / LAST)
+
+    def save_best(self, folder: Path) -> None:
+        """Write the judged weights as the best ones."""
+        _save({"network": self.judged.state_dict(), "epoch": self.epoch, "loss": self.best_loss}, folder / BEST)
+
+    def load(self, folder: Path) -> None:
+        """Continue from the last checkpoint.
+
+        Raises
+        ------
+        TrainError
+            If the file cannot be read, or belongs to another network.
+        """
+        content = _load(folder / LAST)
+        _load_weights(self.network, content["network"], folder / LAST)
+        if self.average:
+            _load_weights(self.average.network, content["average"], folder / LAST)
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.plateau.load_state_dict(content["plateau"])
+        torch.set_rng_state(content["random_state"])
+        for name in ("epoch", "n_steps", "best_loss", "best_epoch"):
+            setattr(self, name, content[name])
+
+
+def exists(folder: Path) -> bool:
+    """Whether a training in `folder` can be continued."""
+    return (folder / LAST).exists()
+
+
+def load_best(network: Network, folder: Path) -> None:
+    """Give `network` the best weights of a training.
+
+    Raises
+    ------
+    TrainError
+        If the file cannot be read, or belongs to another network.
+    """
+    _load_weights(network, _load(folder / BEST)["network"], folder / BEST)
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        # weights_only: nothing in the file is executed.
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's reader raises whatever a broken file leads it to
+        raise TrainError(
+            f"{path}: cannot read the checkpoint ({type(error).__name__}: {error}); train again without --resume"
+        ) from error
+    return content
+
+
+def _load_weights(network: Network, weights: dict[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise TrainError(f"{path} belongs to another network: {' '.join(str(error).split())}") from error

@@ -1,0 +1,131 @@
+"""From torch to ONNX, and back for fine-tuning."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from carezoo.errors import MissingExtraError, RecipeError
+from carezoo.package.draft import INPUT_NAME, OUTPUT_NAME
+from carezoo.package.read import Package
+from carezoo.train.networks.network import Network
+
+OPSET = 17
+
+
+def to_onnx(network: Network) -> bytes:
+    """Return `network` as an ONNX file: opset 17, IR 8, free batch and spatial sizes.
+
+    The same weights give the same bytes. Every number of the network is stored once, under the name of its parameter.
+    """
+    axes = network.geometry.axes
+    free = {0: "batch", **{i: letter.lower() for i, letter in enumerate(axes, start=2)}}
+    kept = [letter for letter in axes if letter not in network.geometry.projected]
+    free_out = {0: "batch", **{i: f"{letter.lower()}_out" for i, letter in enumerate(kept, start=2)}}
+    sizes = [rule.accepted(2 * rule.step) for rule in network.geometry.rules.values()]
+    network.cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    exported = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter that is kept up to date writes IR 10, external data and paths of the exporting machine.
+        warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, network.n_in, *sizes),),
+            exported,  # type: ignore[arg-type]
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_axes={INPUT_NAME: free, OUTPUT_NAME: free_out},
+        )
+    return _cleaned(exported.getvalue(), [name for name, _ in network.named_parameters()])
+
+
+def load_weights(network: Network, package: Package) -> None:
+    """Give `network` the weights of a package that carezoo made, to fine-tune it.
+
+    Raises
+    ------
+    RecipeError
+        If the package holds another network, or was not made by carezoo.
+    """
+    onnx = _import_onnx()
+    graph = onnx.load_from_string(package.read_weights()).graph
+    found = {each.name: np.array(onnx.numpy_helper.to_array(each)) for each in graph.initializer}
+    wanted = dict(network.named_parameters())
+    missing = [name for name in wanted if name not in found]
+    further = [name for name in found if name not in wanted and _is_parameter(name)]
+    other = [
+        f"{name} {found[name].shape} instead of {tuple(p.shape)}"
+        for name, p in wanted.items()
+        if name in found and found[name].shape != tuple(p.shape)
+    ]
+    if missing or other or further:
+        raise RecipeError(
+            f"{package.manifest.reference} holds another network than the recipe describes: "
+            + "; ".join(_listed(what, names) for what, names in _complaints(missing, further, other))
+            + ". Make network, patches.size and the channels of the recipe those of the package (its recipe.yaml)"
+        )
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(torch.from_numpy(found[name]))
+
+
+def _is_parameter(name: str) -> bool:
+    return name.endswith((".weight", ".bias"))
+
+
+def _complaints(missing: list[str], further: list[str], other: list[str]) -> list[tuple[str, list[str]]]:
+    named = [("it lacks", missing), ("it has also", further), ("it has", other)]
+    return [(what, names) for what, names in named if names]
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{what} {', '.join(names[:3])}{more}"
+
+
+def _cleaned(exported: bytes, parameters: Sequence[str]) -> bytes:
+    """Return the file without traces of the exporter, and with every parameter under its own name."""
+    onnx = _import_onnx()
+    model = onnx.load_from_string(exported)
+    for what in (model, model.graph):
+        what.doc_string = ""
+    for name in ("producer_name", "producer_version", "metadata_props"):
+        model.ClearField(name)
+    for node in model.graph.node:
+        node.doc_string = ""
+        node.ClearField("metadata_props")
+    model.graph.name = "carezoo"
+    _separate_equal_parameters(model, parameters)
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _separate_equal_parameters(model: Any, parameters: Sequence[str]) -> None:
+    """Undo what the exporter does to parameters with equal values: all but one become the output of an Identity."""
+    stored = {each.name: each for each in model.graph.initializer}
+    aliases = [
+        node
+        for node in model.graph.node
+        if node.op_type == "Identity" and node.input[0] in stored and node.output[0] in parameters
+    ]
+    for node in aliases:
+        copy = model.graph.initializer.add()
+        copy.CopyFrom(stored[node.input[0]])
+        copy.name = node.output[0]
+        model.graph.node.remove(node)
+
+
+def _import_onnx() -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError.of("onnx", "train", "to write and read ONNX files") from error
+    return onnx

@@ -1,0 +1,50 @@
+"""Losses and metrics: output of a network against the target, always in float32.
+
+Outputs are BC(Z)YX in the network's own type (bfloat16 under autocast) with the means in the leading channels; targets
+are BC(Z)YX float32, normalized. All are plain means over everything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def mae(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error of the means."""
+    return (_means(output, target) - target).abs().mean()
+
+
+def mse(output: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of the means."""
+    return (_means(output, target) - target).square().mean()
+
+
+def laplace(output: Tensor, target: Tensor) -> Tensor:
+    """Mean negative log-likelihood of Laplace distributions, in nats.
+
+    ``|mean - y| / b + ln(2 b)`` with as many scales b as means, in the channels behind them. In bfloat16 the quotient
+    of two small numbers and the logarithm would lose most of their digits.
+    """
+    mean, scale = torch.chunk(output.float(), 2, dim=1)
+    return ((mean - target).abs() / scale + scale.log()).mean() + math.log(2.0)
+
+
+LOSSES: Mapping[str, Loss] = {"mae": mae, "mse": mse, "laplace": laplace}
+"""By the recipe's word."""
+
+
+def choose(name: str, *, is_probabilistic: bool) -> Loss:
+    """Return the loss a recipe names; `auto` is the paper's choice for the network."""
+    if name == "auto":
+        name = "laplace" if is_probabilistic else "mae"
+    return LOSSES[name]
+
+
+def _means(output: Tensor, target: Tensor) -> Tensor:
+    return output[:, : target.shape[1]].float()

@@ -1,0 +1,126 @@
+"""CARE's residual U-Net in 2D and 3D (Weigert et al. 2018, Nature Methods 15, 1090; CSBDeep's `custom_unet`)."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from carezoo.tiling import AxisRule
+from carezoo.train.networks.network import Geometry, Kind, Network, OutputChannel
+
+_SMALLEST_SCALE = 1e-3
+"""In normalized intensities; CSBDeep's `eps_scale`. A Laplace scale of 0 would have an infinite likelihood."""
+
+_CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_POOLING: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+class UNet(Network):
+    """U-Net whose output is added to its input, with a Laplace scale for every pixel if wanted.
+
+    Two convolutions on each level, maximum pooling and nearest upsampling by 2 along every spatial axis, zero padding,
+    neither normalization nor dropout. The output has the size of the input and channels mean, then scale.
+
+    Parameters
+    ----------
+    axes
+        Spatial axes: two such as YX, or three such as ZYX.
+    n_in, n_out
+        Channels of source and target.
+    depth
+        How often the image is halved, at least once.
+    kernel
+        Odd side of the convolutions.
+    n_first
+        Filters on the finest level; each coarser one has twice as many.
+    is_residual
+        Whether the input is added to the mean, which needs ``n_in == n_out``.
+    is_probabilistic
+        Whether `n_out` further channels hold the Laplace scale b of each mean.
+    """
+
+    def __init__(
+        self,
+        axes: str,
+        n_in: int,
+        n_out: int,
+        *,
+        depth: int,
+        kernel: int,
+        n_first: int,
+        is_residual: bool,
+        is_probabilistic: bool = False,
+    ) -> None:
+        super().__init__()
+        kinds: tuple[Kind, ...] = ("mean", "scale") if is_probabilistic else ("mean",)
+        self.geometry = Geometry({letter: axis_rule(depth, kernel) for letter in axes})
+        self.outputs = tuple(OutputChannel(kind, target) for kind in kinds for target in range(n_out))
+        self.n_in = n_in
+        self.is_residual = is_residual
+        dimensions = len(axes)
+        width = [n_first * 2**level for level in range(depth + 1)]
+        finer = [n_first, *width]  # filters of the next finer level; the finest one is its own
+
+        def pair(channels: int, between: int, result: int) -> _Pair:
+            return _Pair(_CONVOLUTION[dimensions], kernel, (channels, between, result))
+
+        self.encoder = nn.ModuleList(pair(finer[n] if n else n_in, width[n], width[n]) for n in range(depth))
+        self.bottom = pair(width[depth - 1], width[depth], width[depth - 1])
+        self.decoder = nn.ModuleList(pair(2 * width[n], width[n], finer[n]) for n in range(depth))
+        self.pool = _POOLING[dimensions](2)
+        self.mean = _CONVOLUTION[dimensions](n_first, n_out, 1)
+        self.scale = _CONVOLUTION[dimensions](n_first, n_out, 1) if is_probabilistic else None
+        self.apply(_initialize)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Return mean, or mean and scale, of `source` (BC(Z)YX)."""
+        features, skips = source, []
+        for level in self.encoder:
+            skips.append(level(features))
+            features = self.pool(skips[-1])
+        features = self.bottom(features)
+        for level in reversed(self.decoder):
+            upsampled = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = level(torch.cat([upsampled, skips.pop()], dim=1))
+        mean: Tensor = self.mean(features)
+        if self.is_residual:
+            mean = mean + source
+        if self.scale is None:
+            return mean
+        scale = functional.softplus(self.scale(features)) + _SMALLEST_SCALE
+        return torch.cat([mean, scale], dim=1)
+
+
+class _Pair(nn.Module):
+    """Two convolutions, each followed by a ReLU."""
+
+    def __init__(
+        self, convolution: type[nn.Conv2d] | type[nn.Conv3d], kernel: int, channels: tuple[int, int, int]
+    ) -> None:
+        super().__init__()
+        self.first = convolution(channels[0], channels[1], kernel, padding=kernel // 2)
+        self.second = convolution(channels[1], channels[2], kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.second(functional.relu(self.first(x))))
+
+
+def axis_rule(depth: int, kernel: int) -> AxisRule:
+    """Return what a U-Net asks of each axis.
+
+    Across a tile border on the grid of ``2**depth`` pixels, an output pixel sees at most
+    ``(kernel - 1) * (3 * 2**depth - 1)`` input pixels; a U-Net of depth 3 or more attains that.
+    """
+    step = 2**depth
+    reach = (kernel - 1) * (3 * step - 1)
+    return AxisRule(min_size=step, step=step, halo=ceil(reach / step) * step)
+
+
+def _initialize(module: nn.Module) -> None:
+    """Glorot-uniform kernels and zero biases, Keras' default, with which CARE was published."""
+    if isinstance(module, nn.Conv2d | nn.Conv3d) and module.bias is not None:
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)

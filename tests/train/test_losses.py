@@ -1,0 +1,46 @@
+"""Losses against independent formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from carezoo.train import losses
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def test_laplace_is_scipys_negative_log_likelihood(rng):
+    mean, target = rng.normal(size=(2, 4, 3, 8, 8)).astype(np.float32)
+    scale = rng.uniform(1e-3, 5, mean.shape).astype(np.float32)
+    output = torch.from_numpy(np.concatenate([mean, scale], axis=1))
+    expected = -stats.laplace.logpdf(target.astype(np.float64), mean, scale).mean()
+    assert float(losses.laplace(output, torch.from_numpy(target))) == pytest.approx(expected, rel=1e-6)
+
+
+def test_mean_errors_leave_the_scale_out(rng):
+    output, target = rng.normal(size=(2, 2, 2, 8, 8)).astype(np.float32)
+    mean, target = output[:, :1], target[:, :1]
+    tensors = torch.from_numpy(output), torch.from_numpy(target)
+    assert float(losses.mae(*tensors)) == pytest.approx(np.abs(mean - target).mean(), rel=1e-6)
+    assert float(losses.mse(*tensors)) == pytest.approx(np.square(mean - target).mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", losses.LOSSES.values())
+def test_losses_are_float32_whatever_autocast_made_of_the_output(loss):
+    output, target = torch.rand(1, 2, 8, 8).bfloat16() + 0.5, torch.rand(1, 1, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(output, target)
+    assert value.dtype == torch.float32
+    assert float(value) == pytest.approx(float(loss(output.float(), target)), rel=1e-7)
+
+
+def test_the_recipe_may_leave_the_loss_open():
+    assert losses.choose("auto", is_probabilistic=True) is losses.laplace
+    assert losses.choose("auto", is_probabilistic=False) is losses.mae
+    assert losses.choose("mse", is_probabilistic=False) is losses.mse
