@@ -1,0 +1,311 @@
+"""The noise of a camera, fitted from images of a scene: gain, offset and read noise with standard errors.
+
+Photon transfer: the variance of a pixel is ``gain * (mean - offset) + read^2`` (all in grey levels), a line over the
+mean. Its intercept holds offset and read noise together. Shot noise is skewed and read noise is not, so the third
+cumulant, proportional to ``mean - offset``, is zero where there is no light: where it is measured well enough, it tells
+the two apart; else one of them must be known. Every result says which it was.
+
+Pixels are sorted into bins by the brightness of their neighbours, never by their own value, so that a bin is not
+selected by the noise it measures; and of each bin only the half with the flattest surroundings is used, because motion
+and misregistration look like noise where the image is steep.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from carezoo.data.camera import REFERENCE_PERCENTILE, Camera
+from carezoo.data.span import Span
+from carezoo.errors import DataError
+
+_MIN_PIXELS = 100
+"""In a bin."""
+
+_N_BINS = 48
+
+
+class Estimate(NamedTuple):
+    """A fitted number."""
+
+    value: float
+    se: float
+    """Standard error; 0 where the value was given."""
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} +- {self.se:.2g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Mean and variance of groups of pixels: what is fitted and plotted. All arrays have one number a group."""
+
+    mean: NDArray[np.float64]
+    """Grey levels."""
+    variance: NDArray[np.float64]
+    """Grey levels squared."""
+    variance_se: NDArray[np.float64]
+    skew: NDArray[np.float64] | None
+    """Third cumulant, grey levels cubed; None where two frames do not show it."""
+    skew_se: NDArray[np.float64] | None
+    n_pixels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseFit:
+    """What repeated frames, or a pair, say of a camera."""
+
+    gain: Estimate
+    """Grey levels per photoelectron. With a multiplying detector (EMCCD, PMT) it contains the excess noise: the
+    variance is right, and photons are effective photons."""
+    offset: Estimate
+    """Grey level of no light."""
+    read_noise: Estimate
+    """Standard deviation, electrons. The noise of rounding to whole grey levels is not part of it."""
+    excess_skew: Estimate | None
+    """Third cumulant over that of a Poisson distribution of this gain: 1 for plain shot noise, 1.5 for an EMCCD."""
+    basis: str
+    """In words: how offset and read noise were told apart."""
+    photons: float
+    """Photoelectrons of the bright pixels (99.9th percentile) of the frames."""
+    bit_depth: int | None
+    """Of the frames: 8 or 16; None for floating-point numbers."""
+    points: Points
+
+    def camera(self, photons: Span | None = None) -> Camera:
+        """Return a camera with this noise; `photons` is by default half to twice the light of the frames."""
+        brightness = photons or Span(self.photons / 2, self.photons * 2, is_log=True)
+        gain, offset, read_noise = self.gain.value, self.offset.value, self.read_noise.value
+        return Camera(
+            photons=brightness,
+            gain=Span(gain, gain),
+            offset=Span(offset, offset),
+            read_noise=Span(read_noise, read_noise),
+            bit_depth=self.bit_depth,
+        )
+
+    def variance(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the variance the fit predicts at `mean` (grey levels), without that of rounding."""
+        read = self.gain.value * self.read_noise.value
+        return np.asarray(self.gain.value * (mean - self.offset.value) + read**2)
+
+
+def fit_repeats(frames: NDArray[np.generic], *, offset: float | None = None) -> NoiseFit:
+    """Fit the noise from repeated frames of one scene.
+
+    Second differences of successive frames are used (first differences of two frames), so that slow motion, drift of
+    the light and bleaching cancel.
+
+    Parameters
+    ----------
+    frames
+        TYX, at least 2; TZYX is taken as many scenes.
+    offset
+        Grey level of no light, if it is known (from a dark frame).
+
+    Raises
+    ------
+    DataError
+        If there are too few frames or pixels, or if the variance does not grow with the mean.
+    """
+    if frames.ndim not in {3, 4} or len(frames) < 2:
+        raise DataError(f"noise fit: expected repeated frames with axes TYX, at least 2, found shape {frames.shape}")
+    values = frames.astype(np.float64)
+    mean = values.mean(axis=0)
+    if len(frames) == 2:
+        # A difference of two frames is symmetric: it has no third cumulant.
+        squares, cubes = (values[1] - values[0]) ** 2 / 2, None
+    else:
+        second = values[:-2] - 2 * values[1:-1] + values[2:]
+        # The weights 1, -2, 1 multiply the variance by 6 and the third cumulant by 1 - 8 + 1.
+        squares, cubes = (second**2).mean(axis=0) / 6, -(second**3).mean(axis=0) / 6
+    is_clipped = _is_clipped(frames).mean(axis=0)
+    points = _points(mean, mean, squares, cubes, is_clipped)
+    return _fit(points, offset, float(np.percentile(mean, REFERENCE_PERCENTILE)), frames.dtype)
+
+
+def fit_pair(source: NDArray[np.generic], target: NDArray[np.generic], *, offset: float | None = None) -> NoiseFit:
+    """Fit the noise of `source` from a registered pair: one noisy and one (nearly) noise-free image of a scene.
+
+    The target is mapped to the grey levels of the source by a least-squares line first. For two equally noisy images
+    use `fit_repeats`.
+
+    Parameters
+    ----------
+    source, target
+        YX or ZYX, same shape.
+    offset
+        Grey level of no light of the source, if it is known.
+
+    Raises
+    ------
+    DataError
+        As for `fit_repeats`, and if the shapes differ or the target has nothing to do with the source.
+    """
+    if source.shape != target.shape or source.ndim not in {2, 3}:
+        raise DataError(
+            f"noise fit: expected a pair of one shape with axes YX or ZYX, found {source.shape} and {target.shape}"
+        )
+    noisy, clean = source.astype(np.float64), target.astype(np.float64)
+    slope, intercept = _line(clean.ravel(), noisy.ravel(), np.ones(clean.size))[0]
+    if not slope > 0:
+        raise DataError("noise fit: the target does not get brighter where the source does; are they of one scene?")
+    expected = slope * clean + intercept
+    residual = noisy - expected
+    points = _points(noisy, expected, residual**2, residual**3, _is_clipped(source).astype(np.float64))
+    return _fit(points, offset, float(np.percentile(expected, REFERENCE_PERCENTILE)), source.dtype)
+
+
+def _is_clipped(frames: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return where values are at the upper limit: that of the type, or a maximum that many pixels share."""
+    highest = frames.max()
+    if frames.dtype.kind in "ui" and highest == np.iinfo(frames.dtype).max:  # type: ignore[type-var]
+        return np.asarray(frames == highest)
+    at_highest = np.asarray(frames == highest)
+    return at_highest if at_highest.mean() > 1e-3 else np.zeros(frames.shape, bool)
+
+
+def _points(
+    value: NDArray[np.float64],
+    scene: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    cubes: NDArray[np.float64] | None,
+    is_clipped: NDArray[np.float64],
+) -> Points:
+    """Average unbiased estimates of single pixels over groups of similar brightness.
+
+    Parameters
+    ----------
+    value, squares, cubes
+        Of every pixel: unbiased estimates of mean, variance and third cumulant.
+    scene
+        What groups the pixels; a pixel's own value is left out of its group.
+    is_clipped
+        Share of the pixel's values at the upper limit.
+    """
+    ring = np.ones((1,) * (scene.ndim - 2) + (3, 3))
+    ring[..., 1, 1] = 0
+    around = ndimage.convolve(scene, ring / 8, mode="reflect")
+    # Sobel filters, too, leave out the pixel itself.
+    steepness = ndimage.sobel(scene, -1) ** 2 + ndimage.sobel(scene, -2) ** 2
+    rows = []
+    for group in _groups(around.ravel()):
+        flat = group[np.argsort(steepness.ravel()[group])[: max(len(group) // 2, _MIN_PIXELS)]]
+        if is_clipped.ravel()[flat].mean() > 1e-4:
+            continue
+        second, third = squares.ravel()[flat], None if cubes is None else cubes.ravel()[flat]
+        n = len(flat)
+        skew = (math.nan, math.nan) if third is None else (third.mean(), third.std() / math.sqrt(n))
+        rows.append((value.ravel()[flat].mean(), second.mean(), second.std() / math.sqrt(n), *skew, n))
+    if len(rows) < 3:
+        raise DataError(
+            f"noise fit: {scene.size} pixels give {len(rows)} groups of {_MIN_PIXELS} unsaturated pixels, expected at "
+            "least 3 of different brightness; use a larger or less saturated image"
+        )
+    mean, variance, variance_se, third_cumulant, third_se, n_pixels = np.array(rows).T
+    floor = 1e-3 * np.median(variance_se) + 1e-12
+    variance_se = np.maximum(variance_se, floor)
+    if cubes is None:
+        return Points(mean, variance, variance_se, None, None, n_pixels.astype(np.int64))
+    third_se = np.maximum(third_se, 1e-3 * np.median(third_se) + 1e-12)
+    return Points(mean, variance, variance_se, third_cumulant, third_se, n_pixels.astype(np.int64))
+
+
+def _groups(brightness: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Return the numbers of pixels of similar brightness: equal steps of the square root, with enough pixels each."""
+    order = np.argsort(brightness, kind="stable")
+    root = np.sqrt(brightness[order] - brightness[order[0]])
+    # Half of the limits by brightness, half by rank: bright pixels are few, dark ones alike.
+    by_brightness = np.searchsorted(root, np.linspace(0, root[-1], _N_BINS // 2 + 1)[1:-1])
+    by_rank = np.linspace(0, len(order), _N_BINS // 2 + 1)[1:-1].astype(int)
+    limits = [0]
+    for limit in np.unique(np.concatenate([by_brightness, by_rank])):
+        if limit - limits[-1] >= 2 * _MIN_PIXELS and len(order) - limit >= 2 * _MIN_PIXELS:
+            limits.append(int(limit))
+    return [order[start:stop] for start, stop in zip(limits, [*limits[1:], len(order)], strict=True)]
+
+
+def _line(
+    x: NDArray[np.float64], y: NDArray[np.float64], se: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return slope and intercept of a weighted least-squares line, and their covariance, scaled by the misfit."""
+    centre = float(np.average(x, weights=1 / se**2))
+    design = np.stack([x - centre, np.ones_like(x)], axis=1) / se[:, None]
+    covariance = np.linalg.pinv(design.T @ design)
+    slope, height = covariance @ design.T @ (y / se)
+    misfit = float((((slope * (x - centre) + height - y) / se) ** 2).sum()) / max(len(x) - 2, 1)
+    to_zero = np.array([[1.0, 0.0], [-centre, 1.0]])
+    return to_zero @ (slope, height), to_zero @ covariance @ to_zero.T * max(misfit, 1.0)
+
+
+def _fit(points: Points, offset: float | None, bright: float, dtype: np.dtype[np.generic]) -> NoiseFit:
+    (gain, intercept), covariance = _line(points.mean, points.variance, points.variance_se)
+    if not gain > 3 * math.sqrt(covariance[0, 0]):
+        raise DataError(
+            f"noise fit: the variance does not grow with the mean (slope {gain:.3g} +- "
+            f"{math.sqrt(covariance[0, 0]):.2g}); expected repeated frames of one scene that does not move, with dark "
+            "and bright parts, not processed"
+        )
+    zero, zero_se, basis = _offset(points, offset, gain, intercept, covariance)
+    # read^2 = intercept + gain * offset; the offset, where it is not derived from the line, is independent of it.
+    # Rounding, where there is any, is noise of variance 1/12.
+    read2 = intercept + gain * zero - (1 / 12 if dtype.kind in "ui" else 0.0)
+    read2_se = math.sqrt(
+        covariance[1, 1] + zero**2 * covariance[0, 0] + 2 * zero * covariance[0, 1] + (gain * zero_se) ** 2
+    )
+    read = math.sqrt(max(read2, 0.0))
+    # Near zero the error of the square is the square of the error.
+    read_se = min(read2_se / (2 * read), math.sqrt(read2_se)) if read > 0 else math.sqrt(read2_se)
+    return NoiseFit(
+        gain=Estimate(float(gain), math.sqrt(covariance[0, 0])),
+        offset=Estimate(zero, zero_se),
+        read_noise=Estimate(read / gain, read_se / gain),
+        excess_skew=_excess_skew(points, gain),
+        basis=basis,
+        photons=max(bright - zero, 0.0) / gain,
+        bit_depth={("u", 1): 8, ("u", 2): 16}.get((dtype.kind, dtype.itemsize)),
+        points=points,
+    )
+
+
+def _offset(
+    points: Points, given: float | None, gain: float, intercept: float, covariance: NDArray[np.float64]
+) -> tuple[float, float, str]:
+    """Return the offset, its standard error, and in words where it comes from."""
+    if given is not None:
+        return given, 0.0, "offset given; read noise from the variance that is left there"
+    without_read = -intercept / gain
+    without_read_se = (
+        math.sqrt(covariance[1, 1] + without_read**2 * covariance[0, 0] + 2 * without_read * covariance[0, 1]) / gain
+    )
+    if points.skew is not None and points.skew_se is not None:
+        (slope, height), skew_covariance = _line(points.mean, points.skew, points.skew_se)
+        zero = -height / slope
+        zero_se = math.sqrt(
+            max(skew_covariance[1, 1] + zero**2 * skew_covariance[0, 0] + 2 * zero * skew_covariance[0, 1], 0.0)
+        ) / abs(slope)
+        difference_se = math.hypot(zero_se, without_read_se)
+        if slope > 3 * math.sqrt(skew_covariance[0, 0]) and zero - without_read > 3 * difference_se:
+            return (
+                float(zero),
+                zero_se,
+                "offset from the skewness of shot noise; read noise from the variance left there",
+            )
+        reason = "the skewness of shot noise shows no read noise"
+    else:
+        reason = "two frames do not tell read noise and offset apart (give the offset, from a dark frame)"
+    if without_read < -2 * without_read_se:
+        return 0.0, without_read_se, f"{reason}; offset taken as 0, because it cannot be negative"
+    return float(without_read), without_read_se, f"{reason}; read noise taken as 0"
+
+
+def _excess_skew(points: Points, gain: float) -> Estimate | None:
+    if points.skew is None or points.skew_se is None:
+        return None
+    (slope, _), covariance = _line(points.mean, points.skew, points.skew_se)
+    return Estimate(float(slope / gain**2), math.sqrt(covariance[0, 0]) / gain**2)
