@@ -61,8 +61,8 @@ class Scores:
     """Structural similarity at data range 1, 7-pixel uniform window along every axis, means kept. None if a side is
     shorter than the window (a stack of fewer than 7 planes), or if it was not asked for."""
     ssim_care2018: float | None
-    """The same after the means of both images are removed, as in the scripts of 2018. SSIM depends on the mean, so it is
-    higher or lower than `ssim`. None as `ssim`."""
+    """The same after the means of both images are removed, as in the scripts of 2018; higher or lower than `ssim`,
+    because SSIM depends on the mean. None as `ssim`."""
     gain: float
     """Slope of the fit, in normalized units of the target per unit of the restored image. Zero: the restored image is
     constant or unrelated to the target; negative: its contrast is inverted. The other scores do not show this."""

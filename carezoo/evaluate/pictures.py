@@ -11,7 +11,6 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from carezoo.errors import InputError, MissingExtraError
 from carezoo.evaluate import display
+from carezoo.files.atomic import replacing
 from carezoo.metrics import Scores
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def before_after(
     scores: Sequence[Scores | None] = (None, None, None),
     pixel_size_um: float | None = None,
     colormap: str = "gray",
-    path: Path | None = None,
+    path: str | os.PathLike[str] | None = None,
 ) -> bytes:
     """Draw noisy, restored and clean image side by side and, below them, the region with the most structure enlarged.
 
@@ -70,7 +70,8 @@ def before_after(
     Raises
     ------
     InputError
-        If an image does not have two or three axes, the images differ in Y and X, or a panel lacks a title.
+        If an image does not have two or three axes, the images differ in Y and X, a panel lacks a title, or `path`
+        cannot be written.
     PixelError
         If a pixel to be shown is NaN or infinite.
     MissingExtraError
@@ -103,7 +104,9 @@ def before_after(
         return _png(figure, path)
 
 
-def cover(noisy: NDArray[Any], restored: NDArray[Any], *, colormap: str = "gray", path: Path | None = None) -> bytes:
+def cover(
+    noisy: NDArray[Any], restored: NDArray[Any], *, colormap: str = "gray", path: str | os.PathLike[str] | None = None
+) -> bytes:
     """Draw one field half noisy, half restored: the cover of a package, at most 512 pixels wide, twice as wide as high.
 
     Both halves of the field hold structure, if any region does; pixels are enlarged twice where the image is large
@@ -123,7 +126,7 @@ def cover(noisy: NDArray[Any], restored: NDArray[Any], *, colormap: str = "gray"
         return _png(figure, path)
 
 
-def curves(log_rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> bytes:
+def curves(log_rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str] | None = None) -> bytes:
     """Draw the course of a training: losses above, learning rate below, over epochs.
 
     Parameters
@@ -137,7 +140,7 @@ def curves(log_rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> b
     Raises
     ------
     InputError
-        If no row holds an epoch and a training loss.
+        If no row holds an epoch and a training loss, or `path` cannot be written.
     MissingExtraError
         If matplotlib is not installed.
     """
@@ -156,7 +159,7 @@ def curves(log_rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> b
             above.plot(*validation, color=_ORANGE, label="validation")
             above.plot(epoch, loss, "o", color=_ORANGE, mfc="white", ms=7, label=f"best: {loss:.4g}, epoch {epoch:g}")
         losses = np.array(train[1] + validation[1])
-        if losses.min() > 0 and losses.max() / losses.min() > 10:
+        if losses.max() > 10 * losses.min() > 0:
             above.set_yscale("log")
         above.set_ylabel("loss")
         above.legend(frameon=False, loc="upper right")
@@ -189,16 +192,12 @@ def _figure(width: int, height: int) -> Iterator[Figure]:
         yield figure
 
 
-def _png(figure: Figure, path: Path | None) -> bytes:
+def _png(figure: Figure, path: str | os.PathLike[str] | None) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     if path is not None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
+        with replacing(path, n_bytes=buffer.tell()) as temporary:
             temporary.write_bytes(buffer.getvalue())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     return buffer.getvalue()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import json
 import logging
 import math
@@ -97,7 +99,8 @@ def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) 
     MissingExtraError
         If scikit-image is not installed.
     """
-    files = tuple(_score_file(*pair, to_input) for pair in pairs)
+    # starmap lets go of one pair before it asks for the next; a loop variable would not.
+    files = tuple(itertools.starmap(functools.partial(_score_file, to_input=to_input), pairs))
     if not files:
         raise InputError("an evaluation needs at least one pair of images; found none")
     return Evaluation(
@@ -214,8 +217,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
     spread = "" if error is None else f" ± {error:.2f}"
     notes = [
         f"Input → restored; mean gain in PSNR {evaluation.psnr_gain_db:.2f}{spread} dB. Every image is first fitted to "
-        "its target by gain and offset, and the target normalized by its percentiles 0.1 and 99.9, as in Weigert et al. "
-        "2018. ± is the standard error of the mean.",
+        "its target by gain and offset, and the target normalized by its percentiles 0.1 and 99.9, as in Weigert et "
+        "al. 2018. ± is the standard error of the mean.",
         "SSIM keeps the means; with means removed, as in the scripts of 2018: "
         f"{_mean(before, 'ssim_care2018', 3)} → {_mean(after, 'ssim_care2018', 3)}.",
         "Gain and offset error: restored = gain × expected + offset in the intensity units of the input, as gain − 1 "
