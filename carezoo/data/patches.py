@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo.data.foreground import Starts, all_starts, bright_limits, foreground_starts
-from carezoo.data.matching import HIGH_JITTER, LOW_JITTER, Matching, Scaling
+from carezoo.data.matching import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Scaling, match
 from carezoo.data.pairs import Pair
 from carezoo.data.raw import make_raw, read
+from carezoo.data.split import Parts
 from carezoo.errors import DataError, RecipeError
 
 log = logging.getLogger("carezoo")
@@ -156,37 +157,53 @@ class PatchSampler:
         return pieces if "Z" in size else (pieces[0][:, 0], pieces[1][:, 0])
 
 
-def prepare_patches(
-    pairs: Sequence[Pair], matching: Matching, settings: Patches, cache: Path, seed: int
-) -> PatchSampler:
-    """Make pairs ready for drawing patches.
+@dataclass(frozen=True)
+class TrainingPatches:
+    """Everything a training draws from its images."""
+
+    fit: PatchSampler
+    choose: PatchSampler
+    matching: Matching
+    """What was measured on the files to fit."""
+
+
+def prepare_patches(parts: Parts, intensity: Intensity, settings: Patches, cache: Path, seed: int) -> TrainingPatches:
+    """Make the files to fit and to choose on ready for drawing patches.
 
     Every image is read a few times, plane by plane. Afterwards drawing costs the pixels of the patch.
 
     Parameters
     ----------
-    pairs
-        One part of the data.
-    matching
-        What was measured on the part to fit.
-    settings
-        The recipe's section.
+    parts
+        As `split_pairs` returns them; the files to report on are left alone.
+    intensity, settings
+        The recipe's sections.
     cache
-        Folder for decoded images (see `make_raw`) and for the places where patches may start.
+        Folder for decoded images (see `make_raw`) and for the places where patches may start. A training that resumes
+        finds them there; it may be deleted when the training is over.
     seed
         Decides which patches are drawn.
 
     Raises
     ------
     DataError
-        If a patch is larger than an image, no image has foreground, pixels are not finite, an image has no range of
-        intensities, or the disk has too little room.
+        If a patch is larger than an image, no image has foreground, source and target do not match, pixels are not
+        finite, an image has no range of intensities, or the disk has too little room.
     """
-    for pair in pairs:
+    for pair in (*parts.fit, *parts.choose):
         _check_size(pair, settings)
+    raw = make_raw((*parts.fit, *parts.choose), cache)
+    fit, choose = raw[: len(parts.fit)], raw[len(parts.fit) :]
+    matching = match(fit, intensity)
+    return TrainingPatches(
+        _sampler(fit, matching, settings, cache, seed), _sampler(choose, matching, settings, cache, seed), matching
+    )
+
+
+def _sampler(pairs: Sequence[Pair], matching: Matching, settings: Patches, cache: Path, seed: int) -> PatchSampler:
     prepared = []
     starts_by_target: dict[Path, Starts] = {}
-    for pair in make_raw(pairs, cache):
+    for pair in pairs:
         if pair.target_path not in starts_by_target:
             starts_by_target[pair.target_path] = _starts(pair, settings, cache)
         starts = starts_by_target[pair.target_path]
