@@ -38,7 +38,8 @@ class Coverage:
         *counting, rows, columns = region
         planes = tuple(counting)
         self._written[planes] += (rows.stop - rows.start) * (columns.stop - columns.start)
-        self._weights[planes] += self._weight(rows, columns)
+        with np.errstate(over="ignore"):  # modulo 2^64 on purpose
+            self._weights[planes] += self._weight(rows, columns)
 
     def require_complete(self, name: str) -> None:
         """Raise if not every pixel was written exactly once.

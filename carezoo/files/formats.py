@@ -62,7 +62,10 @@ class DaskPages:
         try:
             return np.asarray(self.array[index].compute(scheduler="synchronous"))
         except Exception as error:  # every reader has its own
-            raise FileFormatError(f"{self.name}: plane {page} cannot be read ({error}). The file is damaged") from error
+            raise FileFormatError(
+                f"{self.name}: plane {page} cannot be read ({error}). The file is damaged, or its reader does not know "
+                "this kind of scan; save it as OME-TIFF from the program that made it"
+            ) from error
 
 
 def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:

@@ -6,6 +6,7 @@ Sources: ij.io.FileSaver (description), ij.io.TiffEncoder (the IJMetadata tag), 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,43 @@ from numpy.typing import NDArray
 from tifffile import TiffFile
 
 from carezoo.files import units
-from carezoo.image import Metadata
+from carezoo.image import Metadata, Pixels
 
 AXES = "TZCYX"
 """Order of a hyperstack in the file."""
 
+_SIGNED_OFFSET = 32768
+"""ImageJ keeps signed 16-bit values with this offset, also where it notes what is displayed."""
 _TIFFFILE_VERSION = "1.11a"
 """What tifffile calls the ImageJ it imitates."""
+
+
+@dataclass(frozen=True, eq=False)
+class SignedPixels:
+    """Signed 16-bit pixels that ImageJ stored unsigned, with an offset and a calibration that takes it away."""
+
+    pixels: Pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+        return self.pixels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one pixel."""
+        return np.dtype(np.int16)
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.int16]:
+        """Read one region."""
+        return np.asarray(self.pixels[key] ^ np.uint16(_SIGNED_OFFSET)).view(np.int16)
+
+
+def is_signed(tif: TiffFile) -> bool:
+    """Return whether the calibration of the image says that its unsigned pixels are signed ones."""
+    found = tif.imagej_metadata or {}
+    calibration = (found.get("cf"), found.get("c0"), found.get("c1"))
+    return calibration == (0, -_SIGNED_OFFSET, 1) and tif.pages.first.dtype == np.uint16
 
 
 def info(tif: TiffFile) -> str:
@@ -32,36 +63,49 @@ def describe(tif: TiffFile, sizes: Mapping[str, int]) -> tuple[dict[str, float],
     found = dict(tif.imagej_metadata or {})
     n_channels = sizes.get("C", 1)
     pixel_size_um = _pixel_size_um(tif, found)
+    offset = _SIGNED_OFFSET if is_signed(tif) or tif.pages.first.dtype == np.int16 else 0
     return pixel_size_um, Metadata(
         channel_names=_channel_names(found, sizes),
         frame_interval_s=_frame_interval_s(found),
         origin_um=_origin_um(found, pixel_size_um),
         luts=_luts(tif, found, n_channels),
-        display_ranges=_display_ranges(found, n_channels),
+        display_ranges=tuple((low - offset, high - offset) for low, high in _display_ranges(found, n_channels)),
         display_mode=str(found["mode"]) if n_channels > 1 and "mode" in found else None,
         notes=info(tif),
     )
 
 
 def to_tags(
-    letters: str, shape: tuple[int, ...], pixel_size_um: Mapping[str, float], metadata: Metadata, text: str
+    sizes: Mapping[str, int],
+    dtype: np.dtype[Any],
+    pixel_size_um: Mapping[str, float],
+    metadata: Metadata,
+    text: str,
 ) -> dict[str, Any]:
     """Return the arguments that make tifffile write this metadata.
 
     Parameters
     ----------
-    letters, shape
-        Of the hyperstack, in the order of `AXES`.
+    sizes
+        Axes and lengths of the hyperstack, in the order of `AXES`.
+    dtype
+        Type of a pixel.
     text
         For Image > Show Info...
     """
-    sizes = dict(zip(letters, shape, strict=True))
-    fields = {"axes": letters, **_calibration(sizes, pixel_size_um, metadata), **_display(sizes, metadata)}
+    offset = _SIGNED_OFFSET if dtype == np.int16 else 0
+    calibration, display = _calibration(sizes, pixel_size_um, metadata), _display(sizes, offset, metadata)
+    fields = {"axes": AXES + "S", **calibration, **display}
     if text:
         fields["Info"] = text
-    arguments: dict[str, Any] = {"imagej": True, "metadata": fields}
+    # All six axes: of fewer, tifffile takes a last axis of length 1 for samples.
+    shape = (*(sizes.get(letter, 1) for letter in AXES), 1)
+    arguments: dict[str, Any] = {"imagej": True, "shape": shape, "metadata": fields}
     if "unit" in fields:
         arguments["resolution"] = (1 / pixel_size_um["X"], 1 / pixel_size_um["Y"])
+    if len(metadata.luts) == 1:  # of a single channel ImageJ reads the colour map, whatever the depth
+        colormap = np.asarray(metadata.luts[0], np.uint16) * 257
+        arguments["extratags"] = [("ColorMap", "H", colormap.size, colormap.ravel().tolist(), True)]
     return arguments
 
 
@@ -79,13 +123,13 @@ def _calibration(sizes: Mapping[str, int], pixel_size_um: Mapping[str, float], m
     return fields
 
 
-def _display(sizes: Mapping[str, int], metadata: Metadata) -> dict[str, Any]:
+def _display(sizes: Mapping[str, int], offset: int, metadata: Metadata) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    if metadata.display_mode is not None:
-        fields["mode"] = metadata.display_mode
+    if sizes.get("C", 1) > 1:
+        fields["mode"] = metadata.display_mode or "composite"
     if metadata.display_ranges:
-        fields["min"], fields["max"] = metadata.display_ranges[0]
-        fields["Ranges"] = tuple(value for pair in metadata.display_ranges for value in pair)
+        limits = [limit + offset for pair in metadata.display_ranges for limit in pair]
+        fields["min"], fields["max"], fields["Ranges"] = limits[0], limits[1], tuple(limits)
     if metadata.luts:
         fields["LUTs"] = list(metadata.luts)
     if metadata.channel_names:

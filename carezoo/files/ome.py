@@ -61,24 +61,24 @@ def describe(tif: TiffFile, index: int, sizes: Mapping[str, int]) -> tuple[dict[
 
 
 def to_tags(
-    letters: str, shape: tuple[int, ...], pixel_size_um: Mapping[str, float], metadata: Metadata, text: str
+    sizes: Mapping[str, int], pixel_size_um: Mapping[str, float], metadata: Metadata, text: str
 ) -> dict[str, Any]:
     """Return the arguments that make tifffile write this metadata.
 
     Parameters
     ----------
-    letters, shape
-        Of the image in the file; the last two are Y and X.
+    sizes
+        Axes and lengths of the image in the file; the last two are Y and X.
     text
         Description of the image.
     """
-    fields: dict[str, Any] = {"axes": letters}
+    fields: dict[str, Any] = {"axes": "".join(sizes)}
     for letter, size_um in pixel_size_um.items():
         fields[f"PhysicalSize{letter}"], fields[f"PhysicalSize{letter}Unit"] = size_um, "µm"
-    if metadata.frame_interval_s is not None and "T" in letters:
+    if metadata.frame_interval_s is not None and "T" in sizes:
         fields["TimeIncrement"], fields["TimeIncrementUnit"] = metadata.frame_interval_s, "s"
     if metadata.origin_um:
-        fields["Plane"] = _positions(letters, shape, pixel_size_um, metadata.origin_um)
+        fields["Plane"] = _positions(sizes, pixel_size_um, metadata.origin_um)
     channel: dict[str, Any] = {}
     if metadata.channel_names:
         channel["Name"] = [_NOT_XML.sub(" ", name) for name in metadata.channel_names]
@@ -116,19 +116,18 @@ def _origin_um(pixels: ElementTree.Element) -> dict[str, float]:
 
 
 def _positions(
-    letters: str, shape: tuple[int, ...], pixel_size_um: Mapping[str, float], origin_um: Mapping[str, float]
+    sizes: Mapping[str, int], pixel_size_um: Mapping[str, float], origin_um: Mapping[str, float]
 ) -> dict[str, Any]:
     """Return the position of every plane, in the order of the file."""
-    counting = shape[:-2]
-    n_planes = int(np.prod(counting))
+    counting = {letter: n for letter, n in sizes.items() if letter not in "YX"}
     plane: dict[str, Any] = {}
     for letter, origin in origin_um.items():
-        positions = np.full(counting, origin, np.float64)
-        if letter == "Z" and "Z" in letters:
-            along_z = origin + np.arange(shape[letters.index("Z")]) * pixel_size_um.get("Z", 0.0)
-            positions += (along_z - origin).reshape([-1 if one == "Z" else 1 for one in letters[:-2]])
+        positions = np.full(tuple(counting.values()), origin, np.float64)
+        if letter == "Z" and "Z" in counting:
+            offsets = np.arange(counting["Z"]) * pixel_size_um.get("Z", 0.0)
+            positions += offsets.reshape([-1 if one == "Z" else 1 for one in counting])
         plane[f"Position{letter}"] = positions.ravel().tolist()
-        plane[f"Position{letter}Unit"] = ["µm"] * n_planes
+        plane[f"Position{letter}Unit"] = ["µm"] * positions.size
     return plane
 
 

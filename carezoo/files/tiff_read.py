@@ -13,7 +13,7 @@ from carezoo.errors import CarezooError, FileFormatError
 from carezoo.files import file_axes, imagej, notes, ome, plain
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import pages_of
-from carezoo.image import Image, Metadata
+from carezoo.image import Image, Metadata, Pixels
 
 logger = logging.getLogger("carezoo")
 
@@ -47,7 +47,9 @@ def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
             keeps_singletons=series.kind == "shaped",
         )
         letters, kept = file_axes.assign(stored, axes)
-        pixels = PlanePixels(pages, stored.shape, kept)
+        pixels: Pixels = PlanePixels(pages, stored.shape, kept)
+        if series.kind == "imagej" and imagej.is_signed(tif):
+            pixels = imagej.SignedPixels(pixels)
         sizes = dict(zip(letters, pixels.shape, strict=True))
         pixel_size_um, metadata = _described(tif, series, index, sizes)
     if series.keyframe.photometric in _COLOURS:

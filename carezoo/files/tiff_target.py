@@ -14,19 +14,21 @@ from carezoo import axes as axes_
 from carezoo.files.coverage import Coverage
 from carezoo.files.plane_pixels import bounds
 
+_STORED_ORDER = "STZCYX"
+"""ImageJ's order, after the sample axis that ImageJ does not have."""
 _PAGE_BYTES = 512
 """At most what one page costs beside its pixels."""
 
 
 class Layout:
-    """Where pixels of an image lie in the file: canonical order, Y and X last and always there."""
+    """Where pixels of an image lie in the file: ImageJ's order, Y and X last and always there."""
 
     def __init__(self, axes: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self.axes = axes_.check(axes, shape, "the image to write")
         self.shape = tuple(int(n) for n in shape)
         self.dtype = np.dtype(dtype).newbyteorder("=")
         lengths = axes_.sizes(self.axes, self.shape)
-        self.stored_axes = axes_.ordered(set(self.axes) | set("YX"))
+        self.stored_axes = "".join(letter for letter in _STORED_ORDER if letter in self.axes + "YX")
         self.stored_shape = tuple(lengths.get(letter, 1) for letter in self.stored_axes)
         self.stored_dtype = self.dtype.newbyteorder("<")
 

@@ -110,9 +110,10 @@ def _arguments(
 ) -> dict[str, Any]:
     """Return what tifffile needs to write the header; decides the carrier."""
     name = path.name.lower()
-    letters, shape = layout.stored_axes, layout.stored_shape
+    letters = layout.stored_axes
+    sizes = axes_.sizes(letters, layout.stored_shape)
     size_um = {letter: float(pixel_size_um[letter]) for letter in letters if letter in pixel_size_um}
-    fitted = fitting(metadata, dict(zip(letters, shape, strict=True)).get("C", 1))
+    fitted = fitting(metadata, sizes.get("C", 1))
     text = append(metadata.notes, notes)
     if not name.endswith((".tif", ".tiff")):
         raise FileFormatError(f"{path} cannot be written: expected a name in .tif or .ome.tif, found {path.suffix!r}")
@@ -125,28 +126,28 @@ def _arguments(
                 f"OME-TIFF has no place for axes {letters} with pixels of type {layout.dtype}; expected axes out of "
                 f"TZCYX and one of {', '.join(sorted(str(one) for one in ome.DTYPES))}. Write {path.name} as plain .tif"
             )
-        return {"bigtiff": is_big} | ome.to_tags(letters, shape, size_um, fitted, text)
+        return {"bigtiff": is_big} | ome.to_tags(sizes, size_um, fitted, text)
     if layout.dtype in _IMAGEJ_DTYPES and "S" not in letters and layout.plane_bytes < _MOST_CLASSIC_BYTES:
-        return {"truncate": is_big} | imagej.to_tags(letters, shape, size_um, fitted, text)
+        return {"truncate": is_big} | imagej.to_tags(sizes, layout.dtype, size_um, fitted, text)
     return {"bigtiff": is_big} | plain.to_tags(letters, size_um, fitted, text)
 
 
 def _allocate(temporary: Path, layout: Layout, arguments: dict[str, Any]) -> int:
     """Write everything but the pixels; return where the first pixel goes."""
-    written = tifffile.imwrite(
+    tifffile.imwrite(
         temporary,
         data=None,
-        shape=layout.stored_shape,
         dtype=layout.stored_dtype,
         byteorder="<",
         photometric="minisblack",
-        returnoffset=True,
         software="carezoo",
-        **arguments,
+        **({"shape": layout.stored_shape} | arguments),
     )
-    if written is None or written[1] != layout.n_bytes:
-        raise RestoreError(f"{temporary} could not be laid out for {layout.n_bytes} bytes of pixels")
-    return int(written[0])
+    with tifffile.TiffFile(temporary) as tif:
+        offset = tif.series[0].dataoffset
+    if offset is None:
+        raise RestoreError(f"the pixels of {temporary} do not lie in one block; another version of tifffile may help")
+    return offset
 
 
 def _verify(written: Path, layout: Layout) -> None:
