@@ -28,10 +28,10 @@ def check_command(reference: str, bioimageio: bool, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
 def info_command(reference: str, as_json: bool) -> None:
     """Tell what PACKAGE (name or path) is: task, axes, channels, intensities, scores, licence."""
-    from carezoo.package.describe import describe
+    from carezoo.package.info import describe, summary
 
     package = open_package(embedded.resolve(reference))
-    click.echo(json.dumps(package.manifest.rdf, indent=2, default=str) if as_json else describe(package))
+    click.echo(json.dumps(describe(package), indent=2, default=str) if as_json else summary(package))
 
 
 @click.command("list")

@@ -106,7 +106,7 @@ def restore(
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
     network = Network(session or open_session(package, settings), package.manifest)
     dtype = image.dtype if settings.dtype == "input" else settings.dtype
-    plan, warnings = _plan(layout, settings), list(filter(None, [network.session.choice.warning]))
+    plan, warnings = plan_tiles(layout, settings), list(filter(None, [network.session.choice.warning]))
     while True:
         provenance = _provenance(package, network.session, plan)
         try:
@@ -151,7 +151,8 @@ def _measure(layout: Layout, frames: list[Index], settings: Settings) -> Normali
     return intensity.measure(operations, blocks, layout.image.name)
 
 
-def _plan(layout: Layout, settings: Settings) -> Plan:
+def plan_tiles(layout: Layout, settings: Settings) -> Plan:
+    """Return the tiles `settings` ask for; automatic ones fill the memory that is free."""
     shape, rules = layout.spatial_shape, layout.rules()
     if settings.tile == "whole":
         return tile_size.automatic(shape, tile_size.without_tiles(rules), 0.0, 0)

@@ -1,0 +1,1 @@
+"""Measure every figure the project promises: ``python -m benchmarks [NAME ...] [--json FILE]``."""

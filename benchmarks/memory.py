@@ -1,0 +1,50 @@
+"""Figure 6: the memory of a restoration does not grow with the number of planes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.figures import Figure
+from benchmarks.models import package, structure
+from carezoo import files
+
+SIDE, PLANES = 2048, 64
+
+RESTORE = """
+import resource, sys
+from pathlib import Path
+from carezoo.package.read import open_package
+from carezoo.runtime.folder import Order, restore_files
+from carezoo.runtime.restore import Settings
+order = Order(models={None: open_package(sys.argv[1])}, settings=Settings(provider="cpu"), folder=Path(sys.argv[3]))
+(outcome,) = restore_files([Path(sys.argv[2])], order)
+assert outcome.status == "restored", outcome.error
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+def figures() -> Iterator[Figure]:
+    # A small network: memory of the image, not of many filters, is what could grow.
+    made = package("YX", 2, 3, 4)
+    plane = structure((SIDE, SIDE))
+    peaks = []
+    with tempfile.TemporaryDirectory(prefix="carezoo-benchmark-") as name:
+        folder = Path(name)
+        for n_planes in (PLANES, 2 * PLANES):
+            source = folder / f"stack{n_planes}.tif"
+            with files.create_image(
+                source, shape=(n_planes, SIDE, SIDE), axes="ZYX", dtype=np.uint16, like=None, pixel_size_um={}, notes={}
+            ) as target:
+                for z in range(n_planes):
+                    target[z, :, :] = np.roll(plane, 17 * z, axis=1)
+            call = [sys.executable, "-c", RESTORE, str(made.path), str(source), str(folder / "out")]
+            peaks.append(float(subprocess.run(call, capture_output=True, text=True, check=True).stdout))
+            source.unlink()
+    yield Figure(f"peak memory, {PLANES}x{SIDE}x{SIDE} uint16 file to file", peaks[0], "GiB", at_most=1.5)
+    yield Figure("peak memory of twice as many planes / once", peaks[1] / peaks[0], at_most=1.1)
