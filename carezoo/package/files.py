@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -207,7 +206,7 @@ class Archive:
                 while chunk := stream.read(CHUNK_BYTES):
                     n_bytes += len(chunk)
                     yield chunk
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        except Exception as error:  # damage surfaces as errors of zipfile, zlib, struct, Unicode and the file system
             raise IntegrityError(f"{self.path}: {relative} is damaged or not what it claims: {error}") from error
         if n_bytes != entry.file_size:
             raise IntegrityError(f"{self.path}: {relative} has {n_bytes} bytes, the zip claims {entry.file_size}")

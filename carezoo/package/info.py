@@ -33,9 +33,6 @@ def describe(package: Package) -> dict[str, Any]:
     manifest, rdf = package.manifest, package.manifest.rdf
     section = manifest.carezoo
     told = {
-        "id": manifest.id,
-        "version": manifest.version,
-        "name": manifest.name,
         "description": manifest.description,
         "made_by": f"carezoo {section.get('carezoo_version', '')}".strip() if section else "another tool",
         "task": section.get("task"),
@@ -61,7 +58,8 @@ def describe(package: Package) -> dict[str, Any]:
         "path": str(package.path),
         "remarks": list(manifest.remarks),
     }
-    return {key: value for key, value in told.items() if value not in (None, [], {}, "")}
+    told = {key: value for key, value in told.items() if value not in (None, [], {}, "")}
+    return {"id": manifest.id, "version": manifest.version, "name": manifest.name, **told}
 
 
 def summary(package: Package) -> str:
@@ -128,7 +126,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value or () if isinstance(item, Mapping)]
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def _rule(manifest: Manifest, letter: str) -> dict[str, Any]:

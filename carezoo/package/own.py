@@ -75,6 +75,7 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
     )
     rules = {letter: _rule(section["axes"], letter, rule) for letter, rule in manifest.input.rules.items()}
     sizes = {letter: OutputAxis(factor) for letter, factor in _factors(section, manifest).items()}
+    _check_runtime_numbers(section)
     return replace(
         manifest,
         input=replace(manifest.input, rules=rules, channels=_input_channels(section, manifest)),
@@ -89,6 +90,16 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
 def hashes(section: Entry) -> dict[str, str]:
     """Return the sha256 of every file besides the manifest."""
     return {path: entry.text() for path, entry in section["files"].items()}
+
+
+def _check_runtime_numbers(section: Entry) -> None:
+    """Refuse what the runtime could not use, before it meets it."""
+    members, bytes_per_pixel = section.get("members"), section.get("bytes_per_pixel")
+    if members is not None:
+        members["output"].text()
+        members["n"].integer(at_least=2)
+    if bytes_per_pixel is not None and bytes_per_pixel.number() <= 0:
+        raise bytes_per_pixel.error("a number above 0")
 
 
 def _input_channels(section: Entry, manifest: Manifest) -> tuple[str, ...]:

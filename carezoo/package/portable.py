@@ -71,17 +71,17 @@ def _of_text(rdf: Mapping[str, Any]) -> Iterator[str]:
     for key in ("documentation", "license"):
         if not isinstance(rdf.get(key), str):
             yield f"{key} is not plain text, which Fiji expects"
-    if any(not isinstance(cover, str) for cover in rdf.get("covers") or ()):
+    if any(not isinstance(cover, str) for cover in _listed(rdf, "covers")):
         yield "covers are not plain texts, which Fiji and older readers expect"
     for key in ("id", "version", "timestamp"):
         if not rdf.get(key):
             yield f"{key} is missing" + (": Fiji lists no model without it" if key == "id" else "")
     if "version_comment" in rdf:
         yield "version_comment: readers of format 0.5.4 refuse the key"
-    people = [*(rdf.get("authors") or ()), *(rdf.get("maintainers") or ())]
+    people = [*_listed(rdf, "authors"), *_listed(rdf, "maintainers")]
     if any(isinstance(person, Mapping) and person.get("github_user") for person in people):
         yield "github_user: bioimageio.core asks GitHub for it, and does not load the model offline"
-    tags = {str(tag) for tag in rdf.get("tags") or ()}
+    tags = {str(tag) for tag in _listed(rdf, "tags")}
     if not tags & {"2d", "3d"}:
         yield "no tag 2d or 3d, by which BiaPy and the collection sort"
 
@@ -94,12 +94,12 @@ def _of_tensors(rdf: Mapping[str, Any]) -> Iterator[str]:
         yield "pad: readers before format 0.5.10 refuse the key"
     for tensor in (*inputs, *outputs):
         name = tensor.get("id", tensor.get("name"))
-        operations = [*(tensor.get("preprocessing") or ()), *(tensor.get("postprocessing") or ())]
+        operations = [*_listed(tensor, "preprocessing"), *_listed(tensor, "postprocessing")]
         names = {str(step.get("id", step.get("name"))) for step in operations if isinstance(step, Mapping)}
         if names - PORTABLE_OPERATIONS:
             yield f"{name}: {', '.join(sorted(names - PORTABLE_OPERATIONS))} is not known to every reader"
         letters = [
-            str(axis.get("id") or axis.get("type")) for axis in tensor.get("axes") or () if isinstance(axis, dict)
+            str(axis.get("id") or axis.get("type")) for axis in _listed(tensor, "axes") if isinstance(axis, dict)
         ]
         if letters and letters not in (["batch", "channel", "y", "x"], ["batch", "channel", "z", "y", "x"]):
             yield f"{name}: axes {', '.join(letters)}; BiaPy takes batch, channel, (z,) y, x"
@@ -108,13 +108,19 @@ def _of_tensors(rdf: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tensors(rdf: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    return [tensor for tensor in rdf.get(key) or () if isinstance(tensor, Mapping)]
+    return [tensor for tensor in _listed(rdf, key) if isinstance(tensor, Mapping)]
+
+
+def _listed(mapping: Mapping[str, Any], key: str) -> list[Any]:
+    """Return a list of the manifest; parts that carezoo does not need may hold anything."""
+    value = mapping.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _of_sizes(manifest: Manifest) -> Iterator[str]:
     """Look at the sizes as the format writes them, not as `config.carezoo` does."""
     for tensor in _tensors(manifest.rdf, "inputs"):
-        for axis in tensor.get("axes") or ():
+        for axis in _listed(tensor, "axes"):
             size = axis.get("size") if isinstance(axis, Mapping) else None
             if isinstance(size, Mapping) and "min" in size and size["min"] % size["step"]:
                 yield f"axis {axis.get('id')}: min {size['min']} is no multiple of step {size['step']}, as Fiji assumes"

@@ -145,7 +145,7 @@ def _assemble(root: Entry, source: Tensor, outputs: list[Tensor], weights: Weigh
     tests = tuple(output.test_path for output in outputs)
     identifier, version = root.get("id"), root.get("version")
     manifest = Manifest(
-        id=identifier.text() if identifier is not None else _nickname(config) or _slug(root["name"].text()),
+        id=(identifier.text() if identifier is not None else _nickname(config)) or _slug(root["name"].text()),
         name=root["name"].text(),
         version=version.text() if version is not None else "0.0.0",
         description=_text_or(root, "description", ""),

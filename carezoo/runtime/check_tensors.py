@@ -13,6 +13,7 @@ from carezoo import axes as axes_
 from carezoo import intensity
 from carezoo.errors import ManifestError
 from carezoo.intensity import Normalization
+from carezoo.package.document import Entry
 from carezoo.package.manifest import Manifest, OutputTensor
 from carezoo.runtime import postprocess
 from carezoo.runtime.finding import MAX_PIXELS, Finding, Float, Subject, shown
@@ -104,17 +105,26 @@ def _compared(
 
 def _tolerance(rdf: Mapping[str, Any], output: str) -> tuple[float, float, float]:
     """Return relative and absolute tolerance and allowed misses per million, as the package says for ONNX."""
-    config = rdf.get("config") or {}
-    listed = (config.get("bioimageio") or {}).get("reproducibility_tolerance") or ()
-    for entry in listed:
-        outputs, formats = entry.get("output_ids") or (), entry.get("weights_formats") or ()
+    defaults = {
+        "relative_tolerance": RELATIVE_TOLERANCE,
+        "absolute_tolerance": ABSOLUTE_TOLERANCE,
+        "mismatched_elements_per_million": MISMATCHED_PER_MILLION,
+    }
+    listed: Entry | None = Entry(dict(rdf), "rdf.yaml")
+    for key in ("config", "bioimageio", "reproducibility_tolerance"):
+        listed = listed.get(key) if listed is not None else None
+    for entry in listed or ():
+        outputs, formats = (_texts(entry.get(key)) for key in ("output_ids", "weights_formats"))
         if (not outputs or output in outputs) and (not formats or "onnx" in formats):
-            return (
-                float(entry.get("relative_tolerance", RELATIVE_TOLERANCE)),
-                float(entry.get("absolute_tolerance", ABSOLUTE_TOLERANCE)),
-                float(entry.get("mismatched_elements_per_million", MISMATCHED_PER_MILLION)),
+            relative, absolute, per_million = (
+                default if (given := entry.get(key)) is None else given.number() for key, default in defaults.items()
             )
+            return relative, absolute, per_million
     return RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE, MISMATCHED_PER_MILLION
+
+
+def _texts(entry: Entry | None) -> list[str]:
+    return [] if entry is None else [item.text() for item in entry]
 
 
 def check_sizes(work: Subject) -> list[Finding]:
