@@ -151,7 +151,7 @@ def _draft(
     identifier: str,
     weights: bytes,
     raw: NDArray[np.uint16],
-    rules: Mapping[str, AxisRule],
+    needs: Mapping[str, AxisRule],
     meanings: Sequence[ChannelMeaning],
     **changes: Any,
 ) -> Draft:
@@ -170,7 +170,7 @@ def _draft(
         task="denoise",
         axes=axes,
         output_axes=axes,
-        rules=rules,
+        rules=needs,
         input_channels=("nuclei",),
         output_channels=tuple(meanings),
         normalization=Percentiles(),

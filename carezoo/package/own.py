@@ -42,15 +42,13 @@ class ChannelMeaning:
     name: str
 
 
-def overlay(manifest: Manifest, section: Entry) -> Manifest:
-    """Return the manifest with the numbers of `config.carezoo` in place of those derived from the format.
+def check_schema(section: Entry) -> None:
+    """Refuse a section that a newer carezoo wrote.
 
     Raises
     ------
     UnsupportedError
-        If a newer carezoo wrote the section.
-    ManifestError
-        If something is missing or contradicts the rest of the manifest.
+        With the line that updates carezoo.
     """
     schema = section["schema"].integer(at_least=1)
     if schema > SCHEMA:
@@ -58,6 +56,16 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
             f"{section.path}: written in schema {schema}, this carezoo reads up to {SCHEMA}. "
             "Update: pip install -U carezoo"
         )
+
+
+def overlay(manifest: Manifest, section: Entry) -> Manifest:
+    """Return the manifest with the numbers of `config.carezoo` in place of those derived from the format.
+
+    Raises
+    ------
+    ManifestError
+        If something is missing or contradicts the rest of the manifest.
+    """
     task = section["task"]
     if task.text() not in TASKS:
         raise task.error(f"one of {', '.join(TASKS)}")

@@ -142,6 +142,8 @@ def _assemble(root: Entry, source: Tensor, outputs: list[Tensor], weights: Weigh
     geometry = solve(source, outputs)
     config = root.get("config")
     section = config.get("carezoo") if config is not None else None
+    if section is not None:
+        own.check_schema(section)
     tests = tuple(output.test_path for output in outputs)
     identifier, version = root.get("id"), root.get("version")
     manifest = Manifest(
