@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = {
+HEAVY = {"torch", "onnx", "onnxruntime", "bioimageio", "matplotlib", "skimage", "scipy", "bioio", "lightning_fabric"}
     "torch",
     "onnx",
     "onnxruntime",
