@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +25,14 @@ CHECKS: Mapping[str, Callable[[Subject], list[Finding]]] = {
     "halo": check_halo,
 }
 """Everything that needs the graph, in this order."""
+
+NEEDS: Mapping[str, Collection[str]] = {
+    "test tensors": {"graph"},
+    "sizes": {"graph"},
+    "tiles": {"graph", "sizes"},
+    "halo": {"graph", "sizes"},
+}
+"""Checks that say nothing where others have failed."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
     Returns
     -------
     CheckReport
-        A finding for each check; those after a graph that cannot be loaded are missing.
+        A finding for each check; those that make no sense after an earlier one failed are missing.
 
     Raises
     ------
@@ -78,6 +86,8 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
         # One seed for all: a check says the same of a package every time.
         work = Subject(package, session, np.random.default_rng(0))
         for name, look in CHECKS.items():
+            if name in NEEDS and _have_failed(findings, NEEDS[name]):
+                continue
             tell(name)
             findings += _guarded(name, partial(look, work))
     if bioimageio:
@@ -85,6 +95,10 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
         passed, detail = outside.judge(package)
         findings.append(Finding("bioimageio", passed, detail))
     return CheckReport(package.manifest.reference, tuple(findings))
+
+
+def _have_failed(findings: Iterable[Finding], names: Collection[str]) -> bool:
+    return any(f.name in names and not f.passed and f.severity == "error" for f in findings)
 
 
 def _guarded(name: str, function: Callable[[], list[Finding]]) -> list[Finding]:

@@ -95,12 +95,15 @@ def _compared(
     difference = np.abs(found.astype(np.float64) - expected)
     # `not <=` rather than `>`: NaN is not within any tolerance.
     wrong = ~(difference <= absolute + relative * np.abs(expected.astype(np.float64)))
-    detail = (
-        f"largest difference {np.nanmax(difference, initial=0.0):.2g}, values up to {np.nanmax(np.abs(expected)):.3g}"
-    )
+    detail = f"largest difference {_largest(difference):.2g}, values up to {_largest(np.abs(expected)):.3g}"
     if wrong.sum() * 1e6 > per_million * wrong.size or not np.isfinite(expected).all():
         return Finding(name, False, f"{wrong.sum()} of {wrong.size} values differ; {detail}")
     return Finding(name, True, detail)
+
+
+def _largest(values: NDArray[Any]) -> float:
+    """Return the largest finite value, 0 where there is none."""
+    return float(np.max(values, initial=0.0, where=np.isfinite(values)))
 
 
 def _tolerance(rdf: Mapping[str, Any], output: str) -> tuple[float, float, float]:
