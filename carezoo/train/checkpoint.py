@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from carezoo.errors import TrainError
+from carezoo.files.atomic import replacing
 from carezoo.train.networks.network import Network
 
-LAST, BEST = "last.pt", "best.pt"
+FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
 
 
 class Average:
@@ -74,7 +75,8 @@ class State:
 
     def save_best(self, folder: Path) -> None:
         """Write the judged weights as the best ones."""
-        _save({"network": self.judged.state_dict(), "epoch": self.epoch, "loss": self.best_loss}, folder / BEST)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        _save({"network": self.judged.state_dict(), "trained_at": now}, folder / BEST)
 
     def load(self, folder: Path) -> None:
         """Continue from the last checkpoint.
@@ -100,24 +102,22 @@ def exists(folder: Path) -> bool:
     return (folder / LAST).exists()
 
 
-def load_best(network: Network, folder: Path) -> None:
-    """Give `network` the best weights of a training.
+def load_best(network: Network, folder: Path) -> datetime:
+    """Give `network` the best weights of a training, and return when they were reached.
 
     Raises
     ------
     TrainError
         If the file cannot be read, or belongs to another network.
     """
-    _load_weights(network, _load(folder / BEST)["network"], folder / BEST)
+    content = _load(folder / BEST)
+    _load_weights(network, content["network"], folder / BEST)
+    return datetime.fromisoformat(content["trained_at"])
 
 
 def _save(content: dict[str, Any], path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as temporary:
         torch.save(content, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> dict[str, Any]:

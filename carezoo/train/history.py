@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import MissingExtraError
+from carezoo.files.atomic import replacing
 
 LOG, TENSORBOARD = "log.csv", "tensorboard"
 
@@ -52,9 +52,8 @@ class History:
         writer = csv.DictWriter(text, list(self.rows[-1]), extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        temporary.replace(self.path)
+        with replacing(self.path) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
         for name, value in numbers.items():
             self._board.add_scalar(name, value, epoch)
 

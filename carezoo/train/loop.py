@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class Fit:
     best_loss: float
     """On the validation patches."""
     best_epoch: int
+    trained_at: datetime
+    """When the best weights were reached."""
     n_epochs: int
     n_steps: int
     stopped: str
@@ -83,7 +86,7 @@ def fit(
     settings
         Section `training` of the recipe.
     folder
-        For checkpoints, `log.csv` and TensorBoard.
+        For `checkpoints`, `log.csv` and `tensorboard`.
     resume
         Continue from the last checkpoint in `folder`, if there is one.
 
@@ -95,11 +98,12 @@ def fit(
         If a checkpoint cannot be read, or belongs to another network.
     """
     limit = _Limit(settings.max_minutes)
-    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints = folder / checkpoint.FOLDER
+    checkpoints.mkdir(parents=True, exist_ok=True)
     run = _Run(network, settings, limit, progress)
     state = run.state
-    if resume and checkpoint.exists(folder):
-        state.load(folder)
+    if resume and checkpoint.exists(checkpoints):
+        state.load(checkpoints)
     batches = run.batches(data)
     with History(folder, state.epoch) as history:
         try:
@@ -118,15 +122,15 @@ def fit(
                 history.add(state.epoch, {**numbers, "seconds": time.monotonic() - started})
                 history.show(state.epoch, {**(_given(data) if state.epoch == 1 else {}), **examples})
                 if is_best:
-                    state.save_best(folder)
-                state.save(folder)
+                    state.save_best(checkpoints)
+                state.save(checkpoints)
         except KeyboardInterrupt:
             log.warning("stopped in epoch %d; to continue, run the same command with --resume", state.epoch + 1)
             raise
     run.fabric.barrier()
-    checkpoint.load_best(network, folder)
+    trained_at = checkpoint.load_best(network, checkpoints)
     log.info("%s; lowest validation loss %.6g in epoch %d", stopped, state.best_loss, state.best_epoch)
-    return run.told(stopped)
+    return run.told(stopped, trained_at)
 
 
 class _Limit:
@@ -203,11 +207,12 @@ class _Run:
             raise _diverged(numbers["val_loss"], f"the validation after epoch {self.state.epoch + 1}", batches[0])
         return numbers, examples
 
-    def told(self, stopped: str) -> Fit:
+    def told(self, stopped: str, trained_at: datetime) -> Fit:
         """Return how the training went."""
         return Fit(
             best_loss=self.state.best_loss,
             best_epoch=self.state.best_epoch,
+            trained_at=trained_at,
             n_epochs=self.state.epoch,
             n_steps=self.state.n_steps,
             stopped=stopped,

@@ -56,7 +56,7 @@ def test_a_resumed_training_equals_one_in_one_piece_bit_for_bit(tmp_path, averag
     fitted = loop.fit(second, DATA, settings, tmp_path / "parts", resume=True)
     assert (fitted.n_epochs, fitted.n_steps) == (4, 12)
     assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
-    expected, found = (torch.load(tmp_path / part / "last.pt", weights_only=True) for part in ("whole", "parts"))
+    expected, found = (torch.load(tmp_path / part / "checkpoints" / "last.pt", weights_only=True) for part in ("whole", "parts"))
     assert str(found) == str(expected)
     for name, value in weights(whole).items():
         assert torch.equal(weights(second)[name], value), name
@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_says_what_to_look_at(tmp
     with pytest.raises(DivergedError, match=r"epoch 2, step 1, with sources.*1 NaN or infinite pixel.*learning_rate"):
         loop.fit(new_network(), loop.Data(poisoned, DATA.validation), SETTINGS, tmp_path)
     assert [row["epoch"] for row in history.read(tmp_path)] == ["1"]
-    assert checkpoint.exists(tmp_path)
+    assert checkpoint.exists(tmp_path / "checkpoints")
 
 
 def test_a_validation_loss_that_is_no_number_is_told_too(tmp_path):
@@ -200,14 +200,15 @@ def test_checkpoints_of_another_network_are_refused(tmp_path):
     loop.fit(new_network(), DATA, replace(SETTINGS, n_epochs=1), tmp_path)
     with pytest.raises(TrainError, match=r"last\.pt belongs to another network.*scale"):
         loop.fit(new_network(probabilistic=True), DATA, SETTINGS, tmp_path, resume=True)
-    (tmp_path / "last.pt").write_bytes(b"broken")
+    (tmp_path / "checkpoints" / "last.pt").write_bytes(b"broken")
     with pytest.raises(TrainError, match=r"last\.pt: cannot read"):
         loop.fit(new_network(), DATA, SETTINGS, tmp_path, resume=True)
 
 
 def test_no_half_written_file_is_left(tmp_path):
     loop.fit(new_network(), DATA, SETTINGS, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"best.pt", "last.pt", "log.csv", "tensorboard"}
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "log.csv", "tensorboard"}
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
 
 
 def test_tensorboard_holds_numbers_and_examples(tmp_path):

@@ -1,0 +1,158 @@
+"""The model card: what the model does, how good it is, what it was made from, how to use it, where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from carezoo.evaluate import scores
+from carezoo.evaluate.scores import Evaluation
+from carezoo.package.draft import Constants, Draft
+from carezoo.train.recipe import Recipe
+from carezoo.train.sample import Sample
+
+_INTENSITIES = {
+    "matched": (
+        "Restored values are in the intensity units of the input: in training, targets were mapped into the units of "
+        "their sources by a least-squares fit."
+    ),
+    "own": (
+        "Source and target were normalized each by its own percentiles, as CSBDeep does. **The gain of restored images "
+        "is therefore arbitrary: do not compare their intensities with those of the input.**"
+    ),
+    "fixed": (
+        "Intensities are normalized by two constants of the training images, and restored values are in the units of "
+        "the input. Use the model on images taken with the same exposure, gain and offset."
+    ),
+}
+
+_VALUES = {
+    "mean": "restored intensity",
+    "scale": "Laplace scale b of the restored intensity, in its units (standard deviation = sqrt(2) b)",
+    "disagreement": "disagreement of the members, 0 to 1",
+}
+
+
+def readme(recipe: Recipe, draft: Draft, evaluation: Evaluation, sample: Sample) -> str:
+    """Return the card as Markdown.
+
+    Parameters
+    ----------
+    draft
+        What was measured of the model.
+    evaluation
+        Scores on files that neither trained nor chose it.
+    sample
+        The image on the cover.
+    """
+    parts = [
+        _opening(draft, sample),
+        _what_it_does(recipe, draft),
+        _validation(recipe, evaluation),
+        _training(recipe, draft),
+        _use(draft),
+        _limits(draft),
+        _citations(draft),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _opening(draft: Draft, sample: Sample) -> Iterator[str]:
+    yield f"# {draft.name} {draft.version}"
+    yield ""
+    yield draft.description
+    yield ""
+    yield "![The same field before and after restoration](cover.png)"
+    yield ""
+    source = " ".join(filter(None, (sample.origin, f"({sample.license})" if sample.license else "")))
+    yield f"Image: {sample.image.name}" + (f", {source}" if source else "")
+
+
+def _what_it_does(recipe: Recipe, draft: Draft) -> Iterator[str]:
+    yield "## What it does"
+    yield ""
+    channels = ", ".join(draft.input_channels)
+    yield f"- Takes images with axes {draft.axes}; channels: {channels}. Further axes are looped over."
+    for meaning in draft.output_channels:
+        yield f"- Gives `{meaning.name}`: {_VALUES[meaning.kind]}."
+    yield f"- {_INTENSITIES[recipe.intensity.mode]}"
+    if draft.pixel_size_um:
+        shown = ", ".join(f"{letter} {size:g}" for letter, size in draft.pixel_size_um.items())
+        yield f"- Made for a pixel size of {shown} µm."
+
+
+def _validation(recipe: Recipe, evaluation: Evaluation) -> Iterator[str]:
+    yield "## Validation"
+    yield ""
+    yield (
+        "Scores on files that neither trained the model nor chose its checkpoint, before → after restoration. The data "
+        "were split by file, never by patch; the package itself was run, as a user runs it."
+    )
+    yield ""
+    yield scores.to_markdown_table(evaluation).rstrip()
+    if recipe.intensity.mode == "own":
+        yield ""
+        yield "Gain and offset errors are listed for completeness: this model does not keep intensities."
+
+
+def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
+    training, network = draft.sections["training"], draft.sections["network"]
+    yield "## Training"
+    yield ""
+    for each in training["data"]:
+        yield (
+            f"- Data `{each['name']}`: {each['fit']} files to fit, {each['choose']} to choose the checkpoint, "
+            f"{each['report']} to report on. Licence: {each['license']}. Origin: {each['origin']}."
+        )
+    yield "- Every file with its hash stands in `training_data.csv`, every setting in `recipe.yaml`."
+    yield (
+        f"- {network['name']} of depth {network['depth']}, {network['n_first']} first filters, "
+        f"{network['n_parameters']:,} parameters."
+    )
+    yield (
+        f"- {training['n_steps']} steps of {recipe.training.batch_size} patches; the weights are those of epoch "
+        f"{training['best_epoch']} of {training['n_epochs']}, seed {recipe.seed}."
+    )
+    if draft.parent:
+        yield f"- Fine-tuned from {draft.parent[0]} {draft.parent[1]}."
+
+
+def _use(draft: Draft) -> Iterator[str]:
+    archive = f"{draft.id}-{draft.version}.zip"
+    yield "## How to use it"
+    yield ""
+    yield "On the command line:"
+    yield ""
+    yield f"    carezoo restore image.tif --model {archive} -o restored"
+    yield ""
+    yield "In Python:"
+    yield ""
+    yield "    import carezoo"
+    yield f'    restored = carezoo.load("{archive}").restore("image.tif").mean'
+    yield ""
+    units = "" if isinstance(draft.normalization, Constants) else "give normalized intensities, and "
+    yield (
+        "In Fiji: with carezoo's plugin, which gives the same numbers. The package follows the bioimage.io model "
+        f"format, so that other programs (deepImageJ, bioimageio.core) can run it too; they {units}treat the borders "
+        "of images by rules of their own."
+    )
+
+
+def _limits(draft: Draft) -> Iterator[str]:
+    yield "## Limits"
+    yield ""
+    yield (
+        "- The model restores what it was trained on. Structures, noise levels or pixel sizes it has not seen may come "
+        "out wrong and still look sharp: compare with a clean image before you measure anything."
+    )
+    yield "- It cannot bring back what the noise has erased; plausible detail is not evidence."
+    halos = ", ".join(f"{letter} {rule.halo}" for letter, rule in draft.rules.items())
+    yield f"- Programs that cut images into tiles must discard {halos} pixels on each side of a tile."
+
+
+def _citations(draft: Draft) -> Iterator[str]:
+    yield "## Citation and licence"
+    yield ""
+    for citation in draft.cite:
+        where = f"https://doi.org/{citation.doi}" if citation.doi else citation.url
+        yield f"- {citation.text}. {where}"
+    yield f"- Licence of the model: {draft.license}."
