@@ -232,10 +232,11 @@ class Recipe:
         _check_at_least("seed", self.seed, 0)
         _check_loss(self)
         _check_sizes(self)
-        if self.intensity.mode == "matched" and len(self.data.restored) != len(self.data.channels):
+        if self.intensity.mode != "own" and len(self.data.restored) != len(self.data.channels):
             raise RecipeError(
-                f"intensity.mode: matched maps each target channel to its source channel, but data has "
-                f"{len(self.data.channels)} source and {len(self.data.restored)} target channel(s); use mode: own"
+                f"intensity.mode: {self.intensity.mode} gives each target channel the units of its source channel, but "
+                f"data has {len(self.data.channels)} source and {len(self.data.restored)} target channel(s); use mode: "
+                "own"
             )
         if self.network.residual and len(self.data.restored) != len(self.data.channels):
             raise RecipeError("network.residual: needs as many target channels as source channels; remove it")

@@ -73,6 +73,7 @@ def plain(y: int, x: int, z: int | None = None, **options) -> Patches:
         ("ZYX", (10, 20, 30), {"z": 4, "y": 8, "x": 16}),
         ("ZCYX", (6, 2, 20, 30), {"z": 4, "y": 8, "x": 16}),
         ("TYX", (5, 20, 30), {"y": 8, "x": 16}),
+        ("ZYX", (5, 20, 30), {"y": 8, "x": 16}),
         ("TZCYX", (3, 6, 2, 20, 30), {"z": 2, "y": 8, "x": 8}),
     ],
 )
@@ -185,7 +186,9 @@ def test_foreground_is_csbdeeps_rule_in_any_channel(tmp_path_factory, shape, n_c
 
 def test_samples_and_frames_have_their_own_foreground(tmp_path):
     target = np.zeros((2, 3, 16, 16), np.float32)
-    target[0, 1, 8, 8], target[1, 2, 4, 4] = 1, 1000
+    target[0, 1, 8, 8] = 1
+    target[1] = 100  # background, by the measure of this sample
+    target[1, 2, 4, 4] = 1000
     image = Image(target, "STYX")
     limits = bright_limits(image, (0,), 0.4, 100)
     starts = foreground_starts(image, (0,), {"Y": 1, "X": 1}, limits, tmp_path / "a.starts")
