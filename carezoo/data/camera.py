@@ -140,6 +140,7 @@ def degrade(
     rng: np.random.Generator,
     *,
     black: float | None = None,
+    white: float | None = None,
     maps: PixelMaps | None = None,
 ) -> tuple[NDArray[np.generic], dict[str, float]]:
     """Return what `camera` records of `image`, and the numbers it was done with.
@@ -153,6 +154,9 @@ def degrade(
     black
         Value of `image` that means no light. By default `camera.clean_offset` with a dose factor, else the 0.1
         percentile of the image.
+    white
+        Value of `image` that gets `camera.photons`, by default the 99.9 percentile. Give both where `image` is a piece
+        of a larger one, so that an empty piece stays dark.
     maps
         Measured pixel maps, at least as large as the image; a window of them is taken at random. By default maps are
         drawn with the spreads of `camera`.
@@ -171,14 +175,19 @@ def degrade(
     DataError
         If `maps` are smaller than the image.
     """
-    exposure = expose(image, camera, rng, black=black)
+    exposure = expose(image, camera, rng, black=black, white=white)
     recorded = acquire(electrons(image, exposure), exposure, rng, maps=maps)
     highest = math.inf if exposure.bit_depth is None else 2**exposure.bit_depth - 1
     return recorded, exposure.parameters() | {"saturated": float(np.mean(recorded.astype(np.float32) >= highest))}
 
 
 def expose(
-    image: NDArray[np.generic], camera: Camera, rng: np.random.Generator, *, black: float | None = None
+    image: NDArray[np.generic],
+    camera: Camera,
+    rng: np.random.Generator,
+    *,
+    black: float | None = None,
+    white: float | None = None,
 ) -> Exposure:
     """Draw the numbers with which `camera` records `image`; parameters and errors as for `degrade`."""
     values = image.astype(np.float32)
@@ -188,7 +197,8 @@ def expose(
         )
     if black is None:
         black = camera.clean_offset if camera.dose_factor else float(np.percentile(values, 0.1))
-    white = float(np.percentile(values, REFERENCE_PERCENTILE))
+    if white is None:
+        white = float(np.percentile(values, REFERENCE_PERCENTILE))
     if camera.dose_factor:
         dose_factor = camera.dose_factor.draw(rng)
         electrons_per_unit = 1.0 / (camera.clean_gain * dose_factor)
@@ -222,13 +232,15 @@ def electrons(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.floa
     return expected
 
 
-def grey_levels(expected: NDArray[np.float32], exposure: Exposure) -> NDArray[np.float32]:
-    """Return the grey levels the camera would show for `expected` electrons without noise, maps and limits.
+def grey_levels(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
+    """Return clean `image` in the grey levels of the recorded one: without background, noise, maps and limits.
 
-    This brings a clean target into the intensity units of the recorded image.
+    This brings a target into the intensity units of its source; values below black stay below the offset.
     """
-    grey: NDArray[np.float32] = expected * np.float32(exposure.gain) + np.float32(exposure.offset)
-    return grey
+    above_black = image.astype(np.float32) - np.float32(exposure.black)
+    levels: NDArray[np.float32] = above_black * np.float32(exposure.electrons_per_unit * exposure.gain)
+    levels += np.float32(exposure.offset)
+    return levels
 
 
 def acquire(

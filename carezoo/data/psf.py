@@ -7,6 +7,7 @@ either a `Gaussian`, exact at any pixel size, or a `Kernel` of samples.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -251,7 +252,10 @@ def measured_sigma_um(psf: Kernel) -> tuple[float, ...]:
         above_half = int((line - line.min() >= (line.max() - line.min()) / 2).sum())
         start = (float(np.ptp(line)), 0.0, max(above_half, 1) * size / FWHM_PER_SIGMA, float(line.min()))
         try:
-            found, _ = optimize.curve_fit(_bell, position, line, start)
+            with warnings.catch_warnings():
+                # The covariance, which is not used, cannot be estimated from a line of few samples.
+                warnings.simplefilter("ignore", optimize.OptimizeWarning)
+                found, _ = optimize.curve_fit(_bell, position, line, start)
         except (RuntimeError, TypeError):
             raise DataError(f"no Gaussian fits the PSF along axis {axis}; is a bead in the middle of it?") from None
         widths.append(abs(float(found[2])))

@@ -1,0 +1,127 @@
+"""Clean images to degrade: found, checked, measured once, and cut into pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import axes as axes_
+from carezoo.data.camera import REFERENCE_PERCENTILE
+from carezoo.data.simulation import Simulation
+from carezoo.errors import DataError, RecipeError
+from carezoo.files import open_image
+from carezoo.image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class CleanImage:
+    """An image to degrade, read when a piece of it is cut, and what no piece can tell."""
+
+    image: Image
+    axes: str
+    """Axes of the pieces: YX or ZYX, after C if the image has it."""
+    ranges: tuple[tuple[float, float], ...]
+    """Black and white of each channel, over the whole image."""
+    height: Image | None
+    """Height map YX of a stack to project."""
+
+    def cut(
+        self, simulation: Simulation, rng: np.random.Generator
+    ) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
+        """Return a random piece of the image as large as `simulation` wants, and that of the height map."""
+        region = self._region(simulation, rng)
+        pixels = axes_.move(self.image.cropped(region).array(), self.image.axes, self.axes)
+        if self.height is None:
+            return pixels, None
+        same = {letter: bounds for letter, bounds in region.items() if letter in "YX"}
+        return pixels, axes_.move(self.height.cropped(same).array(), self.height.axes, "YX")
+
+    def _region(self, simulation: Simulation, rng: np.random.Generator) -> dict[str, slice]:
+        wanted = _wanted(simulation)
+        if "Z" in self.image.axes and "Z" not in self.axes:
+            wanted["Z"] = 1
+        region = {}
+        for letter, size in wanted.items():
+            start = int(rng.integers(0, self.image.sizes[letter] - size + 1))
+            region[letter] = slice(start, start + size)
+        return region
+
+
+def _wanted(simulation: Simulation) -> dict[str, int]:
+    """Return the size of a piece by axis; axes that are taken whole are missing."""
+    sizes = dict(zip("ZYX"[-len(simulation.pixel_size_um) :], simulation.shape, strict=False))
+    if simulation.task == "project":
+        # The whole depth: a sheet must not be cut.
+        sizes.pop("Z", None)
+    return sizes
+
+
+def open_clean_images(simulation: Simulation, folder: Path) -> tuple[CleanImage, ...]:
+    """Find, open and measure the images of `simulation`, each read whole once.
+
+    Raises
+    ------
+    RecipeError
+        If no file matches, or there are not as many height maps as stacks.
+    DataError
+        If an image has other axes, is smaller than the pieces to cut, or has no contrast.
+    """
+    paths, heights = (_found(names, folder, what) for names, what in _patterns(simulation))
+    if heights and len(heights) != len(paths):
+        raise RecipeError(f"heights: expected one for each of {len(paths)} images, found {len(heights)}")
+    maps: list[Image | None] = [open_image(path) for path in heights]
+    maps = maps or [None] * len(paths)
+    return tuple(_measured(path, height, simulation) for path, height in zip(paths, maps, strict=True))
+
+
+def _patterns(simulation: Simulation) -> Iterator[tuple[Sequence[str], str]]:
+    yield simulation.images, "images"
+    yield simulation.heights, "heights"
+
+
+def _found(patterns: Sequence[str], folder: Path, what: str) -> list[Path]:
+    found: list[Path] = []
+    for pattern in patterns:
+        path = folder / pattern
+        matches = sorted(path.parent.glob(path.name))
+        if not matches:
+            raise RecipeError(f"{what}: no file matches {pattern!r} in {folder.resolve()}")
+        found += matches
+    return found
+
+
+def _measured(path: Path, height: Image | None, simulation: Simulation) -> CleanImage:
+    image = open_image(path, simulation.axes)
+    letters = "ZYX"[-len(simulation.pixel_size_um) :]
+    axes = f"C{letters}" if "C" in image.axes and simulation.task != "project" else letters
+    allowed = set(axes) | ({"Z"} if simulation.task != "project" else set())
+    if not set(letters) <= set(image.axes) or not set(image.axes) <= allowed:
+        raise DataError(
+            f"{path}: expected axes {letters}"
+            + ("" if simulation.task == "project" else " with or without C")
+            + f" (pixel_size_um has {len(letters)} numbers), found {image.axes} with shape {image.shape}; set axes, or "
+            "give pixel_size_um for the axes of the image"
+        )
+    small = {letter: image.sizes[letter] for letter, size in _wanted(simulation).items() if image.sizes[letter] < size}
+    if small:
+        raise DataError(
+            f"{path}: shape {list(simulation.shape)} is larger than the image, {image.shape} ({image.axes}); reduce it"
+        )
+    pixels = image.array().astype(np.float32)
+    channels = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
+    return CleanImage(image, axes, tuple(_range(channel, simulation, path) for channel in channels), height)
+
+
+def _range(channel: NDArray[np.float32], simulation: Simulation, path: Path) -> tuple[float, float]:
+    if not np.isfinite(channel).all():
+        raise DataError(f"{path} has NaN or infinite pixels; remove them, or leave the image out")
+    black, white = (float(p) for p in np.percentile(channel, (0.1, REFERENCE_PERCENTILE)))
+    if simulation.camera is not None and simulation.camera.dose_factor is not None:
+        black = simulation.camera.clean_offset
+    if white <= black:
+        raise DataError(f"{path} is dark or constant (brightest pixels {white:g}, black {black:g}); leave it out")
+    return black, white
