@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 
+from carezoo.errors import CheckError
 from carezoo.package.read import open_package
 from carezoo.registry import embedded
 
@@ -18,9 +20,18 @@ def check_command(reference: str, bioimageio: bool, as_json: bool) -> int:
     """Check that PACKAGE (name or path) does what it says: hashes, graph, numbers, tiles, halo."""
     from carezoo.runtime.check import check
 
-    report = check(open_package(embedded.resolve(reference)), bioimageio=bioimageio)
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())
-    return 0 if report.passed else 3
+    package = open_package(embedded.resolve(reference))
+    report = check(
+        package, bioimageio=bioimageio, progress=None if as_json else lambda what: click.echo(what, err=True)
+    )
+    if as_json:
+        click.echo(json.dumps({**asdict(report), "passed": report.passed}, indent=2))
+    else:
+        for finding in report.findings:
+            mark = "ok" if finding.passed else {"error": "FAILED", "warning": "warning"}[finding.severity]
+            click.echo(f"{mark:<8} {finding.name:<28} {finding.detail}")
+        click.echo(f"{report.package}: {'passed' if report.passed else 'FAILED'}")
+    return 0 if report.passed else CheckError.exit_code
 
 
 @click.command("info")

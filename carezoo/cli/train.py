@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from carezoo.cli.talk import talk_on_stderr
 from carezoo.errors import InputError
 
 
@@ -44,7 +45,11 @@ def train_command(
         return
     if recipe is None or out is None:
         raise InputError("expected a recipe and a folder: carezoo train RECIPE.yaml -o RUN (or --explain)")
+    from carezoo.train.progress import on_terminal
     from carezoo.train.run import train
 
-    package = train(recipe, out, data=data, resume=resume, max_minutes=max_minutes, start_from=start_from)
+    with talk_on_stderr(), on_terminal() as progress:
+        package = train(
+            recipe, out, data=data, resume=resume, max_minutes=max_minutes, start_from=start_from, progress=progress
+        )
     click.echo(str(package))

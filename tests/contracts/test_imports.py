@@ -7,17 +7,6 @@ import sys
 import pytest
 
 HEAVY = {"torch", "onnx", "onnxruntime", "bioimageio", "matplotlib", "skimage", "scipy", "bioio", "lightning_fabric"}
-    "torch",
-    "onnx",
-    "onnxruntime",
-    "bioimageio",
-    "matplotlib",
-    "skimage",
-    "scipy",
-    "bioio",
-    "lightning_fabric",
-    "jpype",
-}
 
 PROBE = """
 import json, sys
