@@ -34,7 +34,7 @@ def good(tmp_path_factory):
         (hostile.many_entries, "at most 1000"),
         (hostile.linking, "secrets is a link"),
         (hostile.device, "zero is neither a file nor a folder"),
-        (hostile.encrypted, "encrypted"),
+        (hostile.encrypted, r"weights\.onnx is encrypted$"),
         (hostile.duplicate, "two entries are called rdf.yaml"),
         (hostile.strange_compression, "compressed by method 14"),
     ],
@@ -135,6 +135,18 @@ def test_a_test_tensor_without_a_hash_is_found(good, tmp_path):
 
     package = hostile.with_manifest(good, tmp_path / "bad.zip", drop)
     with pytest.raises(IntegrityError, match=r"test_input\.npy has no sha256"):
+        open_package(package)
+
+
+def test_a_test_tensor_that_is_neither_there_nor_listed_is_found(good, tmp_path):
+    def drop(rdf):
+        del rdf["config"]["carezoo"]["files"]["test_input.npy"]
+        rdf["inputs"][0]["test_tensor"] = {"source": "elsewhere.npy"}
+
+    files = hostile.entries(hostile.with_manifest(good, tmp_path / "bad.zip", drop))
+    del files["test_input.npy"]
+    package = hostile.write(tmp_path / "bad.zip", files)
+    with pytest.raises(IntegrityError, match=r"elsewhere\.npy has no sha256"):
         open_package(package)
 
 

@@ -150,6 +150,8 @@ def test_a_halo_that_is_not_whole_in_the_output_grows_for_other_readers():
     odd = dataclasses.replace(draft, factors={"Z": Fraction(51, 5)}, rules={**draft.rules, "Z": AxisRule(5, 5, 5)})
     assert consistency.output_halo(odd, "Z") == (51, 5)
     assert consistency.rdf_minimum(odd, "Z") == 15
+    whole_only = dataclasses.replace(draft, rules={**draft.rules, "Z": AxisRule(1, 1, 3, is_tileable=False)})
+    assert consistency.output_halo(whole_only, "Z") == (10, 4)
 
 
 BAD = {
