@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,8 +87,9 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     except Exception as error:  # every reader has its own
         if reader is None:
             raise _unknown(path) from error
+        reason = " ".join(str(error).split())[-200:]  # bioio tells at length who failed, and at the end why
         raise FileFormatError(
-            f"{path} cannot be read by {reader.package} ({type(error).__name__}: {error}). It may be damaged; "
+            f"{path} cannot be read by {reader.package} ({reason}). It may be damaged; "
             "save it as OME-TIFF from the program that made it"
         ) from error
 
@@ -150,8 +152,16 @@ def _pixel_size_um(opened: Any) -> dict[str, float]:
 
 
 def _metadata(opened: Any) -> Metadata:
-    interval = opened.time_interval
     return Metadata(
         channel_names=tuple(map(str, opened.channel_names or ())),
-        frame_interval_s=interval.total_seconds() if interval is not None else None,
+        frame_interval_s=_frame_interval_s(opened),
     )
+
+
+def _frame_interval_s(opened: Any) -> float | None:
+    """Return the time between frames: most readers give a time span, OME-Zarr's a number with a unit apart."""
+    interval = opened.time_interval
+    if isinstance(interval, timedelta):
+        return interval.total_seconds()
+    unit = opened.dimension_properties.T.unit
+    return None if interval is None or unit is None else float((interval * unit).to("second").magnitude)

@@ -189,10 +189,18 @@ def test_only_the_tiles_of_the_region_are_decoded(tmp_path, monkeypatch):
             decoded.append(index) or original(self, page, place, index)
         ),
     )
-    image.pixels[60:70, 60:70]
-    assert sorted(decoded) == [0, 1, 8, 9]
-    image.pixels[62:66, 62:66]
+    image.pixels[124:134, 188:194]
+    assert sorted(decoded) == [10, 11, 18, 19]  # of 8 x 8 tiles: rows 1 and 2, columns 2 and 3
+    image.pixels[126:130, 190:193]
     assert len(decoded) == 4  # the second time from memory
+
+
+@pytest.mark.parametrize("key", [np.s_[::2, :], np.s_[5:5, :], np.s_[8, :], np.s_[0:3], np.s_[0, 0, 0]])
+def test_regions_that_are_none(tmp_path, key):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack((8, 9)), metadata=None)
+    with pytest.raises(IndexError):
+        files.open_image(path).pixels[key if isinstance(key, tuple) else (key,)]
 
 
 def test_threads_and_other_processes_read_the_same_pixels(tmp_path):
@@ -381,6 +389,16 @@ def test_cut_off_anywhere_a_file_is_refused_or_whole(tmp_path, kind):
             continue
         np.testing.assert_array_equal(found, array, err_msg=f"cut to {n_bytes} of {len(content)} bytes")
     assert n_refused > len(content) // 13 / 2
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_truncation_is_told_when_the_file_is_opened(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack((64, 64)), metadata=None, compression=compression)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 20)
+    with pytest.raises(FileFormatError, match=r"is truncated: its pixels end at byte \d+, the file has \d+"):
+        files.open_image(path)
 
 
 def test_damaged_compressed_plane_names_itself(tmp_path):

@@ -18,6 +18,7 @@ from carezoo import axes as axes_
 from carezoo import files
 from carezoo.errors import FileFormatError, InputError, RestoreError
 from carezoo.files import tiff_write
+from carezoo.files.per_channel import fitting
 from carezoo.image import Image, Metadata
 
 CROPS = Path(__file__).parents[1] / "data" / "images"
@@ -126,6 +127,17 @@ def test_one_channel_keeps_its_colours_and_range(tmp_path, name):
     found = files.open_image(tmp_path / name).metadata
     np.testing.assert_array_equal(found.luts, source.metadata.luts)
     assert found.display_ranges == ((1.0, 90.5),)
+    with tifffile.TiffFile(tmp_path / name) as tif:
+        colormap = tif.pages.first.colormap
+    if name == "a.tif":  # where ImageJ looks for the colours of a single channel
+        np.testing.assert_array_equal(colormap >> 8, source.metadata.luts[0])
+
+
+def test_characters_xml_cannot_hold_become_blanks(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    metadata = Metadata(notes="one\x00two\x1fthree\ufffe <&> µ")
+    files.write_image(path, Image(values((7, 9), "uint8"), "YX", metadata=metadata))
+    assert files.open_image(path).metadata.notes == "one two three  <&> µ"
 
 
 def test_real_imagej_files_keep_everything_through_both_carriers(tmp_path):
@@ -155,6 +167,14 @@ def test_what_is_said_for_each_channel_goes_when_their_number_changes(tmp_path):
     found = files.open_image(path).metadata
     assert (found.channel_names, found.luts, found.display_ranges) == ((), (), ())
     assert found.notes == like.metadata.notes
+
+
+def test_fitting_drops_only_what_does_not_fit():
+    two = described()
+    assert fitting(two, 2) == two
+    one = fitting(two, 1)
+    assert (one.channel_names, one.luts, one.display_ranges, one.display_mode) == ((), (), (), None)
+    assert (one.notes, one.origin_um, one.frame_interval_s) == (two.notes, two.origin_um, two.frame_interval_s)
 
 
 def test_own_pixel_size_and_metadata_take_the_place_of_those_lent(tmp_path):

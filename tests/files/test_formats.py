@@ -1,0 +1,163 @@
+"""Formats of microscope makers through the bioio readers."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import os
+import struct
+import sys
+
+import numpy as np
+import pytest
+
+from carezoo import axes as axes_
+from carezoo import files
+from carezoo.errors import FileFormatError, MissingExtraError
+
+ARRAY = (np.arange(2 * 3 * 2 * 40 * 50) % 4099).astype(np.uint16).reshape(2, 3, 2, 40, 50)  # TZCYX
+
+needs_readers = [
+    pytest.mark.slow,  # bioio alone takes many seconds to import
+    pytest.mark.skipif(importlib.util.find_spec("bioio") is None, reason='needs bioio: pip install "carezoo[formats]"'),
+    # of bioio's dependencies; a user sees none of them
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+def reads_like_the_array(image):
+    order = axes_.move(ARRAY, "TZCYX", image.axes)
+    assert (image.shape, image.dtype) == (order.shape, np.uint16)
+    np.testing.assert_array_equal(image.array(), order)
+    np.testing.assert_array_equal(image.pixels[1, :, 1:3, 5, 7:30], order[1, :, 1:3, 5, 7:30])
+
+
+class TestReaders:
+    pytestmark = needs_readers
+
+    @pytest.fixture(scope="class", autouse=True)
+    def _import_readers(self):
+        """Importing zarr sets environment variables; they go again."""
+        before = dict(os.environ)
+        for name in ("bioio_czi", "bioio_lif", "bioio_nd2", "bioio_ome_zarr"):
+            pytest.importorskip(name, reason=f"needs {name}")
+        yield
+        os.environ.clear()
+        os.environ.update(before)
+
+    def test_czi(self, tmp_path):
+        czi = pytest.importorskip("pylibCZIrw.czi", reason="needs pylibCZIrw, which writes the file")
+        with czi.create_czi(str(tmp_path / "a.czi")) as file:
+            for t, z, c in np.ndindex(2, 3, 2):
+                file.write(ARRAY[t, z, c][..., np.newaxis], plane={"T": t, "Z": z, "C": c})
+            names = {0: "DAPI", 1: "GFP"}
+            file.write_metadata("a", channel_names=names, scale_x=1e-7, scale_y=1e-7, scale_z=3e-7)
+        image = files.open_image(tmp_path / "a.czi")
+        reads_like_the_array(image)
+        assert image.axes == "TCZYX"
+        assert image.pixel_size_um == pytest.approx({"Z": 0.3, "Y": 0.1, "X": 0.1})
+        assert image.metadata.channel_names == ("DAPI", "GFP")
+
+    def test_lif(self, tmp_path):
+        (tmp_path / "a.lif").write_bytes(lif(ARRAY))
+        image = files.open_image(tmp_path / "a.lif")
+        reads_like_the_array(image)
+        assert image.pixel_size_um == pytest.approx({"Z": 0.3, "Y": 0.1, "X": 0.1})
+        assert image.metadata.channel_names == ("Green", "Red")
+        with pytest.raises(FileFormatError, match="has no scene 3; it has"):
+            files.open_image(tmp_path / "a.lif", scene=3)
+        assert files.open_image(tmp_path / "a.lif", "TCZYX", scene=0).axes == "TCZYX"
+
+    def test_ome_zarr_says_its_unit(self, tmp_path):
+        writers = pytest.importorskip("bioio_ome_zarr.writers", reason="needs bioio-ome-zarr")
+        writer = writers.OMEZarrWriter(
+            store=str(tmp_path / "a.zarr"),
+            level_shapes=[(2, 2, 3, 40, 50)],
+            dtype=np.uint16,
+            physical_pixel_size=[2500.0, 1.0, 300.0, 100.0, 100.0],
+            axes_names=["t", "c", "z", "y", "x"],
+            axes_types=["time", "channel", "space", "space", "space"],
+            axes_units=["millisecond", None, "nanometer", "nanometer", "nanometer"],
+        )
+        writer.write_full_volume(np.ascontiguousarray(axes_.move(ARRAY, "TZCYX", "TCZYX")))
+        image = files.open_image(tmp_path / "a.zarr")
+        reads_like_the_array(image)
+        assert image.pixel_size_um == pytest.approx({"Z": 0.3, "Y": 0.1, "X": 0.1})
+        assert image.metadata.frame_interval_s == pytest.approx(2.5)
+
+    @pytest.mark.parametrize("suffix", [".czi", ".lif", ".nd2"])
+    def test_damaged_file_names_reader_and_cure(self, tmp_path, suffix):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(b"\x00" * 5000)
+        with pytest.raises(FileFormatError, match=rf"cannot be read by bioio-{suffix[1:]} .*save it as OME-TIFF"):
+            files.open_image(path)
+
+    def test_unknown_format_names_what_is_known(self, tmp_path):
+        (tmp_path / "a.xyz").write_bytes(b"\x00" * 100)
+        with pytest.raises(FileFormatError, match=r"a\.xyz has a format carezoo does not know.*carezoo\[formats\]"):
+            files.open_image(tmp_path / "a.xyz")
+
+
+def test_missing_readers_name_the_pip_line(tmp_path, monkeypatch):
+    original = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        if name.startswith("bioio"):
+            raise ImportError(name)
+        return original(name, *arguments, **options)
+
+    for name in [name for name in sys.modules if name.startswith("bioio")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "bioio", None)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    (tmp_path / "a.nd2").touch()
+    with pytest.raises(
+        MissingExtraError, match=r'bioio is needed to read ND2 files .*pip install "carezoo\[formats\]"'
+    ):
+        files.open_image(tmp_path / "a.nd2")
+    (tmp_path / "a.xyz").touch()
+    with pytest.raises(FileFormatError, match=r"does not know.*carezoo\[formats\]"):
+        files.open_image(tmp_path / "a.xyz")
+
+
+def lif(array):
+    """Return the bytes of a Leica LIF file: XML, then one block of memory, each behind its own header."""
+    n_t, n_z, n_c, n_y, n_x = array.shape
+    pixel = array.itemsize
+    strides = {"X": pixel, "Y": n_x * pixel, "C": n_y * n_x * pixel}
+    strides["Z"] = n_c * strides["C"]
+    strides["T"] = n_z * strides["Z"]
+    channels = "".join(
+        f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" NameOfMeasuredQuantity="" Min="0" '
+        f'Max="65535" Unit="" LUTName="{name}" IsLUTInverted="0" BytesInc="{c * strides["C"]}" BitInc="0"/>'
+        for c, name in enumerate(["Green", "Red"])
+    )
+    dimensions = "".join(
+        f'<DimensionDescription DimID="{number}" NumberOfElements="{n}" Origin="0" Length="{step * (n - 1)}" '
+        f'Unit="{unit}" BitInc="0" BytesInc="{strides[letter]}"/>'
+        for number, letter, n, step, unit in [
+            (1, "X", n_x, 1e-7, "m"),
+            (2, "Y", n_y, 1e-7, "m"),
+            (3, "Z", n_z, 3e-7, "m"),
+            (4, "T", n_t, 2.0, "s"),
+        ]
+    )
+    xml = (
+        '<LMSDataContainerHeader Version="2"><Element Name="a.lif" Visibility="1" CopyOption="1"><Data>'
+        '<Experiment Path="a.lif"/></Data><Memory Size="0" MemoryBlockID="MemBlock_0"/><Children>'
+        '<Element Name="Series001" Visibility="1" CopyOption="1"><Data><Image><ImageDescription>'
+        f"<Channels>{channels}</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
+        f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_1"/><Children/></Element></Children></Element>'
+        "</LMSDataContainerHeader>"
+    )
+
+    def text(content):
+        return struct.pack("<BI", 0x2A, len(content)) + content.encode("utf-16-le")
+
+    def block(content):
+        return struct.pack("<II", 0x70, len(content)) + content
+
+    def memory(name, data):
+        return block(struct.pack("<BQ", 0x2A, len(data)) + text(name)) + data
+
+    return block(text(xml)) + memory("MemBlock_0", b"") + memory("MemBlock_1", array.tobytes())
