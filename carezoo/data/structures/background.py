@@ -7,7 +7,7 @@ photon count.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,8 @@ def _vesicles(parameters: dict[str, float], canvas: Canvas, rng: np.random.Gener
     light_of_unit_middle = math.prod(math.sqrt(2 * math.pi) * sigma for sigma in sigma_px)
     light = parameters["vesicle_brightness"] * light_of_unit_middle * rng.lognormal(0.0, 0.4, n)
     spots = Emitters((rng.random((n, len(extent))) * extent).astype(np.float32), light.astype(np.float32))
-    return rendering.image(rendering.spectrum(spots, canvas), psf, canvas)
+    coarse = replace(canvas, oversampling=rendering.needed_oversampling(psf.sigma_um, canvas.field.pixel_size_um))
+    return rendering.image(rendering.spectrum(spots, coarse), psf, coarse)
 
 
 def perlin(
