@@ -194,9 +194,9 @@ class Recipe:
     version: str = "0.1.0"
     """Version of the package, MAJOR.MINOR.PATCH: patch = words only, minor = new weights, major = another contract."""
     title: str = ""
-    """Name for people; empty: `name`."""
+    """Name for people: 5 to 128 letters, digits, spaces and _ + - ( ); empty: made from `name`."""
     description: str = ""
-    """One or two sentences: which structure, which microscope, what is restored."""
+    """One or two sentences, at most 1024 letters: which structure, which microscope, what is restored."""
     authors: tuple[Author, ...] = ()
     """Who made the model."""
     license: str = "CC-BY-4.0"
@@ -227,6 +227,11 @@ class Recipe:
             raise RecipeError(f"name: expected lower-case letters, digits and single hyphens, found {self.name!r}")
         if not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", self.version):
             raise RecipeError(f"version: expected MAJOR.MINOR.PATCH, such as 0.1.0, found {self.version!r}")
+        # What the package format asks of words is asked here: the package is written after hours of training.
+        if self.title and not re.fullmatch(r"[A-Za-z0-9_+\- ()]{5,128}", self.title):
+            raise RecipeError(f"title: expected 5 to 128 letters, digits, spaces and _ + - ( ), found {self.title!r}")
+        if len(self.description) > 1024:
+            raise RecipeError(f"description: expected at most 1024 letters, found {len(self.description)}")
         if self.members != 1:
             raise RecipeError(f"members: expected 1, found {self.members}")
         _check_at_least("seed", self.seed, 0)

@@ -215,3 +215,13 @@ def test_explain_fails_for_a_field_without_meaning():
 
     with pytest.raises(KeyError, match="untold"):
         explain(Silent)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [({"title": "Cells, 2D"}, "title: expected 5 to 128 letters"), ({"description": "x" * 1025}, "description: expected")],
+)
+def test_words_the_package_format_refuses_are_refused_before_training(words, said):
+    sets = [{"name": "s", "source": "noisy", "target": "clean", "axes": "YX"}]
+    with pytest.raises(RecipeError, match=said):
+        Recipe.from_dict({"name": "my-model", "data": {"channels": ["a"], "sets": sets}, **words})

@@ -1,0 +1,66 @@
+"""`check`, `info`, `list`, `doctor`, `train` as a user calls them."""
+
+import json
+
+import packages
+import pytest
+
+from carezoo.cli import doctor
+from carezoo.cli.main import run
+from carezoo.package.write import write_package
+
+
+@pytest.fixture
+def package(tmp_path):
+    return str(write_package(packages.denoise_2d(), tmp_path / "one.zip"))
+
+
+def test_check_and_info(package, capsys):
+    assert run(["check", package]) == 0
+    assert "test-2d 1.0.0: passed" in capsys.readouterr().out
+    assert run(["check", package, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["passed"]
+    assert run(["info", package]) == 0
+    assert "task          denoise" in capsys.readouterr().out
+
+
+def test_check_fails_with_the_code_of_packages(tmp_path, capsys):
+    wrong = packages.denoise_2d(rules={letter: packages.AxisRule(2, 2, 2) for letter in "YX"})
+    assert run(["check", str(write_package(wrong, tmp_path / "wrong.zip"))]) == 3
+    assert "FAILED   halo y" in capsys.readouterr().out
+
+
+def test_damaged_packages_are_told_in_one_line(tmp_path, capsys):
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 not really")
+    for command in ("check", "info"):
+        assert run([command, str(tmp_path / "bad.zip")]) == 3
+        assert "bad.zip" in capsys.readouterr().err
+
+
+def test_list_is_readable_and_json(capsys):
+    assert run(["list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert "denoise-bpae-2d" in {row["name"] for row in rows}
+    assert run(["list"]) == 0
+    assert "denoise-bpae-2d" in capsys.readouterr().out
+
+
+def test_doctor(capsys):
+    run(["doctor"])
+    told = capsys.readouterr().out
+    assert "provider cpu             loads" in told
+    assert "numpy" in told
+
+
+def test_doctor_sees_both_wheels(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "installed", lambda name: "1.32.0")
+    assert run(["doctor"]) == 1
+    assert "onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().out
+
+
+def test_doctor_sees_the_broken_pydantic(monkeypatch):
+    versions = {"bioimageio.core": "0.11.0", "pydantic": "2.14.1"}
+    monkeypatch.setattr(doctor, "installed", versions.get)
+    assert "breaks with pydantic 2.14.1" in doctor._bioimageio()[0].text
+    versions["pydantic"] = "2.13.5"
+    assert doctor._bioimageio() == []
