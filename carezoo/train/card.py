@@ -131,8 +131,8 @@ def _use(draft: Draft) -> Iterator[str]:
     yield ""
     units = "" if isinstance(draft.normalization, Constants) else "give normalized intensities, and "
     yield (
-        "In Fiji: open the restored TIFF; calibration, channels and notes are kept. The package follows the bioimage.io "
-        f"model format, so that other programs (deepImageJ, bioimageio.core) can run it too; they {units}treat the "
+        "In Fiji: open the restored TIFF; calibration, channels and notes are kept. The package follows the "
+        f"bioimage.io model format, so that other programs (deepImageJ, bioimageio.core) can run it too; they {units}treat the "
         "borders of images by rules of their own."
     )
 
