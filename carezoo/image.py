@@ -53,6 +53,15 @@ class Metadata:
     notes: str = ""
     """Free text of the file (ImageJ's Info, OME's description)."""
 
+    def of_channels(self, kept: slice, n_channels: int) -> Metadata:
+        """Return the metadata of some of `n_channels` channels."""
+        cut = {
+            name: getattr(self, name)[kept]
+            for name in ("channel_names", "luts", "display_ranges")
+            if len(getattr(self, name)) == n_channels
+        }
+        return dataclasses.replace(self, **cut)
+
 
 @dataclass(frozen=True, eq=False)
 class Image:
@@ -124,11 +133,10 @@ class Image:
         for letter, bound in zip(self.axes, bounds, strict=True):
             if letter in self.pixel_size_um and bound.start:
                 origin[letter] = origin.get(letter, 0.0) + bound.start * self.pixel_size_um[letter]
-        return dataclasses.replace(
-            self,
-            pixels=Window(self.pixels, tuple(bounds)),
-            metadata=dataclasses.replace(self.metadata, origin_um=origin),
-        )
+        metadata = dataclasses.replace(self.metadata, origin_um=origin)
+        if "C" in self.axes:
+            metadata = metadata.of_channels(bounds[self.axes.index("C")], self.sizes["C"])
+        return dataclasses.replace(self, pixels=Window(self.pixels, tuple(bounds)), metadata=metadata)
 
 
 @dataclass(frozen=True, eq=False)

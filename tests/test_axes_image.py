@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from carezoo import axes
 from carezoo.errors import AxesError, InputError
-from carezoo.image import Image
+from carezoo.image import Image, Metadata
 
 some_axes = st.permutations(list(axes.LETTERS)).flatmap(
     lambda letters: st.integers(1, 6).map(lambda n: "".join(letters[:n]))
@@ -54,6 +54,13 @@ def test_crops_are_lazy_windows_with_a_moved_origin():
     np.testing.assert_array_equal(crop.array(), array[2:3, :, 2:])
     np.testing.assert_array_equal(crop.pixels[0, 1:3, 1:], array[2, 1:3, 3:])
     assert dict(crop.metadata.origin_um) == {"Z": 4.0, "X": 1.0}
+
+
+def test_crops_keep_what_belongs_to_their_channels():
+    metadata = Metadata(channel_names=("a", "b", "c"), display_ranges=((0, 1), (0, 2), (0, 3)))
+    crop = Image(np.zeros((3, 4, 4)), "CYX", metadata=metadata).cropped({"C": slice(1, 3)})
+    assert crop.metadata.channel_names == ("b", "c")
+    assert crop.metadata.display_ranges == ((0, 2), (0, 3))
 
 
 @pytest.mark.parametrize("region", [{"Z": slice(0, 5)}, {"Z": slice(2, 2)}, {"T": slice(0, 1)}])
