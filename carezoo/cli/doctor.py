@@ -56,6 +56,7 @@ def diagnose() -> list[Finding]:
         *_onnxruntime(),
         *_bioimageio(),
         _models(),
+        Finding("fact", "cache", "none: packages are read where they lie, nothing is unpacked or downloaded"),
     ]
 
 
