@@ -132,8 +132,8 @@ def _use(draft: Draft) -> Iterator[str]:
     units = "" if isinstance(draft.normalization, Constants) else "give normalized intensities, and "
     yield (
         "In Fiji: open the restored TIFF; calibration, channels and notes are kept. The package follows the "
-        f"bioimage.io model format, so that other programs (deepImageJ, bioimageio.core) can run it too; they {units}treat the "
-        "borders of images by rules of their own."
+        "bioimage.io model format, so that other programs (deepImageJ, bioimageio.core) can run it too; they "
+        f"{units}treat the borders of images by rules of their own."
     )
 
 

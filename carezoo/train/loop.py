@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from carezoo.errors import DivergedError, MissingExtraError, RecipeError
-from carezoo.train import checkpoint, losses, precision
+from carezoo.train import checkpoint, heap, losses, precision
 from carezoo.train.batches import Batch
 from carezoo.train.checkpoint import Average, State
 from carezoo.train.history import History
@@ -105,7 +105,7 @@ def fit(
     if resume and checkpoint.exists(checkpoints):
         state.load(checkpoints)
     batches = run.batches(data)
-    with History(folder, state.epoch) as history:
+    with History(folder, state.epoch) as history, heap.kept():
         try:
             while not (stopped := _reason_to_stop(state, settings, is_late=limit.is_over)):
                 started = time.monotonic()

@@ -36,7 +36,7 @@ from carezoo.package.read import Package
 from carezoo.runtime.halo import measure_halo
 from carezoo.runtime.restore import Settings, restore
 from carezoo.runtime.session import Session
-from carezoo.train import card, measure, recipe_file, report
+from carezoo.train import card, measure, networks, recipe_file, report
 from carezoo.train.export import OPSET
 from carezoo.train.loop import Fit
 from carezoo.train.networks.network import Network
@@ -211,8 +211,8 @@ def _pixel_size_um(recipe: Recipe, prepared: Prepared) -> dict[str, float]:
 
 
 def _architecture(recipe: Recipe, network: Network) -> dict[str, Any]:
-    asked = recipe_file.plain(recipe.network)
-    return {"name": type(network).__name__, **asked, "n_parameters": sum(p.numel() for p in network.parameters())}
+    chosen = recipe_file.plain(networks.resolved(recipe))
+    return {"name": type(network).__name__, **chosen, "n_parameters": sum(p.numel() for p in network.parameters())}
 
 
 def _training(recipe: Recipe, fit: Fit, prepared: Prepared) -> dict[str, Any]:

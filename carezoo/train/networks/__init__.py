@@ -6,27 +6,36 @@ What surrounds a network (loop, export, package) knows only what `network.Networ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from carezoo.train.networks.network import Network
 from carezoo.train.networks.unet import UNet
+from carezoo.train.recipe import Network as Section
 from carezoo.train.recipe import Recipe
 
 _KERNEL = {2: 5, 3: 3}
 """CARE's kernels by number of spatial axes, where the recipe does not say."""
 
 
+def resolved(recipe: Recipe) -> Section:
+    """Return the recipe's section `network` with everything decided that it leaves open."""
+    asked, n_in, n_out = recipe.network, len(recipe.data.channels), len(recipe.data.restored)
+    kernel = _KERNEL[len(recipe.spatial_axes)] if asked.kernel is None else asked.kernel
+    return replace(asked, kernel=kernel, residual=n_in == n_out if asked.residual is None else asked.residual)
+
+
 def _denoising(recipe: Recipe) -> Network:
-    n_in, n_out = len(recipe.data.channels), len(recipe.data.restored)
-    asked = recipe.network
+    chosen = resolved(recipe)
+    assert chosen.kernel is not None
     return UNet(
         recipe.spatial_axes,
-        n_in,
-        n_out,
-        depth=asked.depth,
-        kernel=asked.kernel or _KERNEL[len(recipe.spatial_axes)],
-        n_first=asked.n_first,
-        is_residual=n_in == n_out if asked.residual is None else asked.residual,
-        is_probabilistic=asked.probabilistic,
+        len(recipe.data.channels),
+        len(recipe.data.restored),
+        depth=chosen.depth,
+        kernel=chosen.kernel,
+        n_first=chosen.n_first,
+        is_residual=bool(chosen.residual),
+        is_probabilistic=chosen.probabilistic,
     )
 
 
