@@ -206,8 +206,8 @@ def _recorded(
     if camera is None:
         return degraded, clean.astype(np.float32), {}
     exposure = camera_.expose(clean, camera, rng, black=black_white[0], white=black_white[1])
-    source = camera_.acquire(camera_.electrons(degraded, exposure), exposure, rng).astype(np.float32)
-    return source, camera_.grey_levels(clean, exposure), exposure.parameters()
+    source, parameters = camera_.record(camera_.electrons(degraded, exposure), exposure, rng)
+    return source.astype(np.float32), camera_.grey_levels(clean, exposure), parameters
 
 
 def drop_planes(source: NDArray[np.generic], target: NDArray[np.generic], factor: Fraction) -> AnisotropicPair:

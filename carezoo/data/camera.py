@@ -176,9 +176,7 @@ def degrade(
         If `maps` are smaller than the image.
     """
     exposure = expose(image, camera, rng, black=black, white=white)
-    recorded = acquire(electrons(image, exposure), exposure, rng, maps=maps)
-    highest = math.inf if exposure.bit_depth is None else 2**exposure.bit_depth - 1
-    return recorded, exposure.parameters() | {"saturated": float(np.mean(recorded.astype(np.float32) >= highest))}
+    return record(electrons(image, exposure), exposure, rng, maps=maps)
 
 
 def expose(
@@ -241,6 +239,15 @@ def grey_levels(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.fl
     levels: NDArray[np.float32] = above_black * np.float32(exposure.electrons_per_unit * exposure.gain)
     levels += np.float32(exposure.offset)
     return levels
+
+
+def record(
+    expected: NDArray[np.float32], exposure: Exposure, rng: np.random.Generator, *, maps: PixelMaps | None = None
+) -> tuple[NDArray[np.generic], dict[str, float]]:
+    """Return what `acquire` does, and the parameters as `degrade` does."""
+    recorded = acquire(expected, exposure, rng, maps=maps)
+    highest = math.inf if exposure.bit_depth is None else 2**exposure.bit_depth - 1
+    return recorded, exposure.parameters() | {"saturated": float(np.mean(recorded.astype(np.float32) >= highest))}
 
 
 def acquire(

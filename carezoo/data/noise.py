@@ -162,12 +162,16 @@ def fit_pair(source: NDArray[np.generic], target: NDArray[np.generic], *, offset
 
 
 def _is_clipped(frames: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Return where values are at the upper limit: that of the type, or a maximum that many pixels share."""
+    """Return where values are at the upper limit: that of the type, or a maximum on which values pile up."""
     highest = frames.max()
-    if frames.dtype.kind in "ui" and highest == np.iinfo(frames.dtype).max:  # type: ignore[type-var]
-        return np.asarray(frames == highest)
     at_highest = np.asarray(frames == highest)
-    return at_highest if at_highest.mean() > 1e-3 else np.zeros(frames.shape, bool)
+    if frames.dtype.kind in "ui" and highest == np.iinfo(frames.dtype).max:  # type: ignore[type-var]
+        return at_highest
+    if at_highest.mean() > 1e-3 and not at_highest.all():
+        n_next = int((frames == frames[~at_highest].max()).sum())
+        if int(at_highest.sum()) > 2 * n_next:
+            return at_highest
+    return np.zeros(frames.shape, bool)
 
 
 def _points(
@@ -255,16 +259,18 @@ def _fit(points: Points, offset: float | None, bright: float, dtype: np.dtype[np
     # read^2 = intercept + gain * offset; the offset, where it is not derived from the line, is independent of it.
     # Rounding, where there is any, is noise of variance 1/12.
     read2 = intercept + gain * zero - (1 / 12 if dtype.kind in "ui" else 0.0)
-    read2_se = math.sqrt(
-        covariance[1, 1] + zero**2 * covariance[0, 0] + 2 * zero * covariance[0, 1] + (gain * zero_se) ** 2
-    )
+    read2_se = math.hypot(_se_at(zero, covariance), gain * zero_se)
     read = math.sqrt(max(read2, 0.0))
     # Near zero the error of the square is the square of the error.
-    read_se = min(read2_se / (2 * read), math.sqrt(read2_se)) if read > 0 else math.sqrt(read2_se)
+    read_se = math.sqrt(read2_se) / gain
+    if read > 0:
+        # In electrons: read / gain, so that the error of the gain counts twice, here and in read^2.
+        slopes = np.array([zero / (2 * read * gain) - read / gain**2, 1 / (2 * read * gain)])
+        read_se = min(read_se, math.hypot(math.sqrt(float(slopes @ covariance @ slopes)), zero_se / (2 * read)))
     return NoiseFit(
         gain=Estimate(float(gain), math.sqrt(covariance[0, 0])),
         offset=Estimate(zero, zero_se),
-        read_noise=Estimate(read / gain, read_se / gain),
+        read_noise=Estimate(read / gain, read_se),
         excess_skew=_excess_skew(points, gain),
         basis=basis,
         photons=max(bright - zero, 0.0) / gain,
@@ -280,28 +286,27 @@ def _offset(
     if given is not None:
         return given, 0.0, "offset given; read noise from the variance that is left there"
     without_read = -intercept / gain
-    without_read_se = (
-        math.sqrt(covariance[1, 1] + without_read**2 * covariance[0, 0] + 2 * without_read * covariance[0, 1]) / gain
-    )
+    without_read_se = _se_at(without_read, covariance) / gain
     if points.skew is not None and points.skew_se is not None:
         (slope, height), skew_covariance = _line(points.mean, points.skew, points.skew_se)
-        zero = -height / slope
-        zero_se = math.sqrt(
-            max(skew_covariance[1, 1] + zero**2 * skew_covariance[0, 0] + 2 * zero * skew_covariance[0, 1], 0.0)
-        ) / abs(slope)
-        difference_se = math.hypot(zero_se, without_read_se)
-        if slope > 3 * math.sqrt(skew_covariance[0, 0]) and zero - without_read > 3 * difference_se:
-            return (
-                float(zero),
-                zero_se,
-                "offset from the skewness of shot noise; read noise from the variance left there",
-            )
+        if slope > 3 * math.sqrt(skew_covariance[0, 0]):
+            zero = -height / slope
+            zero_se = _se_at(zero, skew_covariance) / slope
+            if zero - without_read > 3 * math.hypot(zero_se, without_read_se):
+                basis = "offset from the skewness of shot noise; read noise from the variance left there"
+                return float(zero), float(zero_se), basis
         reason = "the skewness of shot noise shows no read noise"
     else:
         reason = "two frames do not tell read noise and offset apart (give the offset, from a dark frame)"
     if without_read < -2 * without_read_se:
         return 0.0, without_read_se, f"{reason}; offset taken as 0, because it cannot be negative"
     return float(without_read), without_read_se, f"{reason}; read noise taken as 0"
+
+
+def _se_at(x: float, covariance: NDArray[np.float64]) -> float:
+    """Return the standard error of a line at `x`."""
+    at = np.array([x, 1.0])
+    return math.sqrt(max(float(at @ covariance @ at), 0.0))
 
 
 def _excess_skew(points: Points, gain: float) -> Estimate | None:

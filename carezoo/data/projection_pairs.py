@@ -33,6 +33,7 @@ class ProjectionPair(NamedTuple):
     height_px: NDArray[np.float32]
     """YX: plane (from 0, with fractions) in which the sheet lies."""
     parameters: dict[str, float]
+    """Numbers drawn, by name; of a simulation with ``epithelium.``, ``background.`` or ``camera.`` in front."""
 
 
 def project(volume: NDArray[np.generic], height_px: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -90,10 +91,8 @@ def from_stack(
         height = ndimage.gaussian_filter(height, smoothing_px, mode="reflect")
     projection = project(stack, height)
     exposure = camera_.expose(stack, camera, rng, black=black_white[0], white=black_white[1])
-    source = camera_.acquire(camera_.electrons(stack, exposure), exposure, rng)
-    return ProjectionPair(
-        source, camera_.grey_levels(projection, exposure), height.astype(np.float32), exposure.parameters()
-    )
+    source, parameters = camera_.record(camera_.electrons(stack, exposure), exposure, rng)
+    return ProjectionPair(source, camera_.grey_levels(projection, exposure), height.astype(np.float32), parameters)
 
 
 def simulate(
@@ -123,6 +122,8 @@ def simulate(
     height = np.clip(height, 0, canvas.image.shape[0] - 1)
     clean = project(rendering.image(junctions, psfs[1], canvas), height)
     exposure = camera_.expose(seen, camera, rng, black=0.0)
-    source = camera_.acquire(camera_.electrons(volume, exposure), exposure, rng)
-    parameters = sheet.parameters | drawn | exposure.parameters()
+    source, recorded = camera_.record(camera_.electrons(volume, exposure), exposure, rng)
+    parameters = {f"epithelium.{name}": value for name, value in sheet.parameters.items()}
+    parameters |= {f"background.{name}": value for name, value in drawn.items()}
+    parameters |= {f"camera.{name}": value for name, value in recorded.items()}
     return ProjectionPair(source, camera_.grey_levels(clean, exposure), height.astype(np.float32), parameters)

@@ -210,9 +210,8 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
         return SimulatedPair(whole, clean, parameters)
     # Photons are those of the structure without its background.
     exposure = camera_.expose(seen, simulation.camera, rng, black=0.0)
-    source = camera_.acquire(camera_.electrons(whole, exposure), exposure, rng, maps=prepared.maps)
-    parameters |= _prefixed("camera", exposure.parameters())
-    return SimulatedPair(source, camera_.grey_levels(clean, exposure), parameters)
+    source, recorded = camera_.record(camera_.electrons(whole, exposure), exposure, rng, maps=prepared.maps)
+    return SimulatedPair(source, camera_.grey_levels(clean, exposure), parameters | _prefixed("camera", recorded))
 
 
 def _emit(structure: Structure, canvas: Canvas, rng: np.random.Generator) -> tuple[Emitters, dict[str, float]]:
@@ -270,10 +269,8 @@ def _degraded(
     if camera is None:
         return SimulatedPair(whole, target.astype(np.float32), parameters)
     exposure = camera_.expose(channel, camera, rng, black=black_white[0], white=black_white[1])
-    source = camera_.acquire(camera_.electrons(whole, exposure), exposure, rng, maps=prepared.maps)
-    return SimulatedPair(
-        source, camera_.grey_levels(target, exposure), parameters | _prefixed("camera", exposure.parameters())
-    )
+    source, recorded = camera_.record(camera_.electrons(whole, exposure), exposure, rng, maps=prepared.maps)
+    return SimulatedPair(source, camera_.grey_levels(target, exposure), parameters | _prefixed("camera", recorded))
 
 
 def _as_axial(

@@ -223,7 +223,7 @@ def _surface(
 def _at(height: NDArray[np.float64], points_yx: NDArray[np.float64], field: Field) -> NDArray[np.float64]:
     """Return `height` at points (N, YX) in micrometres."""
     pixel = points_yx / np.array(field.pixel_size_um[-2:]) - 0.5
-    return np.asarray(ndimage.map_coordinates(height, pixel.T, order=1, mode="grid-wrap"))
+    return np.asarray(ndimage.map_coordinates(height, pixel.T, order=1, mode="nearest"))
 
 
 def _belt(
@@ -256,7 +256,7 @@ def _second(
         edges = _edges(2.5 * parameters["cell_diameter_um"], 1, field.extent_um[-2:], rng)
         points_yx, light = _along(edges, plain, 0.0, field, rng)
         points_yx, light = _with_cytoplasm(points_yx, light, 0.5, field, rng)
-        smooth = ndimage.gaussian_filter(top, top.shape[0] / 8, mode="wrap") - distance
+        smooth = ndimage.gaussian_filter(top, top.shape[0] / 8, mode="nearest") - distance
         return _belt(points_yx, brightness * light, smooth, parameters["junction_height_um"], field)
     if which == "below":
         # Lateral membranes that fade with depth, and vesicles.
