@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from carezoo.intensity import Affine, Cast, Operation, ScaleRange, Standardize
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
 
@@ -41,7 +42,7 @@ def describe(package: Package) -> dict[str, Any]:
             "channels": list(manifest.input.channels),
             "pixel_size_um": {letter: float(f"{size:.6g}") for letter, size in manifest.input.pixel_size_um.items()},
             "sizes": {letter: _rule(manifest, letter) for letter in manifest.input.rules},
-            "normalization": [repr(operation) for operation in manifest.input.preprocessing],
+            "normalization": [_operation(operation) for operation in manifest.input.preprocessing],
         },
         "results": [_result(manifest, i) for i in range(len(manifest.results))],
         "members": (section.get("members") or {}).get("n"),
@@ -64,15 +65,16 @@ def describe(package: Package) -> dict[str, Any]:
 
 def summary(package: Package) -> str:
     """Return what `carezoo info` prints."""
-    return "\n".join(_lines(describe(package)))
+    return "\n".join(_lines(describe(package), _shown_normalization(package)))
 
 
-def _lines(told: Mapping[str, Any]) -> Iterator[str]:
+def _lines(told: Mapping[str, Any], normalization: str) -> Iterator[str]:
     yield f"{told['id']} {told['version']}: {told['name']}"
     if "description" in told:
         yield f"  {told['description']}"
     yield ""
     yield from _lines_of_use(told)
+    yield _line("normalized by", normalization)
     yield from _lines_of_quality(told)
     yield from _lines_of_origin(told)
     for remark in told.get("remarks", ()):
@@ -123,6 +125,26 @@ def _line(name: str, text: str) -> str:
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(operation).items()}
+    return {"operation": type(operation).__name__, **values}
+
+
+def _shown_normalization(package: Package) -> str:
+    """Return how images are normalized, in words; casts are no news to anybody."""
+    words = []
+    for operation in package.manifest.input.preprocessing:
+        if isinstance(operation, ScaleRange):
+            words.append(f"percentiles {operation.low_percentile:g} to {operation.high_percentile:g} of each image")
+        elif isinstance(operation, Standardize):
+            words.append("mean and standard deviation of each image")
+        elif isinstance(operation, Affine):
+            words.append("constants")
+        elif not isinstance(operation, Cast):
+            words.append(type(operation).__name__.lower())
+    return ", then ".join(words) or "not at all"
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -125,7 +125,7 @@ class Package:
         return (weights.path, weights.external_data) if weights.external_data else (weights.path,)
 
     def _verify_listing(self) -> None:
-        present = set(self.names()) - set(MANIFEST_NAMES)
+        present = set(self.names()) - {self._files.manifest_name}
         unlisted = sorted(present - set(self.manifest.carezoo["files"]))
         if unlisted:
             raise IntegrityError(

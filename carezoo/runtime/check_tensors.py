@@ -16,7 +16,7 @@ from carezoo.intensity import Normalization
 from carezoo.package.document import Entry
 from carezoo.package.manifest import Manifest, OutputTensor
 from carezoo.runtime import postprocess
-from carezoo.runtime.finding import MAX_PIXELS, Finding, Float, Subject, shown
+from carezoo.runtime.finding import Finding, Float, Subject, shown
 from carezoo.runtime.halo import cut_off
 from carezoo.runtime.predict import undo
 from carezoo.statistics import Blocks
@@ -156,7 +156,7 @@ def expected_shape(output: OutputTensor, sizes: Mapping[str, int]) -> tuple[int,
 
 def _random_sizes(work: Subject, *, smallest: bool) -> dict[str, int]:
     rules = work.manifest.input.rules
-    most = int(MAX_PIXELS ** (1 / len(rules))) // 2
+    most = int(work.max_pixels ** (1 / len(rules))) // 2
     sizes = {}
     for letter, rule in rules.items():
         least = rule.accepted(2 * cut_off(work.manifest, letter) + 1)

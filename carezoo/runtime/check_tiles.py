@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from carezoo import intensity, tiling
-from carezoo.runtime.finding import MAX_PIXELS, Finding, Float, Subject, shown
+from carezoo.runtime.finding import Finding, Float, Subject, shown
 from carezoo.runtime.halo import measure_halo
 from carezoo.runtime.predict import Network
 from carezoo.tiling import AxisRule, Plan, smallest_tile
@@ -25,8 +25,10 @@ def check_tiles(work: Subject) -> list[Finding]:
     worst, tried = 0.0, []
     network = Network(work.session, work.manifest)
     for tiled in _tilings(rules):
-        sizes = {letter: _tiling_size(rule, work, letter in tiled) for letter, rule in rules.items()}
-        if math.prod(sizes.values()) > MAX_PIXELS and len(tiled) > 1:
+        sizes = {
+            letter: _tiling_size(rule, work, len(tiled) if letter in tiled else 0) for letter, rule in rules.items()
+        }
+        if math.prod(sizes.values()) > work.max_pixels and len(tiled) > 1:
             continue
         image = work.image(sizes)
         shape = tuple(sizes.values())
@@ -50,14 +52,17 @@ def _tilings(rules: Mapping[str, AxisRule]) -> Iterator[str]:
         yield "".join(able)
 
 
-def _tiling_size(rule: AxisRule, work: Subject, is_tiled: bool) -> int:
-    """Return a size that is no multiple of anything: two to four of the smallest tiles, or just enough for one."""
+def _tiling_size(rule: AxisRule, work: Subject, n_tiled_axes: int) -> int:
+    """Return a size that is no multiple of anything: some tiles of the smallest kind, or just enough for one.
+
+    Two to four tiles on one axis alone, two on each of several axes.
+    """
     if not rule.step:
         return rule.min_size
-    if not is_tiled:
+    if not n_tiled_axes:
         return max(1, rule.min_size - 2 * rule.margin) + rule.step
-    tile = smallest_tile(rule)
-    return tile + int(work.rng.integers(1, 3 * rule.step + tile // 2 + 1))
+    n_steps = 3 if n_tiled_axes == 1 else 1
+    return smallest_tile(rule) + int(work.rng.integers(1, n_steps * rule.step + 1))
 
 
 def _assembled(network: Network, image: Float, plan: Plan) -> dict[str, Float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +24,7 @@ Float = NDArray[np.float32]
 Severity = Literal["error", "warning"]
 
 MAX_PIXELS = 1 << 19
-"""Pixels of the largest image that is run."""
+"""Pixels of the largest image that is run, before or behind the network."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Subject:
     def severity(self) -> Severity:
         """How serious seams are: our packages promise that there are none, the format does not."""
         return "error" if self.manifest.carezoo else "warning"
+
+    @property
+    def max_pixels(self) -> float:
+        """Input pixels of the largest image that is run: fewer for networks that make more out of them."""
+        factors = [math.prod(size.factor for size in output.sizes.values()) for output in self.manifest.outputs]
+        return MAX_PIXELS / float(max(1, *factors))
 
     def rules(self) -> dict[str, AxisRule]:
         """Return the rules as the runtime uses them, with what the network cuts off."""

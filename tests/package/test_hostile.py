@@ -121,6 +121,12 @@ def test_files_without_a_hash_are_found_in_our_packages(good, tmp_path):
         open_package(folder)
 
 
+def test_a_second_manifest_that_other_readers_may_take_is_found_in_our_packages(good, tmp_path):
+    package = hostile.write(tmp_path / "bad.zip", {**hostile.entries(good), "bioimageio.yaml": b"type: model"})
+    with pytest.raises(IntegrityError, match=r"bioimageio\.yaml has no sha256"):
+        open_package(package)
+
+
 def test_what_operating_systems_leave_behind_is_no_error(good, tmp_path):
     folder = hostile.unpack(good, tmp_path / "package")
     (folder / ".DS_Store").write_bytes(b"")

@@ -238,7 +238,17 @@ def test_a_person_is_told_what_a_package_is(tmp_path, name):
 def test_the_screen_tells_task_axes_ensemble_and_scores(tmp_path):
     draft = packages.ensemble_2d(sections={"scores": {"psnr_gain_db": 6.5}, "fast": {"max_difference": 0.01}})
     text = summary(open_package(write_package(draft, tmp_path / "model.zip")))
-    for part in ("denoise", "CYX (nuclei)", "disagreement", "2 members", "psnr_gain_db 6.5", "halo 6", "BSD-3-Clause"):
+    for part in (
+        "denoise",
+        "CYX (nuclei)",
+        "disagreement",
+        "2 members",
+        "psnr_gain_db 6.5",
+        "halo 6",
+        "percentiles 2 to 99.8",
+        "MB, opset 17",
+        "BSD-3-Clause",
+    ):
         assert part in text
     projected = summary(open_package(write_package(packages.project_3d(), tmp_path / "p.zip")))
     assert "never cut into tiles, projected" in projected
