@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,10 @@ UNITS = {
     "gain": "in the intensities of the input",
     "none": "as the package leaves it",
 }
+
+
+WIDTH = 110
+"""Columns of the screen."""
 
 
 def describe(package: Package) -> dict[str, Any]:
@@ -101,7 +106,13 @@ def _lines_of_quality(told: Mapping[str, Any]) -> Iterator[str]:
     for name in ("scores", "fast"):
         values = told.get(name)
         if isinstance(values, Mapping):
-            yield _line(name, ", ".join(f"{key} {value}" for key, value in values.items() if _is_plain(value)))
+            plain = {key: value for key, value in values.items() if _is_plain(value)}
+            missing = plain.pop("unmeasured", None)
+            words = [
+                *(f"{key} {value}" for key, value in plain.items()),
+                *([f"not measured: {missing}"] if missing else []),
+            ]
+            yield _line(name, ", ".join(words))
 
 
 def _lines_of_origin(told: Mapping[str, Any]) -> Iterator[str]:
@@ -120,7 +131,9 @@ def _lines_of_origin(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _line(name: str, text: str) -> str:
-    return f"  {name:<14}{text}"
+    return textwrap.fill(
+        text, WIDTH, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16, break_on_hyphens=False
+    )
 
 
 def _is_plain(value: Any) -> bool:
