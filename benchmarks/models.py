@@ -22,7 +22,7 @@ from carezoo.runtime.session import Session
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.unet import UNet
 
-BYTES_PER_PIXEL = {("YX", 2, 5, 32): 600, ("YX", 3, 3, 16): 300, ("ZYX", 2, 3, 32): 600}
+BYTES_PER_PIXEL = {("YX", 2, 5, 32): 600, ("YX", 2, 3, 4): 100, ("YX", 3, 3, 16): 300, ("ZYX", 2, 3, 32): 600}
 """Working memory as the exporter measures it, rounded up; only for networks that are restored in automatic tiles."""
 
 
