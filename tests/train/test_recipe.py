@@ -219,7 +219,10 @@ def test_explain_fails_for_a_field_without_meaning():
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [({"title": "Cells, 2D"}, "title: expected 5 to 128 letters"), ({"description": "x" * 1025}, "description: expected")],
+    [
+        ({"title": "Cells, 2D"}, "title: expected 5 to 128 letters"),
+        ({"description": "x" * 1025}, "description: expected"),
+    ],
 )
 def test_words_the_package_format_refuses_are_refused_before_training(words, said):
     sets = [{"name": "s", "source": "noisy", "target": "clean", "axes": "YX"}]
