@@ -56,7 +56,9 @@ def test_a_resumed_training_equals_one_in_one_piece_bit_for_bit(tmp_path, averag
     fitted = loop.fit(second, DATA, settings, tmp_path / "parts", resume=True)
     assert (fitted.n_epochs, fitted.n_steps) == (4, 12)
     assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
-    expected, found = (torch.load(tmp_path / part / "checkpoints" / "last.pt", weights_only=True) for part in ("whole", "parts"))
+    expected, found = (
+        torch.load(tmp_path / part / "checkpoints" / "last.pt", weights_only=True) for part in ("whole", "parts")
+    )
     assert str(found) == str(expected)
     for name, value in weights(whole).items():
         assert torch.equal(weights(second)[name], value), name
