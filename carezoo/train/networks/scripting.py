@@ -10,13 +10,16 @@ import copy
 import warnings
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from carezoo.train.networks.network import Network
 
 
 class Scripted(Network):
-    """A network whose `forward` is valid TorchScript, around a Network called `network` that need not be."""
+    """A network whose own `forward` is valid TorchScript; that of the modules inside it need not be.
+
+    Those that are no networks bring a buffer `example`, an input they can be traced with.
+    """
 
     __jit_unused_properties__ = ["n_means"]  # noqa: RUF012 - torch's own protocol
 
@@ -34,17 +37,26 @@ def exportable(network: Network) -> nn.Module:
 
 
 def _traced_inside(network: Scripted) -> Scripted:
-    """Return a copy whose innermost network is a trace; parameters are shared, not copied."""
-    inner = network.get_submodule("network")
+    """Return a copy whose inner modules are traces or scripts; parameters are shared, not copied."""
     outer = copy.copy(network)
-    modules = dict(network._modules)
-    if isinstance(inner, Scripted):
-        modules["network"] = _traced_inside(inner)
-    elif isinstance(inner, Network):
-        sizes = [rule.accepted(2 * rule.step) for rule in inner.geometry.rules.values()]
-        example = torch.zeros(1, inner.n_in, *sizes, device=next(inner.parameters()).device)
-        modules["network"] = torch.jit.trace(inner, example)
-    outer.__dict__.update(_modules=modules, __annotations__={})
+    inner = {name: _inner(module) for name, module in network.named_children()}
+    outer.__dict__.update(_modules=inner, __annotations__={"training": bool})
     for name in ("geometry", "outputs"):  # of types that TorchScript does not know, and not asked by `forward`
         del outer.__dict__[name]
     return outer
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    if isinstance(module, Scripted):
+        return _traced_inside(module)
+    traced: nn.Module = torch.jit.trace(module, _example(module))  # type: ignore[no-untyped-call]
+    return traced
+
+
+def _example(module: nn.Module) -> Tensor:
+    """Return an input for `module`: a Network says what it takes, other modules bring one."""
+    if not isinstance(module, Network):
+        example: Tensor = module.get_buffer("example")
+        return example
+    sizes = [rule.accepted(2 * rule.step) for rule in module.geometry.rules.values()]
+    return torch.zeros(1, module.n_in, *sizes)
