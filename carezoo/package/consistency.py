@@ -40,9 +40,12 @@ def rdf_minimum(draft: Draft, letter: str) -> int:
 
 
 def output_halo(draft: Draft, letter: str) -> tuple[int, int]:
-    """Return the halo for other readers, in output and in input pixels: whole in both, and on the step grid."""
+    """Return the halo for other readers, in output and in input pixels.
+
+    It is whole in both, on the step grid, and even in the input, which readers of format 0.5.4 ask for.
+    """
     factor, rule = draft.factors.get(letter, Fraction(1)), draft.rules[letter]
-    unit = math.lcm(rule.step, factor.denominator)
+    unit = math.lcm(2, rule.step, factor.denominator)
     whole = math.ceil(Fraction(rule.halo, unit)) * unit
     return int(whole * factor), whole
 

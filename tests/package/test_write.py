@@ -144,12 +144,12 @@ def test_names_people_give_become_identifiers_for_other_readers_only(tmp_path):
     assert manifest.rdf["outputs"][0]["axes"][1]["channel_names"] == ["DAPI_405", "channel_405_DAPI"]
 
 
-def test_a_halo_that_is_not_whole_in_the_output_grows_for_other_readers():
+def test_a_halo_grows_for_other_readers_until_it_is_whole_and_even():
     draft = packages.upsample_3d()
     assert consistency.output_halo(draft, "Z") == (5, 2)
     odd = dataclasses.replace(draft, factors={"Z": Fraction(51, 5)}, rules={**draft.rules, "Z": AxisRule(5, 5, 5)})
-    assert consistency.output_halo(odd, "Z") == (51, 5)
-    assert consistency.rdf_minimum(odd, "Z") == 15
+    assert consistency.output_halo(odd, "Z") == (102, 10)
+    assert consistency.rdf_minimum(odd, "Z") == 25
     whole_only = dataclasses.replace(draft, rules={**draft.rules, "Z": AxisRule(1, 1, 3, is_tileable=False)})
     assert consistency.output_halo(whole_only, "Z") == (10, 4)
 
