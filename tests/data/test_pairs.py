@@ -181,7 +181,7 @@ def test_sets_that_disagree_about_a_scene_are_refused(tmp_path):
         parts_of(data_in(tmp_path, *sets))
 
 
-def refused(data: Data, *words: str, axes: str = "YX") -> None:
+def assert_refused(data: Data, *words: str, axes: str = "YX") -> None:
     with pytest.raises(DataError) as raised:
         find_pairs(data, axes)
     for word in words:
@@ -189,68 +189,72 @@ def refused(data: Data, *words: str, axes: str = "YX") -> None:
 
 
 def test_a_missing_folder_names_where_paths_start(tmp_path):
-    refused(data_in(tmp_path), str(tmp_path / "low"), "does not exist", "--data")
+    assert_refused(data_in(tmp_path), str(tmp_path / "low"), "does not exist", "--data")
 
 
 def test_an_empty_folder_is_named(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
     (tmp_path / "empty").mkdir()
-    refused(data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "empty", "'*.tif*'", "it is empty")
+    assert_refused(data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "empty", "'*.tif*'", "it is empty")
     (tmp_path / "empty" / "a.png").write_bytes(b"")
-    refused(data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "1 other entries", "a.png", "pattern")
+    assert_refused(
+        data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "1 other entries", "a.png", "pattern"
+    )
 
 
 def test_a_missing_target_is_named_with_the_nearest(tmp_path):
     make_pairs(tmp_path, ["a.tif", "b.tif"])
     save(tmp_path / "low" / "image_c1.tif")
     save(tmp_path / "high" / "image_c2.tif")
-    refused(data_in(tmp_path), "1 of 3", "image_c1.tif", "nearest name there is image_c2.tif")
+    assert_refused(data_in(tmp_path), "1 of 3", "image_c1.tif", "nearest name there is image_c2.tif")
 
 
 def test_two_targets_of_one_name_are_refused(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
     save(tmp_path / "other" / "a.tif")
-    refused(data_in(tmp_path, FileSet(source=("low",), target=("high", "other"))), "two targets are called a.tif")
+    assert_refused(
+        data_in(tmp_path, FileSet(source=("low",), target=("high", "other"))), "two targets are called a.tif"
+    )
 
 
 def test_a_source_in_two_sets_is_refused(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
     both = FileSet(source=("low",), target=("high",))
-    refused(data_in(tmp_path, both, both), "low/a.tif", "twice", "data1", "data2")
+    assert_refused(data_in(tmp_path, both, both), "low/a.tif", "twice", "data1", "data2")
 
 
 def test_an_unreadable_file_is_named(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
     (tmp_path / "low" / "a.tif").write_bytes(b"II*\0 this is no image")
-    refused(data_in(tmp_path), "set data1", "low/a.tif cannot be used")
+    assert_refused(data_in(tmp_path), "set data1", "low/a.tif cannot be used")
 
 
 def test_a_target_of_another_size_is_refused_with_both(tmp_path):
     save(tmp_path / "low" / "a.tif", (12, 14)), save(tmp_path / "high" / "a.tif", (24, 28))
-    refused(data_in(tmp_path), "low/a.tif is Y 12 x X 14", "high/a.tif is Y 24 x X 28", "crop or resample")
+    assert_refused(data_in(tmp_path), "low/a.tif is Y 12 x X 14", "high/a.tif is Y 24 x X 28", "crop or resample")
 
 
 def test_a_target_with_other_planes_or_frames_is_refused(tmp_path):
     save(tmp_path / "low" / "a.tif", (6, 12, 14), "ZYX"), save(tmp_path / "high" / "a.tif", (5, 12, 14), "ZYX")
-    refused(data_in(tmp_path), "Z 6", "Z 5", axes="ZYX")
+    assert_refused(data_in(tmp_path), "Z 6", "Z 5", axes="ZYX")
     save(tmp_path / "low" / "a.tif", (6, 12, 14), "TYX"), save(tmp_path / "high" / "a.tif", (5, 12, 14), "TYX")
-    refused(data_in(tmp_path), "as many frames", "T 6", "5")
+    assert_refused(data_in(tmp_path), "as many frames", "T 6", "5")
 
 
 def test_axes_that_do_not_fit_the_network_are_refused(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
-    refused(data_in(tmp_path), "low/a.tif", "axes ZYX", "found YX", "(12, 14)", "patches.size", axes="ZYX")
+    assert_refused(data_in(tmp_path), "low/a.tif", "axes ZYX", "found YX", "(12, 14)", "patches.size", axes="ZYX")
 
 
 def test_channels_that_do_not_fit_the_model_are_refused(tmp_path):
     make_pairs(tmp_path, ["a.tif"], shape=(2, 12, 14), axes="CYX")
-    refused(data_in(tmp_path), "low/a.tif", "expected 1 channel(s) (signal)", "found 2", "source_channels")
+    assert_refused(data_in(tmp_path), "low/a.tif", "expected 1 channel(s) (signal)", "found 2", "source_channels")
     one = FileSet(source=("low",), target=("high",), source_channels=(1,), target_channels=(1,))
     assert find_pairs(data_in(tmp_path, one), "YX")[0].source_channels == (1,)
     both = data_in(tmp_path, channels=("nuclei", "membranes"))
     assert find_pairs(both, "YX")[0].target_channels == (0, 1)
     third = FileSet(source=("low",), target=("high",), source_channels=(2,), target_channels=(1,))
-    refused(data_in(tmp_path, third), "low/a.tif", "channel 2", "has 2")
+    assert_refused(data_in(tmp_path, third), "low/a.tif", "channel 2", "has 2")
 
 
 def test_files_are_recorded_once_with_hash_and_licence(tmp_path):

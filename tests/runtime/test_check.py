@@ -39,7 +39,7 @@ def test_our_packages_pass_without_a_single_hint(tmp_path, name):
     assert failed(report) == {}
     names = [finding.name for finding in report.findings]
     assert names[:5] == ["files", "graph", "portable", "test tensor restored", "sizes"]
-    assert [name for name in names if name.startswith("halo")]
+    assert any(name.startswith("halo") for name in names)
     assert report.passed
 
 
@@ -48,7 +48,7 @@ def test_packages_made_elsewhere_pass_with_hints(tmp_path, name):
     report = check(open_package(packages.FOREIGN[name](tmp_path / "model")))
     assert report.passed
     assert {finding.severity for finding in report.findings if not finding.passed} == {"warning"}
-    assert [finding for finding in report.findings if finding.name.startswith("test tensor")]
+    assert any(finding.name.startswith("test tensor") for finding in report.findings)
 
 
 @pytest.mark.parametrize(
