@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from carezoo.errors import MissingExtraError, RecipeError
-from carezoo.package.draft import INPUT_NAME, OUTPUT_NAME
+from carezoo.package.draft import INPUT_NAME
 from carezoo.package.read import Package
 from carezoo.train.networks.network import Network
+from carezoo.train.networks.scripting import exportable
 
 OPSET = 17
 
@@ -35,14 +36,14 @@ def to_onnx(network: Network) -> bytes:
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
         torch.onnx.export(
-            network.eval(),
+            exportable(network.eval()),
             (torch.zeros(1, network.n_in, *sizes),),
             exported,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_axes={INPUT_NAME: free, OUTPUT_NAME: free_out},
+            output_names=list(network.output_names),
+            dynamic_axes={INPUT_NAME: free, **dict.fromkeys(network.output_names, free_out)},
         )
     return _cleaned(exported.getvalue(), [name for name, _ in network.named_parameters()])
 
@@ -95,17 +96,24 @@ def _cleaned(exported: bytes, parameters: Sequence[str]) -> bytes:
     """Return the file without traces of the exporter, and with every parameter under its own name."""
     onnx = _import_onnx()
     model = onnx.load_from_string(exported)
-    for what in (model, model.graph):
-        what.doc_string = ""
-    for name in ("producer_name", "producer_version", "metadata_props"):
+    for name in ("doc_string", "producer_name", "producer_version", "metadata_props"):
         model.ClearField(name)
-    for node in model.graph.node:
-        node.doc_string = ""
-        node.ClearField("metadata_props")
+    _remove_notes(model.graph)
     model.graph.name = "carezoo"
     _separate_equal_parameters(model, parameters)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _remove_notes(graph: Any) -> None:
+    """Remove texts and metadata from a graph, its nodes, and the graphs inside them (loops)."""
+    graph.ClearField("doc_string")
+    for node in graph.node:
+        for name in ("doc_string", "metadata_props"):
+            node.ClearField(name)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _remove_notes(attribute.g)
 
 
 def _separate_equal_parameters(model: Any, parameters: Sequence[str]) -> None:

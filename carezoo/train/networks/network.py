@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch import nn
 
+from carezoo.package.draft import OUTPUT_NAME
 from carezoo.tiling import AxisRule
 
 Kind = Literal["mean", "scale", "disagreement"]
@@ -52,6 +53,8 @@ class Network(nn.Module):
     """One for every channel of the output: all means first, then scales, then disagreements."""
     n_in: int
     """Channels of the input."""
+    output_names: tuple[str, ...] = (OUTPUT_NAME,)
+    """Of the graph. Where there are several, the network returns as many tensors; `outputs` tells of the first."""
 
     @property
     def n_means(self) -> int:

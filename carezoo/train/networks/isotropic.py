@@ -1,0 +1,102 @@
+"""Isotropic restoration: a 2D network applied to a stack along two directions, 3D in and 3D out, as one graph.
+
+The network has learned to restore images blurred and sub-sampled along X. An axial slice is such an image once Z stands
+where X stood: YZ slices in the first pass, XZ slices in the second. The passes are merged voxel by voxel.
+
+Shape suffixes: N slices of one stack, everything else the axes of the stack.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from carezoo.errors import RecipeError
+from carezoo.tiling import AxisRule
+from carezoo.train.networks import planes
+from carezoo.train.networks.network import Geometry, Network
+from carezoo.train.networks.scripting import Scripted
+
+Merge = Literal["arithmetic", "geometric"]
+
+
+class Isotropic(Scripted):
+    """Interpolation along Z, both orthogonal passes of a 2D network, and their merge.
+
+    Slices go through the network one by one (in the exported graph: in a loop), so that memory holds a few copies of
+    the result and the network's own for one slice. The stack may be tiled along Y and X, with the rule of `network` in
+    both: each of them is an image axis in one of the passes. Z is padded to what `network` accepts and cropped inside
+    the graph, and never tiled.
+
+    Parameters
+    ----------
+    network
+        Maps BCYX to BCYX of the same size, the degraded axis last. The numbers of several channels are restored
+        together.
+    factor
+        Output planes for one input plane, at least 1; ``floor(planes * factor)`` come out.
+    merge
+        `arithmetic`: the merged distribution has mean and variance of the equal mixture of both passes, so that the
+        mean is the average (as in the paper) and the scale ``sqrt((b1**2 + b2**2) / 2 + (mean1 - mean2)**2 / 8)`` also
+        covers what the passes disagree about. `geometric`: mean ``sqrt(max(mean1, 0) * max(mean2, 0))``, scale
+        ``max(b1, b2)``, as CSBDeep computes for models trained with it.
+    """
+
+    def __init__(self, network: Network, factor: Fraction, merge: Merge = "arithmetic") -> None:
+        super().__init__()
+        planes.check_factor(factor)
+        if len(network.geometry.rules) != 2:
+            raise RecipeError(f"isotropic restoration needs a 2D network, found one for {network.geometry.axes}")
+        rows, columns = network.geometry.rules.values()
+        if rows != columns:
+            raise RecipeError(f"isotropic restoration needs a network with one rule for both axes: {rows}, {columns}")
+        self.network = network
+        self.geometry = Geometry({"Z": AxisRule(is_tileable=False), "Y": rows, "X": rows}, {"Z": factor})
+        self.outputs = network.outputs
+        self.n_in = network.n_in
+        self.is_geometric = merge == "geometric"
+        self.has_scale = network.n_means < len(network.outputs)
+        self._factor = factor.as_integer_ratio()
+        self._step = rows.step
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Return the restored stack (BCZYX), with ``floor(planes * factor)`` planes."""
+        slices: list[Tensor] = []
+        for x in range(source.shape[4]):
+            stack_BCZYN = planes.interpolated(source[..., x : x + 1], self._factor, self._step)
+            # Z upside down in one of the passes, as in CSBDeep: no direction is preferred.
+            slices.append(self._restored(stack_BCZYN.permute(0, 4, 1, 3, 2).flip(4)).flip(4).permute(0, 2, 4, 3, 1))
+        first = torch.cat(slices, dim=4)
+        slices = []
+        for y in range(source.shape[3]):
+            stack_BCZNX = planes.interpolated(source[:, :, :, y : y + 1], self._factor, self._step)
+            second = self._restored(stack_BCZNX.permute(0, 3, 1, 4, 2)).permute(0, 2, 4, 1, 3)
+            merged = self._merged(first[:, :, :, y : y + 1], second)
+            slices.append(planes.cropped(merged, source.shape[2], self._factor, 2))
+        return torch.cat(slices, dim=3)
+
+    def _restored(self, slices_BNCYX: Tensor) -> Tensor:
+        n_batch, n_slices, n_channels, n_rows, n_columns = slices_BNCYX.shape
+        images = slices_BNCYX.reshape(n_batch * n_slices, n_channels, n_rows, n_columns)
+        restored: Tensor = self.network(images).reshape(n_batch, n_slices, -1, n_rows, n_columns)
+        return restored
+
+    def _merged(self, first: Tensor, second: Tensor) -> Tensor:
+        if not self.has_scale:
+            return self._merged_means(first, second)
+        mean1, scale1 = torch.chunk(first, 2, dim=1)
+        mean2, scale2 = torch.chunk(second, 2, dim=1)
+        if self.is_geometric:
+            scale = torch.maximum(scale1, scale2)
+        else:
+            scale = torch.sqrt((scale1 * scale1 + scale2 * scale2) / 2 + (mean1 - mean2) * (mean1 - mean2) / 8)
+        return torch.cat([self._merged_means(mean1, mean2), scale], dim=1)
+
+    def _merged_means(self, mean1: Tensor, mean2: Tensor) -> Tensor:
+        if self.is_geometric:
+            return torch.sqrt(functional.relu(mean1) * functional.relu(mean2))
+        return (mean1 + mean2) / 2
