@@ -14,6 +14,7 @@ import numpy as np
 from carezoo.errors import ManifestError
 from carezoo.package import own
 from carezoo.package.draft import TEST_INPUT_PATH, TEST_OUTPUT_PATH, WEIGHTS_PATH, Constants, Draft
+from carezoo.tiling import AxisRule
 
 DATA_TYPES = {"float32", "float64", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"}
 """Types the format knows for a test image."""
@@ -26,6 +27,9 @@ RESERVED_SECTIONS = {
 
 MAX_DESCRIPTION = 1024
 
+ONE = Fraction(1)
+"""The factor of axes that keep their pixels."""
+
 
 def is_fixed(draft: Draft, letter: str) -> bool:
     """Return whether an axis has one size for other readers: no halo would make their blocks right."""
@@ -33,18 +37,16 @@ def is_fixed(draft: Draft, letter: str) -> bool:
     return letter not in draft.output_axes or (not rule.is_tileable and rule.halo == 0)
 
 
-def rdf_minimum(draft: Draft, letter: str) -> int:
+def format_minimum(rule: AxisRule, factor: Fraction = ONE) -> int:
     """Return the smallest size of an axis the format and its readers accept: above two halos, a multiple of step."""
-    rule = draft.rules[letter]
-    return max(rule.min_size, (2 * output_halo(draft, letter)[1] // rule.step + 1) * rule.step)
+    return max(rule.min_size, (2 * format_halo(rule, factor)[1] // rule.step + 1) * rule.step)
 
 
-def output_halo(draft: Draft, letter: str) -> tuple[int, int]:
+def format_halo(rule: AxisRule, factor: Fraction = ONE) -> tuple[int, int]:
     """Return the halo for other readers, in output and in input pixels.
 
     It is whole in both, on the step grid, and even in the input, which readers of format 0.5.4 ask for.
     """
-    factor, rule = draft.factors.get(letter, Fraction(1)), draft.rules[letter]
     unit = math.lcm(2, rule.step, factor.denominator)
     whole = math.ceil(Fraction(rule.halo, unit)) * unit
     return int(whole * factor), whole
@@ -93,7 +95,7 @@ def check(draft: Draft) -> None:
             )
         if rule.is_tileable and letter not in draft.output_axes:
             raise _wrong(draft, f"axis {letter} is projected away and cannot be tiled")
-        if rule.is_tileable and (rule.step * draft.factors.get(letter, Fraction(1))).denominator != 1:
+        if rule.is_tileable and (rule.step * draft.factors.get(letter, ONE)).denominator != 1:
             raise _wrong(draft, f"axis {letter}: step {rule.step} times {draft.factors[letter]} is not whole")
     _check_words(draft)
     _check_channels(draft)
@@ -139,12 +141,12 @@ def _check_tests(draft: Draft) -> None:
         raise _wrong(draft, f"test input of shape {shape_in} for axes BC{draft.axes} and {draft.input_channels}")
     sizes = dict(zip(draft.axes, shape_in[2:], strict=True))
     for letter in draft.output_axes:
-        smallest, step = rdf_minimum(draft, letter), draft.rules[letter].step
+        smallest, step = format_minimum(draft.rules[letter], draft.factors.get(letter, ONE)), draft.rules[letter].step
         if not is_fixed(draft, letter) and (sizes[letter] < smallest or (sizes[letter] - smallest) % step):
             raise _wrong(draft, f"test input {letter} of {sizes[letter]}; the format accepts {smallest} + n * {step}")
-        if (sizes[letter] * draft.factors.get(letter, Fraction(1))).denominator != 1:
+        if (sizes[letter] * draft.factors.get(letter, ONE)).denominator != 1:
             raise _wrong(draft, f"test input {letter} of {sizes[letter]} times {draft.factors[letter]} is not whole")
-    expected = tuple(int(sizes[letter] * draft.factors.get(letter, Fraction(1))) for letter in draft.output_axes)
+    expected = tuple(int(sizes[letter] * draft.factors.get(letter, ONE)) for letter in draft.output_axes)
     if shape_out != (shape_in[0], len(draft.output_channels), *expected):
         raise _wrong(
             draft, f"test output of shape {shape_out}; expected {len(draft.output_channels)} channel(s) of {expected}"

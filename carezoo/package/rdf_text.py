@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 import yaml
@@ -16,6 +15,7 @@ import yaml
 import carezoo
 from carezoo.errors import ManifestError
 from carezoo.package import consistency, own, scales
+from carezoo.package.consistency import ONE
 from carezoo.package.draft import (
     INPUT_NAME,
     OUTPUT_NAME,
@@ -113,7 +113,10 @@ def _input_size(draft: Draft, letter: str, test_size: int) -> int | dict[str, in
     """
     if consistency.is_fixed(draft, letter):
         return test_size
-    return {"min": consistency.rdf_minimum(draft, letter), "step": draft.rules[letter].step}
+    return {
+        "min": consistency.format_minimum(draft.rules[letter], draft.factors.get(letter, ONE)),
+        "step": draft.rules[letter].step,
+    }
 
 
 def _output(draft: Draft) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def _output(draft: Draft) -> dict[str, Any]:
             axis["unit"] = "micrometer"
         axis["scale"] = _scales(draft, letter)[1]
         if draft.rules[letter].halo:
-            axis["halo"] = consistency.output_halo(draft, letter)[0]
+            axis["halo"] = consistency.format_halo(draft.rules[letter], draft.factors.get(letter, ONE))[0]
         axes.append(axis)
     units = "intensities of the input" if isinstance(draft.normalization, Constants) else "normalized intensities"
     return {
@@ -149,7 +152,7 @@ def _output(draft: Draft) -> dict[str, Any]:
 
 
 def _scales(draft: Draft, letter: str) -> tuple[float, float]:
-    return scales.choose(draft.pixel_size_um.get(letter, 1.0), draft.factors.get(letter, Fraction(1)))
+    return scales.choose(draft.pixel_size_um.get(letter, 1.0), draft.factors.get(letter, ONE))
 
 
 def _preprocessing(draft: Draft) -> list[dict[str, Any]]:

@@ -144,14 +144,20 @@ def test_names_people_give_become_identifiers_for_other_readers_only(tmp_path):
     assert manifest.rdf["outputs"][0]["axes"][1]["channel_names"] == ["DAPI_405", "channel_405_DAPI"]
 
 
-def test_a_halo_grows_for_other_readers_until_it_is_whole_and_even():
-    draft = packages.upsample_3d()
-    assert consistency.output_halo(draft, "Z") == (5, 2)
-    odd = dataclasses.replace(draft, factors={"Z": Fraction(51, 5)}, rules={**draft.rules, "Z": AxisRule(5, 5, 5)})
-    assert consistency.output_halo(odd, "Z") == (102, 10)
-    assert consistency.rdf_minimum(odd, "Z") == 25
-    whole_only = dataclasses.replace(draft, rules={**draft.rules, "Z": AxisRule(1, 1, 3, is_tileable=False)})
-    assert consistency.output_halo(whole_only, "Z") == (10, 4)
+@pytest.mark.parametrize(
+    ("rule", "factor", "halo", "smallest"),
+    [
+        (AxisRule(8, 8, 48), Fraction(1), (48, 48), 104),
+        (AxisRule(1, 1, 3), Fraction(1), (4, 4), 9),
+        (AxisRule(2, 2, 2), Fraction(5, 2), (5, 2), 6),
+        (AxisRule(5, 5, 5), Fraction(51, 5), (102, 10), 25),
+        (AxisRule(1, 1, 3, is_tileable=False), Fraction(5, 2), (10, 4), 9),
+        (AxisRule(1, 1, 0), Fraction(1), (0, 0), 1),
+    ],
+)
+def test_a_halo_grows_for_other_readers_until_it_is_whole_and_even(rule, factor, halo, smallest):
+    assert consistency.format_halo(rule, factor) == halo
+    assert consistency.format_minimum(rule, factor) == smallest
 
 
 BAD = {
