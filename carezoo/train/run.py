@@ -10,9 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from carezoo.errors import MissingExtraError, RecipeError, TrainError
 
-from carezoo.errors import RecipeError, TrainError
+try:
+    import torch
+except ImportError as error:
+    raise MissingExtraError.of("torch", "train", "to train models") from error
+
 from carezoo.evaluate.pictures import curves
 from carezoo.files.atomic import replacing
 from carezoo.package.read import open_package

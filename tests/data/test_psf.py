@@ -27,7 +27,7 @@ def bell(sigma_px, half=15):
 def test_a_constant_image_stays_constant_up_to_the_borders(value, shape, sigma, is_kernel):
     kind = psf.kernel(bell((sigma, sigma), half=9), (1.0, 1.0)) if is_kernel else Gaussian((sigma, sigma))
     blurred = psf.blur(np.full(shape, value), kind, (1.0, 1.0))
-    assert blurred == pytest.approx(np.full(shape, value), rel=1e-5)
+    assert np.abs(blurred - value).max() < 1e-5 * value
 
 
 def test_gaussian_and_sampled_gaussian_blur_alike():

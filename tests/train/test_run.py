@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 import tifffile
 
 import carezoo
-from carezoo.errors import CheckError, DataError, ParityError, RecipeError, TrainError
+from carezoo.errors import CheckError, DataError, MissingExtraError, ParityError, RecipeError, TrainError
 from carezoo.package.read import open_package
 from carezoo.runtime.check import check
 from carezoo.tiling import AxisRule
@@ -261,6 +263,13 @@ def test_an_image_that_may_be_shown_takes_the_place_of_the_data(pairs, tmp_path,
     assert piece.shape == (128, 128)
     assert (np.diff(piece.astype(int), axis=1) % 251 == 1).all()
     assert "free.tif, made up (CC0-1.0)" in package.read_bytes("README.md").decode()
+
+
+def test_without_torch_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "carezoo.train.run")
+    with pytest.raises(MissingExtraError, match=r"torch is needed to train models.*carezoo\[train\]"):
+        importlib.import_module("carezoo.train.run")
 
 
 @pytest.mark.slow
