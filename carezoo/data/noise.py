@@ -12,15 +12,17 @@ and misregistration look like noise where the image is steep.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from carezoo.data.camera import REFERENCE_PERCENTILE, Camera
+from carezoo.data.description import build
 from carezoo.data.span import Span
 from carezoo.errors import DataError
 
@@ -77,17 +79,20 @@ class NoiseFit:
     """Of the frames: 8 or 16; None for floating-point numbers."""
     points: Points
 
+    def section(self) -> dict[str, Any]:
+        """Return the section ``camera`` of a recipe with this noise, and half to twice the light of the frames."""
+        return {
+            "photons": {"log": [float(f"{self.photons * factor:.3g}") for factor in (0.5, 2.0)]},
+            "gain": float(f"{self.gain.value:.4g}"),
+            "offset": float(f"{self.offset.value:.5g}"),
+            "read_noise": float(f"{self.read_noise.value:.3g}"),
+            "bit_depth": self.bit_depth,
+        }
+
     def camera(self, photons: Span | None = None) -> Camera:
-        """Return a camera with this noise; `photons` is by default half to twice the light of the frames."""
-        brightness = photons or Span(self.photons / 2, self.photons * 2, is_log=True)
-        gain, offset, read_noise = self.gain.value, self.offset.value, self.read_noise.value
-        return Camera(
-            photons=brightness,
-            gain=Span(gain, gain),
-            offset=Span(offset, offset),
-            read_noise=Span(read_noise, read_noise),
-            bit_depth=self.bit_depth,
-        )
+        """Return the camera of `section`, with other photons if they are given."""
+        camera = build(Camera, self.section(), "camera")
+        return camera if photons is None else dataclasses.replace(camera, photons=photons)
 
     def variance(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variance the fit predicts at `mean` (grey levels), without that of rounding."""

@@ -143,6 +143,7 @@ def test_a_fit_becomes_a_camera_with_the_same_noise():
     assert recorded.dtype == frames.dtype
     assert refit.gain.value == pytest.approx(fit.gain.value, rel=0.05)
     assert refit.read_noise.value == pytest.approx(fit.read_noise.value, rel=0.05)
+    assert fit.section()["gain"] == pytest.approx(fit.gain.value, rel=1e-3)
     assert fit.camera().photons.low < fit.photons < fit.camera().photons.high
 
 
