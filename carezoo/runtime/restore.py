@@ -106,7 +106,8 @@ def restore(
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
     network = Network(session or open_session(package, settings), package.manifest)
     dtype = image.dtype if settings.dtype == "input" else settings.dtype
-    plan, warnings = plan_tiles(layout, settings), list(filter(None, [network.session.choice.warning]))
+    plan = plan_tiles(layout, settings)
+    warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks]
     while True:
         provenance = _provenance(package, network.session, plan)
         try:

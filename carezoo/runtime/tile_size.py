@@ -87,5 +87,5 @@ def asked(shape: Sequence[int], rules: Sequence[AxisRule], tile: int | Sequence[
 
 
 def without_tiles(rules: Sequence[AxisRule]) -> tuple[AxisRule, ...]:
-    """Return the rules of a network that sees the whole image at once."""
-    return tuple(replace(rule, is_tileable=False) for rule in rules)
+    """Return the rules of a network that sees the whole image at once, unless it takes one size only."""
+    return tuple(replace(rule, is_tileable=rule.is_tileable and rule.step == 0) for rule in rules)

@@ -274,3 +274,18 @@ def test_automatic_tiles_fit_the_budget_and_waste_little():
     assert tile_size.automatic((64, 64), rules, 500, 1).tile_shape == (64, 64)
     with pytest.raises(InputError, match="tile 1,2,3 has 3 sizes; the model works along YX"):
         tile_size.asked((64, 64), rules, (1, 2, 3), "YX")
+
+
+@pytest.mark.parametrize("name", ["foreign_04_fixed", "foreign_05_fixed"])
+def test_a_network_of_one_size_is_tiled_even_if_asked_not_to(opened, name):
+    package = opened(name)
+    restored = restore(_image_for(package, (75, 62)), package, Settings(tile="whole"))
+    assert restored.mean.shape == (75, 62)
+    assert restored.report.provenance.n_tiles > 1
+
+
+def test_remarks_on_a_package_reach_the_user(opened):
+    package = opened("foreign_04_fixed")
+    assert package.manifest.remarks
+    restored = restore(_image_for(package, (75, 62)), package)
+    assert set(package.manifest.remarks) <= set(restored.report.warnings)
