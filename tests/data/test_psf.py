@@ -193,6 +193,7 @@ def test_averaged_beads_have_the_widths_of_the_psf():
     assert n_beads >= 5
     assert psf.measured_sigma_um(averaged) == pytest.approx((0.4, 0.15, 0.15), rel=0.05)
     assert isinstance(averaged, Kernel)
+    assert averaged.values[0].mean() < 0.01 * averaged.values.max(), "the background is subtracted"
     assert np.unravel_index(averaged.values.argmax(), averaged.values.shape) == tuple(
         n // 2 for n in averaged.values.shape
     )

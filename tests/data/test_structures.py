@@ -243,6 +243,20 @@ def test_the_sheet_lies_at_its_height_and_the_second_structure_on_its_side(secon
     assert weighted < -2.5 if second == "above" else weighted > 0.8
 
 
+@pytest.mark.parametrize("second", ["none", "above", "below"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sheet_that_just_fits_lies_in_the_image(second, seed):
+    """7.8 um of sheet and second structure in 8 um of image, between margins of 2 um."""
+    where = rendering.canvas(Field((16, 100, 100), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (2.0, 0.6, 0.6))
+    described = Epithelium(
+        second=second, relief_um=fixed(3.0), second_distance_um=fixed(4.0), junction_height_um=fixed(0.8)
+    )
+    drawn = epithelium.sheet(described, where, np.random.default_rng(seed))
+    depth = np.concatenate([drawn.junctions.position_um[:, 0], drawn.second.position_um[:, 0]])
+    assert where.margin_um[0] <= depth.min()
+    assert depth.max() <= where.margin_um[0] + 8.0
+
+
 def test_in_two_dimensions_the_sheet_is_flat_and_alone():
     drawn = epithelium.sheet(Epithelium(), canvas(), np.random.default_rng(0))
     assert drawn.junctions.position_um.shape[1] == 2
