@@ -54,6 +54,9 @@ def test_in_bright_light_the_volume_at_the_surface_is_the_target():
     assert made.source.shape == (32, 96, 96)
     assert made.target.shape == made.height_px.shape == (96, 96)
     seen = projection_pairs.project(made.source, made.height_px)
+    bright = made.target > np.percentile(made.target, 90)
+    brightest = made.source.max(axis=0)
+    assert (seen[bright] - 100).mean() > 0.9 * (brightest[bright] - 100).mean(), "the surface is where the light is"
     # What differs is shot noise of up to 1e5 electrons, a third of a per cent.
     assert np.abs(seen - made.target).max() < 0.03 * np.ptp(made.target)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from carezoo.data import simulate
+from carezoo.data import drawn_psf, simulate
 from carezoo.data.camera import PixelMaps
 from carezoo.data.simulate import pair, pairs, prepare
 from carezoo.data.simulation import describe
@@ -121,6 +121,25 @@ def test_the_target_is_sharper_than_the_source_and_no_skeleton():
     brightest = np.argwhere(made.target == made.target.max())[0]
     y, x = np.clip(brightest, 1, 126)
     assert np.sort(made.target[y - 1 : y + 2, x - 1 : x + 2].ravel())[-2] > 0.5 * made.target.max()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sigma_um"),
+    [
+        ({}, (0.06, 0.06)),
+        ({"psf": {"kind": "gaussian", "sigma_um": [0.2, 0.3]}}, (0.1, 0.1)),
+        ({"target_sigma_um": 0.08}, (0.08, 0.08)),
+        ({"psf": PSF_3D, "shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1]}, (0.4, 0.06, 0.06)),
+        (
+            {"psf": PSF_3D, "shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1], "target_sigma_z_um": 0.2},
+            (0.2, 0.06, 0.06),
+        ),
+    ],
+)
+def test_targets_have_half_the_narrowest_width_or_the_one_given(changes, sigma_um):
+    simulation = describe(TUBULES | changes)
+    source, _ = drawn_psf.source_psf(simulation.psf, None, simulation.pixel_size_um, np.random.default_rng(0))
+    assert drawn_psf.target_psf(simulation, source).sigma_um == pytest.approx(sigma_um)
 
 
 def test_photons_are_those_of_the_structure_without_its_background():
