@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from carezoo.evaluate import scores
 from carezoo.evaluate.scores import Evaluation
@@ -45,18 +45,24 @@ def readme(recipe: Recipe, draft: Draft, evaluation: Evaluation, sample: Sample)
         The image on the cover.
     """
     parts = [
-        _opening(draft, sample),
-        _what_it_does(recipe, draft),
+        opening(draft, sample),
+        what_it_does(draft),
         _validation(recipe, evaluation),
         _training(recipe, draft),
-        _use(draft),
-        _limits(draft),
-        _citations(draft),
+        use(draft),
+        limits(draft),
+        citations(draft),
     ]
+    return markdown(parts)
+
+
+def markdown(parts: Iterable[Iterable[str]]) -> str:
+    """Return the lines of all parts as one text, an empty line between parts."""
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _opening(draft: Draft, sample: Sample) -> Iterator[str]:
+def opening(draft: Draft, sample: Sample) -> Iterator[str]:
+    """Name, what it is for, and the cover."""
     yield f"# {draft.name} {draft.version}"
     yield ""
     yield draft.description
@@ -67,14 +73,16 @@ def _opening(draft: Draft, sample: Sample) -> Iterator[str]:
     yield f"Image: {sample.image.name}" + (f", {source}" if source else "")
 
 
-def _what_it_does(recipe: Recipe, draft: Draft) -> Iterator[str]:
+def what_it_does(draft: Draft) -> Iterator[str]:
+    """What goes in, what comes out, in which units."""
     yield "## What it does"
     yield ""
     channels = ", ".join(draft.input_channels)
     yield f"- Takes images with axes {draft.axes}; channels: {channels}. Further axes are looped over."
     for meaning in draft.output_channels:
         yield f"- Gives `{meaning.name}`: {_VALUES[meaning.kind]}."
-    yield f"- {_INTENSITIES[recipe.intensity.mode]}"
+    how = draft.normalization
+    yield f"- {_INTENSITIES['fixed' if isinstance(how, Constants) else how.mode]}"
     if draft.pixel_size_um:
         shown = ", ".join(f"{letter} {size:g}" for letter, size in draft.pixel_size_um.items())
         yield f"- Made for a pixel size of {shown} µm."
@@ -116,7 +124,8 @@ def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
         yield f"- Fine-tuned from {draft.parent[0]} {draft.parent[1]}."
 
 
-def _use(draft: Draft) -> Iterator[str]:
+def use(draft: Draft) -> Iterator[str]:
+    """How to run the package."""
     archive = f"{draft.id}-{draft.version}.zip"
     yield "## How to use it"
     yield ""
@@ -137,7 +146,8 @@ def _use(draft: Draft) -> Iterator[str]:
     )
 
 
-def _limits(draft: Draft) -> Iterator[str]:
+def limits(draft: Draft) -> Iterator[str]:
+    """What it cannot do."""
     yield "## Limits"
     yield ""
     yield (
@@ -149,7 +159,8 @@ def _limits(draft: Draft) -> Iterator[str]:
     yield f"- Programs that cut images into tiles must discard {halos} pixels on each side of a tile."
 
 
-def _citations(draft: Draft) -> Iterator[str]:
+def citations(draft: Draft) -> Iterator[str]:
+    """What to cite, and the licence."""
     yield "## Citation and licence"
     yield ""
     for citation in draft.cite:
