@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.sources import Data, FileSet
 from carezoo.errors import AxesError, DataError, InputError
 from carezoo.files import open_image
@@ -27,7 +28,8 @@ class Pair:
     """What messages call it: set and file name."""
     source: Image
     target: Image
-    """As large as `source` along Z, Y and X; one frame or sample may serve all those of the source."""
+    """As large as `source` along Z, Y and X, but for what `PairAxes` says of Z; one frame or sample may serve all \
+those of the source."""
     source_path: Path
     target_path: Path
     """The same for all pairs of one scene."""
@@ -39,15 +41,15 @@ class Pair:
     """Which channels of the target are used."""
 
 
-def find_pairs(data: Data, spatial_axes: str) -> tuple[Pair, ...]:
+def find_pairs(data: Data, axes: PairAxes) -> tuple[Pair, ...]:
     """Find and check the pairs of all sets.
 
     Parameters
     ----------
     data
         Sets of files; relative paths start at ``data.folder``.
-    spatial_axes
-        YX or ZYX: which axes every file must have.
+    axes
+        Which axes every file must have, and how sources and targets go together.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def find_pairs(data: Data, spatial_axes: str) -> tuple[Pair, ...]:
     """
     pairs = tuple(pair for each in data.sets for pair in _pairs_of_set(each, Path(data.folder)))
     for pair in pairs:
-        _check_pair(pair, data, spatial_axes)
+        _check_pair(pair, data, axes)
     _check_once(pairs)
     return pairs
 
@@ -156,21 +158,25 @@ def _open_with_axes(path: Path, axes: str | None) -> Image:
         raise error
 
 
-def _check_pair(pair: Pair, data: Data, spatial_axes: str) -> None:
-    for image, path in ((pair.source, pair.source_path), (pair.target, pair.target_path)):
-        missing = [letter for letter in spatial_axes if letter not in image.axes]
+def _check_pair(pair: Pair, data: Data, axes: PairAxes) -> None:
+    sides = ((pair.source, pair.source_path, axes.source), (pair.target, pair.target_path, axes.target))
+    for image, path, wanted in sides:
+        missing = [letter for letter in wanted if letter not in image.axes]
         if missing:
             raise DataError(
-                f"{path}: expected an image with axes {spatial_axes}, found {image.axes} with shape {image.shape}; say "
+                f"{path}: expected an image with axes {wanted}, found {image.axes} with shape {image.shape}; say "
                 "what its dimensions are (axes of the set), or change patches.size (z makes the network 3D)"
             )
     source, target = pair.source.sizes, pair.target.sizes
+    expected = {letter: source.get(letter, 1) for letter in "ZYX"} | axes.target_size(source)
+    if axes.is_projected:
+        expected["Z"] = 1
     for letter in "ZYX":
-        if source.get(letter, 1) != target.get(letter, 1):
+        if expected[letter] != target.get(letter, 1):
             raise DataError(
-                f"{pair.name}: source and target must show the same pixels, but {pair.source_path} is "
-                f"{_described(source)} and {pair.target_path} is {_described(target)}; crop or resample one of them "
-                "to the other, or correct axes"
+                f"{pair.name}: {_rule(axes)}, but {pair.source_path} is {_described(source)} and {pair.target_path} is "
+                f"{_described(target)}: expected {letter} {expected[letter]}; crop or resample one of them to the "
+                "other, or correct axes"
             )
     for letter in "ST":
         if target.get(letter, 1) not in {1, source.get(letter, 1)}:
@@ -180,6 +186,14 @@ def _check_pair(pair: Pair, data: Data, spatial_axes: str) -> None:
             )
     _check_channels(pair.source_path, source, pair.source_channels, data.channels)
     _check_channels(pair.target_path, target, pair.target_channels, data.restored)
+
+
+def _rule(axes: PairAxes) -> str:
+    if axes.is_projected:
+        return "a target is one plane with the pixels of its source"
+    if axes.factor != 1:
+        return f"a target has the pixels of its source and {axes.factor} times its planes (rounded down)"
+    return "source and target must show the same pixels"
 
 
 def _check_channels(path: Path, sizes: Mapping[str, int], chosen: Sequence[int], names: Sequence[str]) -> None:

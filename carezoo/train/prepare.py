@@ -43,9 +43,9 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
         If the images cannot be used; see `find_pairs`, `split_pairs`, `record_files` and `prepare_patches`.
     """
     sets = recipe.data.sets
-    parts = split_pairs(find_pairs(recipe.data, recipe.spatial_axes), sets, recipe.seed)
+    parts = split_pairs(find_pairs(recipe.data, recipe.pair_axes), sets, recipe.seed)
     records = record_files(parts, sets)
-    patches = prepare_patches(parts, recipe.intensity, recipe.patches, cache, recipe.seed)
+    patches = prepare_patches(parts, recipe.intensity, recipe.patches, cache, recipe.seed, recipe.pair_axes)
     data = Data(_batches(patches.fit, recipe.training), _validation(patches.choose, recipe.training))
     return Prepared(parts, patches.matching, data, records)
 

@@ -11,16 +11,19 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from carezoo import axes as axes_
-from carezoo.data.description import build
+from carezoo.data.description import build, plain
 from carezoo.data.matching import Intensity
+from carezoo.data.pair_axes import ONE, PairAxes
 from carezoo.data.patches import Patches
 from carezoo.data.sources import Data
 from carezoo.errors import AxesError, RecipeError
 from carezoo.train import recipe_file
+from carezoo.train.tasks import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +61,45 @@ class Citation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Projection:
+    """The 3D network that weighs the planes of a stack (task project)."""
+
+    depth: int = 4
+    """How often the stack is halved along Y and X; sizes are padded to multiples of 2^depth."""
+    n_filters: int = 8
+    """Filters of every convolution."""
+    n_convolutions: int = 1
+    """Convolutions on each level, on the way down and again on the way up."""
+    kernel: tuple[int, ...] = (3, 3, 3)
+    """Edges of the convolution kernels along Z, Y and X, odd."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.depth <= 6:
+            raise RecipeError(f"depth: expected 1 to 6, found {self.depth}")
+        _check_at_least("n_filters", self.n_filters, 1)
+        _check_at_least("n_convolutions", self.n_convolutions, 1)
+        if len(self.kernel) != 3 or any(side % 2 == 0 or not 1 <= side <= 15 for side in self.kernel):
+            raise RecipeError(f"kernel: expected three odd numbers from 1 to 15, found {list(self.kernel)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Network:
-    """CARE's residual U-Net."""
+    """CARE's residual U-Net, and what a task puts around it."""
 
     depth: int = 2
     """How often the resolution is halved; sizes are padded to multiples of 2^depth."""
     kernel: int | None = None
-    """Edge of the convolution kernels, odd; null: 5 in 2D, 3 in 3D."""
+    """Edge of the convolution kernels, odd; null: 5 for patches YX, 3 for patches ZYX."""
     n_first: int = 32
     """Filters of the first level; every further level has twice as many."""
     probabilistic: bool = False
     """Restore a Laplace distribution (mean and scale) instead of a value alone."""
     residual: bool | None = None
     """Learn the difference from the input; null: where input and output have the same channels."""
+    projection: Projection = field(default_factory=Projection)
+    """Task project: what makes one plane of the stack, before the U-Net."""
+    merge: Literal["arithmetic", "geometric"] = "arithmetic"
+    """Task isotropic: mean of the passes along YZ and XZ slices; geometric (of values above 0) as in CSBDeep."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= 6:
@@ -205,8 +234,13 @@ class Recipe:
     """What to cite besides the CARE paper: data, methods."""
     tags: tuple[str, ...] = ()
     """Words to find it by: structure, microscope, organism."""
-    task: Literal["denoise"] = "denoise"
-    """What is restored."""
+    task: Literal["denoise", "upsample", "isotropic", "project"] = "denoise"
+    """denoise: source and target are of one size. upsample: targets have `factor` times the planes of their sources. \
+isotropic: pairs YX of one size, sources blurred and sampled along X as stacks are along Z; the model takes stacks and \
+gives `factor` times the planes. project: sources are stacks, targets the clean surface in them, YX."""
+    factor: Fraction | None = None
+    """Tasks upsample and isotropic: planes that come out for one that goes in (for isotropic: distance of the planes \
+over pixel size), at least 1, such as 4, 10.2 or 51/5."""
     seed: int = 1
     """Decides the split, the initial weights, the patches and their order."""
     members: int = 1
@@ -236,6 +270,7 @@ class Recipe:
             raise RecipeError(f"members: expected 1, found {self.members}")
         _check_at_least("seed", self.seed, 0)
         _check_loss(self)
+        _check_task(self)
         _check_sizes(self)
         if self.intensity.mode != "own" and len(self.data.restored) != len(self.data.channels):
             raise RecipeError(
@@ -247,9 +282,16 @@ class Recipe:
             raise RecipeError("network.residual: needs as many target channels as source channels; remove it")
 
     @property
+    def pair_axes(self) -> PairAxes:
+        """Spatial axes of sources and targets, as the network that is trained takes and gives them."""
+        source, row = "".join(self.patches.size.by_axis), TASKS[self.task]
+        target = source.replace("Z", "") if row.is_projecting else source
+        return PairAxes(source, target, self.factor if self.factor and row.learns_factor else ONE)
+
+    @property
     def spatial_axes(self) -> str:
-        """Axes of the network: YX or ZYX."""
-        return "".join(self.patches.size.by_axis)
+        """Axes of the images that the packed model takes: YX or ZYX."""
+        return TASKS[self.task].model_axes or self.pair_axes.source
 
     @classmethod
     def load(cls, path: str | Path, data_folder: str | Path | None = None) -> Recipe:
@@ -290,7 +332,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field but `data.folder`, defaults included, as nested dictionaries and lists."""
-        values: dict[str, Any] = recipe_file.plain(self)
+        values: dict[str, Any] = plain(self)
         del values["data"]["folder"]
         return values
 
@@ -312,12 +354,35 @@ def _check_loss(recipe: Recipe) -> None:
         )
 
 
+def _check_task(recipe: Recipe) -> None:
+    row, found = TASKS[recipe.task], "".join(recipe.patches.size.by_axis)
+    if found not in row.patch_axes:
+        expected = " or ".join(row.patch_axes)
+        raise RecipeError(f"patches.size: task {recipe.task} is trained on patches {expected}, found {found}")
+    if row.has_factor and (recipe.factor is None or recipe.factor < 1):
+        given = "none" if recipe.factor is None else str(recipe.factor)
+        raise RecipeError(f"factor: task {recipe.task} needs one of at least 1, such as 4, 10.2 or 51/5; found {given}")
+    if recipe.factor is not None and not row.has_factor:
+        raise RecipeError(f"factor: has no meaning for task {recipe.task}; remove it")
+    if not row.may_turn and recipe.patches.rotate:
+        object.__setattr__(recipe, "patches", replace(recipe.patches, rotate=False))
+
+
 def _check_sizes(recipe: Recipe) -> None:
-    step = 2**recipe.network.depth
-    wrong = {letter: size for letter, size in recipe.patches.size.by_axis.items() if size % step}
+    steps = dict.fromkeys("ZYX", 2**recipe.network.depth)
+    why = "2^network.depth"
+    if TASKS[recipe.task].is_projecting:
+        steps = dict.fromkeys("YX", max(steps["Y"], 2**recipe.network.projection.depth)) | {"Z": 1}
+        why = "2^depth of network and network.projection"
+    if recipe.pair_axes.factor != 1:
+        steps["Z"] = recipe.pair_axes.factor.denominator
+        why += f"; along z the denominator of factor {recipe.factor}"
+    sizes = recipe.patches.size.by_axis
+    wrong = [letter for letter, size in sizes.items() if size % steps[letter]]
     if wrong:
-        found = ", ".join(f"{letter.lower()}: {size}" for letter, size in wrong.items())
-        raise RecipeError(f"patches.size: expected multiples of {step} (2^network.depth), found {found}")
+        expected = " and ".join(dict.fromkeys(str(steps[letter]) for letter in wrong))
+        found = ", ".join(f"{letter.lower()}: {sizes[letter]}" for letter in wrong)
+        raise RecipeError(f"patches.size: expected multiples of {expected} ({why}), found {found}")
 
 
 def _check_at_least(name: str, value: int, lowest: int) -> None:

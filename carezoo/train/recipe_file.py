@@ -1,8 +1,7 @@
-"""YAML to and from plain dictionaries, and back from dataclasses to those."""
+"""YAML to and from plain dictionaries."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -51,15 +50,6 @@ def read(path: Path) -> dict[str, Any]:
         found = "an empty file" if values is None else f"{type(values).__name__}"
         raise RecipeError(f"{path}: expected keys such as name and data, found {found}")
     return values
-
-
-def plain(value: object) -> Any:
-    """Return dataclasses as dictionaries and tuples as lists, at every level."""
-    if dataclasses.is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, tuple):
-        return [plain(each) for each in value]
-    return value
 
 
 class _Dumper(yaml.SafeDumper):

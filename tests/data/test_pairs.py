@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import find_pairs
 from carezoo.data.records import hash_file, record_files
 from carezoo.data.sources import Data, FileSet, Split
@@ -35,7 +36,7 @@ def data_in(folder: Path, *sets: FileSet, **options) -> Data:
 
 
 def parts_of(data: Data, seed: int = 1) -> Parts:
-    return split_pairs(find_pairs(data, "YX"), data.sets, seed)
+    return split_pairs(find_pairs(data, PairAxes("YX")), data.sets, seed)
 
 
 def names_in(parts: Parts) -> dict[str, list[str]]:
@@ -47,7 +48,7 @@ def test_pairs_have_equal_names_and_are_not_read(tmp_path):
     (tmp_path / "low" / "notes.txt").write_text("no image")
     (tmp_path / "low" / ".hidden.tif").write_text("no image")
     save(tmp_path / "high" / "only-here.tif")
-    pairs = find_pairs(data_in(tmp_path), "YX")
+    pairs = find_pairs(data_in(tmp_path), PairAxes("YX"))
     assert [pair.name for pair in pairs] == ["data1: low/a.tif", "data1: low/b.tif"]
     assert all(pair.source_path.parent.name == "low" and pair.target_path.parent.name == "high" for pair in pairs)
     assert not isinstance(pairs[0].source.pixels, np.ndarray)
@@ -58,7 +59,7 @@ def test_files_are_paired_in_the_order_given(tmp_path):
     save(tmp_path / "a_noisy.tif"), save(tmp_path / "a_clean.tif")
     save(tmp_path / "b_noisy.tif"), save(tmp_path / "b_clean.tif")
     data = data_in(tmp_path, FileSet(source=("a_noisy.tif", "b_noisy.tif"), target=("a_clean.tif", "b_clean.tif")))
-    matched = [(pair.source_path.name, pair.target_path.name) for pair in find_pairs(data, "YX")]
+    matched = [(pair.source_path.name, pair.target_path.name) for pair in find_pairs(data, PairAxes("YX"))]
     assert matched == [("a_noisy.tif", "a_clean.tif"), ("b_noisy.tif", "b_clean.tif")]
 
 
@@ -69,10 +70,10 @@ def test_axes_are_given_or_read_and_leading_ones_may_be_absent(tmp_path):
     sets = FileSet(
         source=tuple(f"{name}.tif" for name in "abc"), target=tuple(f"{name}_mean.tif" for name in "abc"), axes="TYX"
     )
-    pair = find_pairs(data_in(tmp_path, sets), "YX")[0]
+    pair = find_pairs(data_in(tmp_path, sets), PairAxes("YX"))[0]
     assert (pair.source.axes, pair.target.axes) == ("TYX", "YX")
     with pytest.raises(DataError, match="axes"):
-        find_pairs(data_in(tmp_path, dataclasses.replace(sets, axes=None)), "YX")
+        find_pairs(data_in(tmp_path, dataclasses.replace(sets, axes=None)), PairAxes("YX"))
 
 
 def test_several_noise_levels_share_a_target_and_stay_together(tmp_path):
@@ -183,7 +184,7 @@ def test_sets_that_disagree_about_a_scene_are_refused(tmp_path):
 
 def assert_refused(data: Data, *words: str, axes: str = "YX") -> None:
     with pytest.raises(DataError) as raised:
-        find_pairs(data, axes)
+        find_pairs(data, PairAxes(axes))
     for word in words:
         assert word in str(raised.value)
 
@@ -250,9 +251,9 @@ def test_channels_that_do_not_fit_the_model_are_refused(tmp_path):
     make_pairs(tmp_path, ["a.tif"], shape=(2, 12, 14), axes="CYX")
     assert_refused(data_in(tmp_path), "low/a.tif", "expected 1 channel(s) (signal)", "found 2", "source_channels")
     one = FileSet(source=("low",), target=("high",), source_channels=(1,), target_channels=(1,))
-    assert find_pairs(data_in(tmp_path, one), "YX")[0].source_channels == (1,)
+    assert find_pairs(data_in(tmp_path, one), PairAxes("YX"))[0].source_channels == (1,)
     both = data_in(tmp_path, channels=("nuclei", "membranes"))
-    assert find_pairs(both, "YX")[0].target_channels == (0, 1)
+    assert find_pairs(both, PairAxes("YX"))[0].target_channels == (0, 1)
     third = FileSet(source=("low",), target=("high",), source_channels=(2,), target_channels=(1,))
     assert_refused(data_in(tmp_path, third), "low/a.tif", "channel 2", "has 2")
 

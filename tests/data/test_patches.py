@@ -20,6 +20,7 @@ from scipy.ndimage import maximum_filter
 
 from carezoo.data.foreground import bright_limits, foreground_starts
 from carezoo.data.matching import Intensity
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import Pair, find_pairs
 from carezoo.data.patches import Patches, PatchSampler, PatchSize, augmented, prepare_patches
 from carezoo.data.raw import RawPixels, make_raw, read
@@ -49,7 +50,7 @@ def saved_pairs(
         folder=str(folder),
         channels=tuple(f"channel {i}" for i in range(n_channels)),
     )
-    return find_pairs(data, "ZYX" if "Z" in axes else "YX")
+    return find_pairs(data, PairAxes("ZYX" if "Z" in axes else "YX"))
 
 
 def numbered(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
@@ -125,7 +126,7 @@ def test_channels_are_chosen(tmp_path):
     save(tmp_path / "low" / "0.tif", source, "CYX")
     save(tmp_path / "high" / "0.tif", target, "CYX")
     one = FileSet(source=("low",), target=("high",), source_channels=(2, 0), target_channels=(1, 0))
-    pairs = find_pairs(Data(sets=(one,), folder=str(tmp_path), channels=("a", "b")), "YX")
+    pairs = find_pairs(Data(sets=(one,), folder=str(tmp_path), channels=("a", "b")), PairAxes("YX"))
     low, high = sampler_of(pairs, tmp_path, plain(20, 30)).patch(0)
     np.testing.assert_allclose(low, source[[2, 0]], rtol=2e-6)
     np.testing.assert_allclose(high, target[[1, 0]], rtol=2e-6)
@@ -283,7 +284,7 @@ def test_uncompressed_files_are_mapped_and_others_decoded_once(tmp_path, caplog)
     save(tmp_path / "low" / "0.tif", pixels[0], "ZCYX", byteorder=">")
     save(tmp_path / "high" / "0.tif", pixels[1], "ZCYX", compression="zlib")
     data = Data(sets=(FileSet(source=("low",), target=("high",)),), folder=str(tmp_path), channels=("a", "b"))
-    pairs = find_pairs(data, "ZYX")
+    pairs = find_pairs(data, PairAxes("ZYX"))
     cache = tmp_path / "cache"
     with caplog.at_level(logging.INFO, logger="carezoo"):
         (raw,) = make_raw(pairs, cache)
@@ -297,7 +298,7 @@ def test_uncompressed_files_are_mapped_and_others_decoded_once(tmp_path, caplog)
         np.testing.assert_array_equal(read(image, {}), expected.transpose(1, 0, 2, 3))
     # A changed file is decoded anew.
     save(tmp_path / "high" / "0.tif", pixels[0][:, :, ::-1], "ZCYX", compression="zlib")
-    (changed,) = make_raw(find_pairs(data, "ZYX"), cache)
+    (changed,) = make_raw(find_pairs(data, PairAxes("ZYX")), cache)
     np.testing.assert_array_equal(read(changed.target, {}), pixels[0][:, :, ::-1].transpose(1, 0, 2, 3))
 
 
@@ -342,6 +343,7 @@ BOUNDED = """
 import json, sys
 from pathlib import Path
 from carezoo.data.matching import Intensity
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import find_pairs
 from carezoo.data.patches import Patches, PatchSize, prepare_patches
 from carezoo.data.sources import Data, FileSet
@@ -353,7 +355,7 @@ def peak_kib():
     return int(line.split()[1])
 
 folder = Path(sys.argv[1])
-pairs = find_pairs(Data(sets=(FileSet(source=("low",), target=("high",)),), folder=str(folder)), "ZYX")
+pairs = find_pairs(Data(sets=(FileSet(source=("low",), target=("high",)),), folder=str(folder)), PairAxes("ZYX"))
 before = peak_kib()
 patches = Patches(size=PatchSize(z=16, y=64, x=64))
 sampler = prepare_patches(Parts(pairs, pairs, ()), Intensity(), patches, folder / "cache", 1).fit

@@ -9,6 +9,7 @@ import tifffile
 
 from carezoo.data import simulate
 from carezoo.data.noise_files import fit_files
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import find_pairs
 from carezoo.data.simulate import prepare
 from carezoo.data.simulation import describe
@@ -34,7 +35,7 @@ def test_pairs_are_written_as_training_expects_them(tmp_path):
     table = write_pairs(ready, tmp_path / "new" / "pairs", seed=5, on_pair=lambda i, _: seen.append(i))
     assert seen == [0, 1, 2]
     folder = tmp_path / "new" / "pairs"
-    found = find_pairs(Data(sets=(FileSet(source=("source",), target=("target",)),), folder=str(folder)), "YX")
+    found = find_pairs(Data(sets=(FileSet(source=("source",), target=("target",)),), folder=str(folder)), PairAxes("YX"))
     assert len(found) == 3
     made = list(simulate.pairs(ready, 5))
     for pair, expected in zip(found, made, strict=True):

@@ -6,6 +6,7 @@ import tifffile
 import torch
 
 from carezoo.data.matching import Intensity
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import find_pairs
 from carezoo.data.patches import Patches, PatchSampler, PatchSize, prepare_patches
 from carezoo.data.sources import Data, FileSet
@@ -24,7 +25,7 @@ def sampler(tmp_path_factory) -> PatchSampler:
         tifffile.imwrite(folder / "high" / f"{number}.tif", clean, compression="zlib")
         tifffile.imwrite(folder / "low" / f"{number}.tif", rng.poisson(clean).astype(np.uint16))
     data = Data(sets=(FileSet(source=("low",), target=("high",), axes="YX"),), folder=str(folder))
-    parts = split_pairs(find_pairs(data, "YX"), data.sets, seed=1)
+    parts = split_pairs(find_pairs(data, PairAxes("YX")), data.sets, seed=1)
     patches = Patches(size=PatchSize(y=16, x=16))
     return prepare_patches(parts, Intensity(percentile_jitter=True), patches, folder / "cache", seed=1).fit
 

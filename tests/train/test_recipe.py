@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import yaml
 
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.sources import Data, FileSet
 from carezoo.errors import RecipeError
 from carezoo.train.explain import explain
@@ -32,6 +34,27 @@ def test_a_short_recipe_is_a_whole_one():
     assert recipe.intensity.mode == "matched"
     assert recipe.training.loss == "auto"
     assert Recipe.from_dict(changed(patches={"size": {"z": 16, "y": 64, "x": 64}})).spatial_axes == "ZYX"
+
+
+@pytest.mark.parametrize(
+    ("sections", "pairs", "model"),
+    [
+        ({"patches": {"size": {"z": 8, "y": 64, "x": 64}}}, PairAxes("ZYX"), "ZYX"),
+        ({"task": "isotropic", "factor": "51/5"}, PairAxes("YX"), "ZYX"),
+        (
+            {"task": "upsample", "factor": 10.2, "patches": {"size": {"z": 5}}},
+            PairAxes("ZYX", "ZYX", Fraction(51, 5)),
+            "ZYX",
+        ),
+        ({"task": "project", "patches": {"size": {"z": 7}}}, PairAxes("ZYX", "YX"), "ZYX"),
+    ],
+)
+def test_a_task_says_which_axes_its_pairs_have(sections, pairs, model):
+    recipe = Recipe.from_dict(changed(**sections))
+    assert recipe.pair_axes == pairs
+    assert recipe.spatial_axes == model
+    assert recipe.patches.rotate == (recipe.task != "isotropic")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 
 def test_yaml_and_dictionary_round_trips(tmp_path):
@@ -97,7 +120,19 @@ def test_the_record_names_no_folder_of_the_machine(tmp_path):
         ({"version": 1.0}, ["recipe.version", "str", "1.0"]),
         ({"members": 5}, ["members", "expected 1", "5"]),
         ({"seed": -1}, ["seed"]),
-        ({"task": "upsample"}, ["recipe.task", "denoise", "'upsample'"]),
+        ({"task": "segment"}, ["recipe.task", "denoise", "'segment'"]),
+        ({"task": "upsample"}, ["patches.size", "patches ZYX, found YX"]),
+        ({"task": "isotropic"}, ["factor: task isotropic needs one", "51/5; found none"]),
+        ({"task": "isotropic", "factor": 0.5}, ["factor", "found 1/2"]),
+        ({"factor": 2}, ["factor", "no meaning for task denoise"]),
+        ({"task": "isotropic", "factor": 4, "patches": {"size": {"z": 4}}}, ["patches YX, found ZYX"]),
+        (
+            {"task": "upsample", "factor": 10.2, "patches": {"size": {"z": 4}}},
+            ["multiples of 5", "denominator of factor 51/5", "z: 4"],
+        ),
+        ({"task": "project", "patches": {"size": {"z": 7, "y": 40}}}, ["multiples of 16", "projection", "y: 40"]),
+        ({"network": {"projection": {"kernel": [3, 2, 3]}}}, ["projection", "three odd numbers", "[3, 2, 3]"]),
+        ({"network": {"projection": {"depth": 0}}}, ["depth", "1 to 6"]),
         ({"cite": [{"text": "Somebody"}]}, ["recipe.cite[0]", "doi or a url"]),
         ({"cite": [{"text": "Somebody", "doi": "https://doi.org/10.1/x"}]}, ["doi", "10.1038/"]),
         ({"authors": [{"name": "Ada", "orcid": "12"}]}, ["recipe.authors[0]", "orcid", "'12'"]),

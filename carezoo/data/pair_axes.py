@@ -1,0 +1,34 @@
+"""The spatial axes of training pairs: what the network that is trained takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+ONE = Fraction(1)
+
+
+@dataclass(frozen=True)
+class PairAxes:
+    """Spatial axes of sources and targets, and how their sizes go together."""
+
+    source: str
+    """YX or ZYX."""
+    target: str = ""
+    """Those of the source, or YX for targets that are one plane of a whole stack; empty: those of the source."""
+    factor: Fraction = ONE
+    """Target planes for one source plane, at least 1; ``floor(planes * factor)`` in all."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", self.target or self.source)
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether a target is one plane made of all planes of its source, which are never cut."""
+        return self.target != self.source
+
+    def target_size(self, size: Mapping[str, int]) -> dict[str, int]:
+        """Return the pixels of a target along each of its axes, given those of its source."""
+        kept = {letter: size[letter] for letter in self.target}
+        return kept | ({"Z": int(kept["Z"] * self.factor)} if "Z" in kept else {})
