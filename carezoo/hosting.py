@@ -1,0 +1,145 @@
+"""What every program that hosts carezoo needs: models that stay loaded, and errors as type, message and hint."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from carezoo import api
+from carezoo.errors import (
+    AxesError,
+    Cancelled,
+    CarezooError,
+    DownloadError,
+    InputError,
+    IntegrityError,
+    OutOfMemoryError,
+    ProviderError,
+    UnknownModelError,
+)
+from carezoo.registry import embedded
+from carezoo.runtime.restore import Settings
+
+HINTS: dict[type[Exception], str] = {
+    AxesError: "Say which dimension is which: in ImageJ with Image > Properties... (channels, slices, frames), "
+    "or choose another model.",
+    UnknownModelError: "The command CARE Get Models... lists and fetches models; so do carezoo list and carezoo pull.",
+    DownloadError: "Models that are on this computer already work without a network.",
+    IntegrityError: "Fetch the model again.",
+    OutOfMemoryError: "Close other images, or give a smaller tile.",
+    ProviderError: "Choose provider auto, or run carezoo doctor.",
+    Cancelled: "No image was changed.",
+}
+"""What to do next, for the nearest class of an error; the messages themselves say the rest."""
+
+_BUG = "This is a bug in carezoo. Please report it with what the log says."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error as a host shows it: one dialog or one log line."""
+
+    type: str
+    """Name of the class, for scripts."""
+    message: str
+    """What was expected, what was found, where."""
+    hint: str = ""
+    """What to do next in the host, where the message does not say it."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Problem:
+        """Return what to tell of `error`."""
+        if isinstance(error, CarezooError):
+            hint = next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
+            return cls(type(error).__name__, str(error), hint)
+        if isinstance(error, MemoryError):
+            text = f"there is not enough memory for the result: {error}".rstrip(": ")
+            return cls(OutOfMemoryError.__name__, text, HINTS[OutOfMemoryError])
+        if isinstance(error, OSError):
+            return cls(InputError.__name__, str(error), "Check that the file exists and that the disk is not full.")
+        return cls(type(error).__name__, f"{type(error).__name__}: {error}", _BUG)
+
+    @property
+    def text(self) -> str:
+        """Message and hint for a dialog."""
+        return "\n".join(part for part in (self.message, self.hint) if part)
+
+    @property
+    def line(self) -> str:
+        """Type and message in one line, for a log."""
+        return f"{self.type}: {self.message}".replace("\n", " ")
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+class LoadedModels:
+    """Models by reference, kept with their networks until `n_kept` others have been used.
+
+    A package that changed on disk is loaded again.
+    """
+
+    def __init__(self, n_kept: int = 2) -> None:
+        self._n_kept = n_kept
+        self._models: OrderedDict[tuple[Path, int], api.Model] = OrderedDict()
+
+    def get(self, reference: str) -> api.Model:
+        """Return the model `reference` (name, NAME@VERSION, or path of a package) means.
+
+        Raises
+        ------
+        UnknownModelError, ZooError, PackageError
+            If there is none, or it cannot be used.
+        """
+        path = embedded.resolve(reference).resolve()
+        key = (path, path.stat().st_mtime_ns)
+        if key not in self._models:
+            self._models[key] = api.load(path)
+        self._models.move_to_end(key)
+        while len(self._models) > self._n_kept:
+            self._models.popitem(last=False)
+        return self._models[key]
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Return the settings that a host's options mean; None and missing ones stay as carezoo has them.
+
+    Raises
+    ------
+    InputError
+        If an option is not known.
+    """
+    known = {field.name for field in fields(Settings)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise InputError(f"unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return Settings(**{key: value for key, value in options.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model that can be chosen here and now."""
+
+    name: str
+    version: str
+    description: str
+    axes: str
+    results: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def choices() -> list[Choice]:
+    """Return the newest version of every model on this computer, by name."""
+    newest = {entry.name: entry for entry in embedded.entries()}
+    found = []
+    for entry in newest.values():
+        manifest = api.load(entry.path).manifest
+        results = tuple(result.name for result in manifest.results)
+        found.append(Choice(entry.name, entry.version, manifest.description, manifest.spatial_axes, results))
+    return found
