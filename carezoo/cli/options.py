@@ -17,7 +17,7 @@ def tile(text: str) -> Literal["auto", "whole"] | int | tuple[int, ...]:
     if text == "whole":
         return "whole"
     if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise InputError(f"--tile {text}: expected auto, whole, one size (512), or one for each axis (16,256,256)")
+        raise InputError(f"tile {text!r}: expected auto, whole, one size (512), or one for each axis (16,256,256)")
     sizes = tuple(map(int, text.split(",")))
     return sizes if len(sizes) > 1 else sizes[0]
 

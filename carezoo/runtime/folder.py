@@ -108,7 +108,8 @@ def restore_files(
     InputError
         Before any work: if two files would write the same result, or a result would replace its source.
     """
-    _check_names(sources, order)
+    for conflict in conflicts(sources, order).values():
+        raise conflict
     models = {key: Model(package, open_session(package, order.settings)) for key, package in order.models.items()}
     for source in sources:
         report_progress = _for_file(progress, source)
@@ -136,19 +137,27 @@ def result_path(source: Path, name: str, folder: Path | None) -> Path:
     return (folder or source.parent) / f"{stem}_{SUFFIX_OF.get(name, name)}{suffix}"
 
 
-def _check_names(sources: Sequence[Path], order: Order) -> None:
+def conflicts(sources: Sequence[Path], order: Order) -> dict[Path, InputError]:
+    """Return why files cannot be restored together with the others, by file; the rest of them can.
+
+    A file conflicts if an earlier one is written to the same result, or if it is itself the result of another.
+    """
     taken: dict[Path, Path] = {}
-    everything = {source.resolve() for source in sources}
+    given = {source.resolve(): source for source in sources}
+    found: dict[Path, InputError] = {}
     for source in sources:
         for name in _result_names(order):
             path = result_path(source, name, order.folder).resolve()
             if path in taken:
-                raise InputError(
-                    f"{taken[path]} and {source} would both be written to {path}; give each its own -o DIR"
+                found[source] = InputError(
+                    f"{taken[path]} and {source} would both be written to {path}; restore them into different folders"
                 )
-            if path in everything:
-                raise InputError(f"{path} is both an input and the result of {source}; leave results out of the input")
-            taken[path] = source
+            elif path in given:
+                found[given[path]] = InputError(
+                    f"{path} is both an input and the result of {source}; leave results out of the input"
+                )
+            taken.setdefault(path, source)
+    return found
 
 
 def _result_names(order: Order) -> list[str]:

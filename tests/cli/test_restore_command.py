@@ -110,7 +110,7 @@ def test_stopping_leaves_nothing_half_written(here, monkeypatch, capsys):
         (["nope.tif", "-m", "one.zip"], 2, "nope.tif does not exist"),
         (["cell.tif", "-m", "one.zip", "--axes", "QZYX"], 2, "expected letters out of STCZYX, found 'Q'"),
         (["cell.tif", "-m", "one.zip", "--axes", "YX"], 2, "axes YX name 2 dimension(s)"),
-        (["cell.tif", "-m", "one.zip", "--tile", "big"], 2, "--tile big: expected auto, whole"),
+        (["cell.tif", "-m", "one.zip", "--tile", "big"], 2, "tile 'big': expected auto, whole"),
         (["cell.tif", "-m", "one.zip", "--tile", "1,2,3"], 2, "has 3 sizes; the model works along YX"),
         (["cell.tif", "-m", "one.zip", "--crop", "y=0:99"], 2, "crop Y=0:99 is not inside cell.tif, whose Y is 0:40"),
         (["cell.tif", "-m", "one.zip", "--crop", "y-3"], 2, "--crop y-3: expected axis=start:stop"),

@@ -1,0 +1,169 @@
+"""CARE Restore: image paths in, one row of results for each of them out, in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import files, statistics
+from carezoo.errors import Cancelled, CarezooError, InputError
+from carezoo.evaluate.preview import preview
+from carezoo.image import Image
+from carezoo.runtime.folder import Order, Outcome, conflicts, restore_files, result_path
+from carezoo_knime.cells import path_of
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and what is being worked on."""
+
+STATUS = {"restored": "restored", "skipped": "finished before", "failed": "failed"}
+"""What a table says of what happened to a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoredRow:
+    """What the table tells of one image. None becomes a missing cell."""
+
+    restored: str | None = None
+    """Path of the restored image."""
+    scale: str | None = None
+    """Path of the scale (probabilistic models)."""
+    disagreement: str | None = None
+    """Path of the disagreement of the members (ensembles)."""
+    mean_disagreement: float | None = None
+    """Over all pixels, 0 to 1."""
+    high_disagreement: float | None = None
+    """The value that 99 % of the pixels do not exceed, 0 to 1."""
+    status: str
+    warnings: str | None = None
+    seconds: float | None = None
+    """None for images that were finished before."""
+    preview: NDArray[np.uint8] | None = None
+    """Small grey picture of the restored image, axes YX."""
+    error: str | None = None
+
+    def cells(self) -> list[Any]:
+        """Return the values in the order of the columns."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+def restore_rows(
+    cells: Sequence[Any],
+    order: Order,
+    *,
+    folder: Path | None = None,
+    is_strict: bool = False,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[RestoredRow]:
+    """Restore the image of every row.
+
+    Parameters
+    ----------
+    cells
+        One path a row (`carezoo_knime.cells.path_of`). The same path may stand in several rows; it is restored once.
+    order
+        Model, settings, and where results go.
+    folder
+        Where relative paths start.
+    is_strict
+        True: the first row that fails ends the work with its error. False: it becomes a row that says so.
+    progress, cancelled
+        Called after, and asked between, tiles.
+
+    Raises
+    ------
+    Cancelled
+        If `cancelled` returned True. Images finished before stay, and are not restored again the next time.
+    CarezooError
+        If the model cannot be run at all; with `is_strict` whatever went wrong with a row.
+    """
+    paths = [_attempt(cell, folder) for cell in cells]
+    failures = _failures(paths, order)
+    good = list(dict.fromkeys(path for path in paths if isinstance(path, Path) and path not in failures))
+    if is_strict:
+        for error in [path for path in paths if isinstance(path, CarezooError)] + list(failures.values()):
+            raise error
+    rows = {path: RestoredRow(status=STATUS["failed"], error=str(error)) for path, error in failures.items()}
+    for outcome in restore_files(good, order, _overall(progress, good), cancelled):
+        if isinstance(outcome.error, Cancelled):
+            raise Cancelled(f"stopped at {outcome.source}; what was finished before stays")
+        if is_strict and outcome.error is not None:
+            raise outcome.error
+        rows[outcome.source] = _row(outcome, order)
+    return [
+        rows[path] if isinstance(path, Path) else RestoredRow(status=STATUS["failed"], error=str(path))
+        for path in paths
+    ]
+
+
+def _attempt(cell: Any, folder: Path | None) -> Path | InputError:
+    try:
+        return path_of(cell, folder)
+    except InputError as error:
+        return error
+
+
+def _failures(paths: Sequence[Path | InputError], order: Order) -> dict[Path, InputError]:
+    return conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
+
+
+def _overall(progress: Progress | None, paths: Sequence[Path]) -> Callable[[Path, int, int], None] | None:
+    """Return the progress of all files from that of one."""
+    if progress is None:
+        return None
+    numbers = {path: i for i, path in enumerate(paths)}
+
+    def report(path: Path, n_done: int, n_voxels: int) -> None:
+        share = (numbers[path] + n_done / n_voxels) / len(numbers)
+        progress(share, f"{path.name} ({numbers[path] + 1} of {len(numbers)})")
+
+    return report
+
+
+def _row(outcome: Outcome, order: Order) -> RestoredRow:
+    if outcome.error is not None:
+        return RestoredRow(status=STATUS["failed"], error=str(outcome.error))
+    written = {
+        name: path
+        for name in ("mean", "scale", "disagreement")
+        if (path := result_path(outcome.source, name, order.folder)) in outcome.outputs
+    }
+    mean, high = _summary(files.open_image(written["disagreement"])) if "disagreement" in written else (None, None)
+    return RestoredRow(
+        restored=_text(written.get("mean")),
+        scale=_text(written.get("scale")),
+        disagreement=_text(written.get("disagreement")),
+        mean_disagreement=mean,
+        high_disagreement=high,
+        status=STATUS[outcome.status],
+        warnings=_warnings(outcome),
+        seconds=sum(report.seconds for report in outcome.reports) if outcome.reports else None,
+        preview=preview(files.open_image(written["mean"])),
+    )
+
+
+def _summary(disagreement: Image) -> tuple[float, float]:
+    """Return the mean and the 99th percentile, read plane by plane."""
+
+    def blocks() -> Iterator[NDArray[np.generic]]:
+        for index in np.ndindex(disagreement.shape[:-2]):
+            yield np.asarray(disagreement.pixels[(*index, slice(None), slice(None))])
+
+    return statistics.moments(blocks)[0], statistics.percentiles(blocks, [99.0])[0]
+
+
+def _warnings(outcome: Outcome) -> str | None:
+    said = [warning for report in outcome.reports for warning in report.warnings]
+    n_clipped = sum(report.n_clipped for report in outcome.reports)
+    if n_clipped:
+        said.append(f"{n_clipped} pixels did not fit into the type and were clipped")
+    return "; ".join(said) or None
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path is not None else None

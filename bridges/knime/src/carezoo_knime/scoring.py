@@ -1,0 +1,132 @@
+"""CARE Evaluate: paths of restored images and of references in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import axes as axes_
+from carezoo import files
+from carezoo.errors import Cancelled, InputError
+from carezoo.evaluate.scores import evaluate_pairs
+from carezoo.image import Image
+from carezoo.metrics import mean_scores, score
+from carezoo_knime.cells import path_of
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and what is being worked on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredRow:
+    """Scores of one image, the mean over its channels and time points. None becomes a missing cell."""
+
+    psnr_db: float | None = None
+    """Of the restored image against the reference, after the paper's fit of gain and offset."""
+    nrmse: float | None = None
+    ssim: float | None = None
+    """None for images with fewer than 7 pixels along an axis."""
+    input_psnr_db: float | None = None
+    """Of the noisy image; this and what follows is None without a column of noisy images."""
+    psnr_gain_db: float | None = None
+    gain_error: float | None = None
+    """Of the intensities of the restored image, in the units of the noisy one: gain - 1."""
+    offset_error: float | None = None
+    """The same for the offset, over the range of the expected image."""
+    error: str | None = None
+
+    def cells(self) -> list[Any]:
+        """Return the values in the order of the columns."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+def score_rows(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    folder: Path | None = None,
+    axes: str | None = None,
+    is_strict: bool = False,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[ScoredRow]:
+    """Score the restored image of every row against its reference.
+
+    Parameters
+    ----------
+    rows
+        Paths under the keys `restored`, `reference` and, if there are noisy images, `noisy`.
+    folder
+        Where relative paths start.
+    axes
+        Axes of the files; None: as their metadata say.
+    is_strict
+        True: the first row that fails ends the work with its error. False: it becomes a row that says so.
+    progress, cancelled
+        Called after, and asked before, each row.
+
+    Raises
+    ------
+    Cancelled
+        If `cancelled` returned True.
+    MissingExtraError
+        If scikit-image is not installed.
+    """
+    scored = []
+    for i, row in enumerate(rows):
+        if cancelled and cancelled():
+            raise Cancelled(f"stopped before row {i + 1} of {len(rows)}")
+        try:
+            scored.append(_score({key: path_of(cell, folder) for key, cell in row.items()}, axes))
+        except InputError as error:
+            if is_strict:
+                raise
+            scored.append(ScoredRow(error=str(error)))
+        if progress:
+            progress((i + 1) / len(rows), f"{i + 1} of {len(rows)}")
+    return scored
+
+
+def _score(paths: Mapping[str, Path], axes: str | None) -> ScoredRow:
+    images = {key: files.open_image(path, axes) for key, path in paths.items()}
+    if "noisy" not in images:
+        mean = mean_scores([score(each["restored"], each["reference"]) for _, each in _planes(images)]).mean
+        return ScoredRow(psnr_db=mean.psnr_db, nrmse=mean.nrmse, ssim=mean.ssim)
+    found = evaluate_pairs((name, each["noisy"], each["restored"], each["reference"]) for name, each in _planes(images))
+    return ScoredRow(
+        psnr_db=found.restored.mean.psnr_db,
+        nrmse=found.restored.mean.nrmse,
+        ssim=found.restored.mean.ssim,
+        input_psnr_db=found.input.mean.psnr_db,
+        psnr_gain_db=found.psnr_gain_db,
+        gain_error=found.intensities.mean.gain_error,
+        offset_error=found.intensities.mean.offset_error,
+    )
+
+
+def _planes(images: Mapping[str, Image]) -> Iterator[tuple[str, dict[str, NDArray[np.generic]]]]:
+    """Yield every channel and time point of all images, ZYX or YX, with its name.
+
+    Raises
+    ------
+    InputError
+        If the images differ in shape.
+    """
+    shapes = {key: tuple(image.sizes.get(letter, 1) for letter in axes_.LETTERS) for key, image in images.items()}
+    if len(set(shapes.values())) > 1:
+        found = ", ".join(f"{key} {image.axes} {image.shape}" for key, image in images.items())
+        raise InputError(f"only images of one shape can be compared pixel by pixel; found {found}")
+    for s, t, c in np.ndindex(next(iter(shapes.values()))[:3]):
+        region = {"S": slice(s, s + 1), "T": slice(t, t + 1), "C": slice(c, c + 1)}
+        plane = {
+            key: image.cropped({letter: bound for letter, bound in region.items() if letter in image.axes})
+            for key, image in images.items()
+        }
+        yield (
+            f"{images['restored'].name}, sample {s}, time {t}, channel {c}",
+            {key: axes_.move(image.array(), image.axes, "STCZYX")[0, 0, 0] for key, image in plane.items()},
+        )
