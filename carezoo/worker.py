@@ -141,15 +141,13 @@ class Worker:
         self._lock = threading.Lock()
 
     def run(self) -> None:
-        """Serve until the host closes our stdin; shared arrays are freed then."""
+        """Serve until the host closes our stdin and all tasks are done; shared arrays are freed then."""
         reader = threading.Thread(target=self._read, name="requests", daemon=True)
         reader.start()
         try:
             while (task := self._waiting.get()) is not None:
                 self._work(task)
         finally:
-            for task in self._tasks.values():
-                task.cancelled.set()
             self._desk.close()
 
     def _read(self) -> None:
@@ -158,8 +156,6 @@ class Worker:
                 self._accept(line)
             except Exception as error:  # one bad line must not end the service of the others
                 print(f"unreadable request ({error}): {line[:200].rstrip()}", file=sys.stderr)  # noqa: T201
-        for task in list(self._tasks.values()):
-            task.cancelled.set()  # nobody is left to take the result
         self._waiting.put(None)
 
     def _accept(self, line: str) -> None:
@@ -216,8 +212,9 @@ class Worker:
             try:
                 self._responses.write(line + "\n")
                 self._responses.flush()
-            except (BrokenPipeError, ValueError):
-                task.cancelled.set()  # the host has gone
+            except BrokenPipeError:
+                for each in self._tasks.values():  # the host has gone; nobody is left to take results
+                    each.cancelled.set()
 
 
 def main() -> None:

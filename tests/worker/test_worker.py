@@ -229,7 +229,25 @@ def test_speaks_plain_json_lines_and_ends_with_its_host(package, blocks, tmp_pat
         [sys.executable, "-m", "carezoo.worker"], input=text, capture_output=True, text=True, timeout=60
     )
     responses = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(r["task"], r["responseType"]) for r in responses][:2] == [("1", "LAUNCH"), ("1", "COMPLETION")]
-    assert responses[-1]["responseType"] in {"FAILURE", "CANCELATION"}
+    kinds = [("1", "LAUNCH"), ("1", "COMPLETION"), ("2", "LAUNCH"), ("2", "FAILURE")]
+    assert [(r["task"], r["responseType"]) for r in responses] == kinds
     assert "unreadable request" in done.stderr
     assert done.returncode == 0
+
+
+def test_stops_when_its_host_is_gone(package, tmp_path):
+    from carezoo.image import Image
+
+    carezoo.write_image(tmp_path / "long.tif", Image(np.tile(packages.picture((1, 64, 64)), (3000, 1, 1)), "TYX"))
+    inputs = {"model": str(package), "path": str(tmp_path / "long.tif"), "options": {"tile": 20}}
+    request = {"task": "1", "requestType": "EXECUTE", "script": "restore", "inputs": inputs}
+    with subprocess.Popen(
+        [sys.executable, "-m", "carezoo.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        worker.stdin.write(json.dumps(request) + "\n")
+        worker.stdin.flush()
+        while json.loads(worker.stdout.readline())["responseType"] != "UPDATE":
+            pass
+        worker.stdout.close()
+        worker.stdin.close()
+        assert worker.wait(timeout=10) == 0
