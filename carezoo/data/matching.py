@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from fractions import Fraction
+from math import floor
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.data.pair_axes import ONE, PairAxes
 from carezoo.data.pairs import Pair
 from carezoo.data.raw import channel_blocks, plane_regions, read
 from carezoo.errors import DataError, RecipeError
@@ -124,6 +127,8 @@ class Matching:
     """By name of the set."""
     constants: Levels | None
     """Mode fixed: the two intensities of each source channel, as percentiles 0 and 100."""
+    factor: Fraction = ONE
+    """Target planes for one source plane."""
 
     def relation(self, pair: Pair) -> Relation:
         """Return how target and source intensities of `pair` are related.
@@ -134,7 +139,7 @@ class Matching:
             If they are fitted pair by pair and this pair has no increasing relation.
         """
         if self.settings.fit == "pair" and self.settings.mode != "own":
-            return relate([pair], pair.name)
+            return relate([pair], pair.name, self.factor)
         return self.relations[pair.dataset]
 
     def scalings(self, pair: Pair) -> tuple[Scaling, ...]:
@@ -160,7 +165,7 @@ class Matching:
         return tuple(result)
 
 
-def match(pairs: Sequence[Pair], settings: Intensity) -> Matching:
+def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = None) -> Matching:
     """Measure the intensities of the pairs to fit.
 
     Parameters
@@ -169,23 +174,32 @@ def match(pairs: Sequence[Pair], settings: Intensity) -> Matching:
         The part `fit` only, as `make_raw` returns it: every pixel is read.
     settings
         The recipe's section.
+    axes
+        How sources and targets go together; None: they have one size.
 
     Raises
     ------
     DataError
-        If pixels are not finite, a target is constant or falls where its source rises, or percentiles coincide.
+        If pixels are not finite, a target is constant or falls where its source rises, percentiles coincide, or targets
+        that are projections should be fitted to stacks.
     """
+    factor = ONE if axes is None else axes.factor
+    if axes is not None and axes.is_projected and settings.mode != "own" and settings.fit != "none":
+        raise DataError(
+            "intensity.fit: which voxel a projection shows is not known before the training, so that targets "
+            "cannot be fitted to stacks. Use fit: none if both have the same exposure and gain, else mode: own"
+        )
     relations: dict[str, Relation] = {}
     for dataset in dict.fromkeys(pair.dataset for pair in pairs):
         members = [pair for pair in pairs if pair.dataset == dataset]
         if settings.mode == "own" or settings.fit == "none":
             relations[dataset] = _identity(len(members[0].target_channels))
         elif settings.fit == "dataset":
-            relations[dataset] = relate(members, f"set {dataset}")
-    return Matching(settings, relations, _constants(pairs, settings) if settings.mode == "fixed" else None)
+            relations[dataset] = relate(members, f"set {dataset}", factor)
+    return Matching(settings, relations, _constants(pairs, settings) if settings.mode == "fixed" else None, factor)
 
 
-def relate(pairs: Sequence[Pair], name: str) -> Relation:
+def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation:
     """Fit ``source = gain * target + offset`` to all pixels of `pairs` by least squares, channel by channel.
 
     The noisy side is regressed on the clean one, not the other way round: noise with mean 0 in the source then changes
@@ -198,6 +212,8 @@ def relate(pairs: Sequence[Pair], name: str) -> Relation:
         With as many source as target channels.
     name
         What messages call them.
+    factor
+        Target planes for one source plane: a source plane is compared with the target at its centre.
 
     Raises
     ------
@@ -205,7 +221,7 @@ def relate(pairs: Sequence[Pair], name: str) -> Relation:
         If pixels are not finite, a target is constant, or falls where its source rises.
     """
     n, mean, scatter = 0, np.zeros((2, 1)), np.zeros((3, 1))
-    for block in (block for pair in pairs for block in _joint_blocks(pair)):
+    for block in (block for pair in pairs for block in _joint_blocks(pair, factor)):
         # Sums about the mean of each block, merged (Chan et al. 1979): no digits are lost to a large offset.
         n_block, block_mean = block.shape[-1], block.mean(axis=-1)
         source, target = block - block_mean[..., None]
@@ -238,12 +254,24 @@ def _identity(n_channels: int) -> Relation:
     return Relation(np.ones(n_channels), np.zeros(n_channels))
 
 
-def _joint_blocks(pair: Pair) -> Iterator[NDArray[np.float64]]:
+def _joint_blocks(pair: Pair, factor: Fraction) -> Iterator[NDArray[np.float64]]:
     """Read source and target plane by plane: arrays 2 x channels x pixels."""
     for region in plane_regions(pair.source):
         source = read(pair.source, region)[list(pair.source_channels)]
-        target = read(pair.target, region)[list(pair.target_channels)]
+        target = _plane_beside(pair.target, region, factor)[list(pair.target_channels)]
         yield np.stack([source, target]).astype(np.float64).reshape(2, len(source), -1)
+
+
+def _plane_beside(target: Image, region: Mapping[str, slice], factor: Fraction) -> NDArray[Any]:
+    """Read the target where one plane of the source has its centre, interpolated between planes."""
+    if factor == 1:
+        return read(target, region)
+    centre = (region["Z"].start + Fraction(1, 2)) * factor - Fraction(1, 2)
+    lower = floor(centre)
+    upper = min(lower + 1, target.sizes["Z"] - 1)
+    first, second = (read(target, {**region, "Z": slice(z, z + 1)}) for z in (lower, upper))
+    weight = float(centre - lower)
+    return (1 - weight) * first + weight * second
 
 
 def _channels(image: Image, channels: Sequence[int], s: int | None) -> list[Blocks]:

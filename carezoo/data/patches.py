@@ -231,7 +231,7 @@ def prepare_patches(
         _check_size(pair, settings, axes)
     raw = make_raw((*parts.fit, *parts.choose), cache)
     fit, choose = raw[: len(parts.fit)], raw[len(parts.fit) :]
-    matching = match(fit, intensity)
+    matching = match(fit, intensity, axes)
     return TrainingPatches(
         _sampler(fit, axes, matching, settings, cache, seed),
         _sampler(choose, axes, matching, settings, cache, seed),

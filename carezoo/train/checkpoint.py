@@ -52,6 +52,8 @@ class State:
     best_loss: float = math.inf
     """Lowest loss on the validation patches."""
     best_epoch: int = 0
+    seconds: float = 0.0
+    """That the finished epochs took."""
 
     @property
     def judged(self) -> Network:
@@ -69,6 +71,7 @@ class State:
             "n_steps": self.n_steps,
             "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
             "random_state": torch.get_rng_state(),
         }
         _save(content, folder / LAST)
@@ -95,6 +98,7 @@ class State:
         torch.set_rng_state(content["random_state"])
         for name in ("epoch", "n_steps", "best_loss", "best_epoch"):
             setattr(self, name, content[name])
+        self.seconds = content.get("seconds", 0.0)
 
 
 def exists(folder: Path) -> bool:

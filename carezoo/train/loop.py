@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from carezoo.errors import DivergedError, MissingExtraError, RecipeError
-from carezoo.train import checkpoint, heap, losses, precision
+from carezoo.train import checkpoint, heap, losses, precision, schedule
 from carezoo.train.batches import Batch
 from carezoo.train.checkpoint import Average, State
 from carezoo.train.history import History
@@ -27,6 +26,7 @@ from carezoo.train.networks.network import Network
 from carezoo.train.precision import Precision
 from carezoo.train.progress import Progress
 from carezoo.train.recipe import Training
+from carezoo.train.schedule import Clock
 
 log = logging.getLogger("carezoo")
 
@@ -75,9 +75,9 @@ def fit(
 ) -> Fit:
     """Fit `network` to `data` and leave it with the best weights.
 
-    After every epoch the validation loss decides on the learning rate and on the best checkpoint, and the last one is
-    written: a training that was interrupted continues from there, bit for bit on the same processor. An epoch that
-    `max_minutes` cuts short counts as one.
+    After every epoch the validation loss decides on the best checkpoint (and on the learning rate, with schedule
+    plateau), and the last one is written: a training that was interrupted continues from there, bit for bit on the same
+    processor. `max_minutes` counts the time before an interruption, too; an epoch that it cuts short counts as one.
 
     Parameters
     ----------
@@ -97,23 +97,24 @@ def fit(
     TrainError
         If a checkpoint cannot be read, or belongs to another network.
     """
-    limit = _Limit(settings.max_minutes)
     checkpoints = folder / checkpoint.FOLDER
     checkpoints.mkdir(parents=True, exist_ok=True)
-    run = _Run(network, settings, limit, progress)
+    run = _Run(network, settings, progress)
     state = run.state
     if resume and checkpoint.exists(checkpoints):
         state.load(checkpoints)
+    run.clock = Clock(settings.max_minutes, state.seconds)
     batches = run.batches(data)
     with History(folder, state.epoch) as history, heap.kept():
         try:
-            while not (stopped := _reason_to_stop(state, settings, is_late=limit.is_over)):
+            while not (stopped := _reason_to_stop(state, settings, is_late=run.clock.is_over)):
                 started = time.monotonic()
                 train_loss = run.train(islice(batches, settings.steps_per_epoch))
                 numbers, examples = run.validate(data.validation)
-                state.epoch += 1
+                state.epoch, state.seconds = state.epoch + 1, run.clock.elapsed_s
                 rate = state.optimizer.param_groups[0]["lr"]
-                state.plateau.step(numbers["val_loss"])
+                if settings.schedule == "plateau":
+                    state.plateau.step(numbers["val_loss"])
                 if is_best := numbers["val_loss"] < state.best_loss:
                     state.best_loss, state.best_epoch = numbers["val_loss"], state.epoch
                 if not run.fabric.is_global_zero:
@@ -133,32 +134,24 @@ def fit(
     return run.told(stopped, trained_at)
 
 
-class _Limit:
-    """Time is over after `max_minutes`."""
-
-    def __init__(self, max_minutes: float | None) -> None:
-        self._end = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-        self.is_over = False
-
-    def update(self, agreed: Callable[[bool], bool]) -> None:
-        """Look at the clock; all processes have to stop at the same step."""
-        self.is_over = agreed(time.monotonic() > self._end)
-
-
 class _Run:
     """A network on its devices."""
 
-    def __init__(self, network: Network, settings: Training, limit: _Limit, progress: Progress | None) -> None:
+    def __init__(self, network: Network, settings: Training, progress: Progress | None) -> None:
         self.fabric, self.precision = _fabric(settings)
-        self._format = precision.memory_format(self.precision, len(network.geometry.axes))
-        self._settings, self._limit, self._progress = settings, limit, progress
+        # Layers for stacks and for planes in one network have no order of axes in common.
+        is_mixed = bool(network.geometry.projected)
+        n_axes = len(network.geometry.axes)
+        self._format = torch.contiguous_format if is_mixed else precision.memory_format(self.precision, n_axes)
+        self._settings, self._progress = settings, progress
+        self.clock = Clock(settings.max_minutes, 0.0)
         network.to(memory_format=self._format)  # type: ignore[call-overload]
         # Keras' epsilon, with which CARE was published.
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7)
         self._network, self._optimizer = self.fabric.setup(network, optimizer)
         self.loss = losses.choose(settings.loss, is_probabilistic=len(network.outputs) > network.n_means)
         average = Average(network, settings.averaging) if settings.averaging else None
-        self.state = State(network, optimizer, plateau(optimizer, settings), average)
+        self.state = State(network, optimizer, schedule.plateau(optimizer, settings), average)
 
     def batches(self, data: Data) -> Iterator[Batch]:
         """Return what is left of the training."""
@@ -171,20 +164,24 @@ class _Run:
         """Run one epoch, shorter if time is over; return the mean loss."""
         total, n, state = 0.0, 0, self.state
         for batch in batches:
+            if self._settings.schedule == "cosine":
+                schedule.set_cosine(state.optimizer, self._settings, state.n_steps, self.clock)
             source, target = self._on_device(batch)
             loss = self.loss(self._network(source), target)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise _diverged(value, f"epoch {state.epoch + 1}, step {n + 1}", batch)
             self.fabric.backward(loss)
+            if self._settings.max_gradient_norm is not None:
+                self.fabric.clip_gradients(self._network, self._optimizer, max_norm=self._settings.max_gradient_norm)
             self._optimizer.step()
             self._optimizer.zero_grad()
             total, n, state.n_steps = total + value, n + 1, state.n_steps + 1
             if state.average:
                 state.average.update(state.network, state.n_steps)
             self._tell(n, total / n)
-            self._limit.update(self._agreed)
-            if self._limit.is_over:
+            self.clock.update(self._agreed)
+            if self.clock.is_over:
                 break
         return total / n
 
@@ -221,8 +218,8 @@ class _Run:
             is_first_process=self.fabric.is_global_zero,
         )
 
-    def _agreed(self, claim: bool) -> bool:
-        return bool(self.fabric.broadcast(claim)) if self.fabric.world_size > 1 else claim
+    def _agreed(self, seconds: float) -> float:
+        return float(self.fabric.broadcast(seconds)) if self.fabric.world_size > 1 else seconds
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         source, target = (each.to(self.fabric.device, non_blocking=True) for each in batch)
@@ -234,18 +231,6 @@ class _Run:
             best = f", validation {self.state.best_loss:.4g}" if epoch else ""
             words = f"epoch {epoch + 1}, loss {loss:.4g}{best}"
             self._progress(epoch * per_epoch + n, self._settings.n_epochs * per_epoch, words)
-
-
-def plateau(optimizer: torch.optim.Optimizer, settings: Training) -> ReduceLROnPlateau:
-    """Return the schedule that lowers the learning rate after exactly `plateau_patience` epochs without improvement."""
-    # Keras reduces when the count of bad epochs reaches its patience, torch when it exceeds it.
-    return ReduceLROnPlateau(
-        optimizer,
-        factor=settings.plateau_factor,
-        patience=settings.plateau_patience - 1,
-        threshold=0.0,
-        threshold_mode="abs",
-    )
 
 
 def _fabric(settings: Training) -> tuple[Any, Precision]:

@@ -10,7 +10,7 @@ import torch
 
 from carezoo.data.matching import Matching
 from carezoo.data.pairs import find_pairs
-from carezoo.data.patches import PatchSampler, prepare_patches
+from carezoo.data.patches import PatchSampler, Sampler, prepare_patches
 from carezoo.data.records import FileRecord, record_files
 from carezoo.data.split import Parts, split_pairs
 from carezoo.train.batches import Batch, default_workers, draw_batches
@@ -26,6 +26,8 @@ class Prepared:
     matching: Matching
     """Intensities as measured on the files to fit."""
     data: Data
+    choose: Sampler
+    """Of the files to choose on."""
     records: tuple[FileRecord, ...]
 
 
@@ -47,7 +49,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     records = record_files(parts, sets)
     patches = prepare_patches(parts, recipe.intensity, recipe.patches, cache, recipe.seed, recipe.pair_axes)
     data = Data(_batches(patches.fit, recipe.training), _validation(patches.choose, recipe.training))
-    return Prepared(parts, patches.matching, data, records)
+    return Prepared(parts, patches.matching, data, patches.choose, records)
 
 
 def _batches(sampler: PatchSampler, settings: Training) -> Callable[[range, int, int], Iterable[Batch]]:

@@ -123,6 +123,12 @@ class Training:
     """Patches in one update."""
     learning_rate: float = 4e-4
     """Of the Adam optimizer, at the start."""
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    """How the learning rate falls. plateau: when the validation loss stands still, as CARE's. cosine: along half a \
+cosine, to 0 at the end of n_epochs or max_minutes, whatever comes first; better for short trainings."""
+    max_gradient_norm: float | None = None
+    """Larger gradients (root of the sum of squares over all weights) are scaled down to it; null: never, as CARE. 1 \
+tames the spikes of probabilistic networks at high learning rates."""
     plateau_factor: float = 0.5
     """The learning rate is multiplied by this when the validation loss stands still."""
     plateau_patience: int = 10
@@ -130,7 +136,8 @@ class Training:
     early_stop: int = 0
     """Stop after so many epochs without a lower validation loss; 0: never."""
     max_minutes: float | None = None
-    """Stop after this time and pack the best checkpoint; null: no limit. `--max-minutes` overrides it."""
+    """Stop after this time, interruptions not counted, and pack the best checkpoint; null: no limit. Each member of \
+an ensemble has it. `--max-minutes` overrides it."""
     n_validation_patches: int = 64
     """Patches of the files to choose on, always the same."""
     averaging: float = 0.0
@@ -147,7 +154,8 @@ package are float32."""
         _check_at_least("early_stop", self.early_stop, 0)
         if self.n_workers is not None:
             _check_at_least("n_workers", self.n_workers, 0)
-        for name, value in (("learning_rate", self.learning_rate), ("max_minutes", self.max_minutes)):
+        for name in ("learning_rate", "max_minutes", "max_gradient_norm"):
+            value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise RecipeError(f"{name}: expected a number above 0, found {value:g}")
         if not 0 < self.plateau_factor < 1:
@@ -210,6 +218,8 @@ class Packing:
     """Image for test tensors, sample files and cover, whose licence must allow that; null: the first file to report."""
     pixel_size_um: PixelSize | None = None
     """Pixel size the model is made for; null: from the metadata of the files."""
+    ensemble_name: str = ""
+    """Name of the package with all members; empty: NAME-ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +254,8 @@ over pixel size), at least 1, such as 4, 10.2 or 51/5."""
     seed: int = 1
     """Decides the split, the initial weights, the patches and their order."""
     members: int = 1
-    """Networks in the package, trained independently."""
+    """Networks in the package, trained one after the other from other weights on other patches; their mean is better, \
+and where they disagree they should not be trusted. `--member N` trains and packs one of them alone."""
     intensity: Intensity = field(default_factory=Intensity)
     """How intensities are normalized."""
     patches: Patches = field(default_factory=Patches)
@@ -266,8 +277,7 @@ over pixel size), at least 1, such as 4, 10.2 or 51/5."""
             raise RecipeError(f"title: expected 5 to 128 letters, digits, spaces and _ + - ( ), found {self.title!r}")
         if len(self.description) > 1024:
             raise RecipeError(f"description: expected at most 1024 letters, found {len(self.description)}")
-        if self.members != 1:
-            raise RecipeError(f"members: expected 1, found {self.members}")
+        _check_at_least("members", self.members, 1)
         _check_at_least("seed", self.seed, 0)
         _check_loss(self)
         _check_task(self)

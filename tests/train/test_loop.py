@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from carezoo.errors import DivergedError, TrainError
-from carezoo.train import checkpoint, history, loop, precision
+from carezoo.train import checkpoint, history, loop, precision, schedule
 from carezoo.train.networks.unet import UNet
 from carezoo.train.recipe import Training
 
@@ -59,6 +59,8 @@ def test_a_resumed_training_equals_one_in_one_piece_bit_for_bit(tmp_path, averag
     expected, found = (
         torch.load(tmp_path / part / "checkpoints" / "last.pt", weights_only=True) for part in ("whole", "parts")
     )
+    assert found.pop("seconds") > 0
+    assert expected.pop("seconds") > 0
     assert str(found) == str(expected)
     for name, value in weights(whole).items():
         assert torch.equal(weights(second)[name], value), name
@@ -110,21 +112,21 @@ def test_the_average_starts_without_the_initial_weights(tmp_path):
 @pytest.mark.parametrize("patience", [1, 2, 10])
 def test_the_learning_rate_drops_after_exactly_so_many_epochs_without_improvement(patience):
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
-    schedule = loop.plateau(optimizer, replace(SETTINGS, plateau_patience=patience))
-    schedule.step(0.5)
+    falling = schedule.plateau(optimizer, replace(SETTINGS, plateau_patience=patience))
+    falling.step(0.5)
     rates = []
     for _ in range(patience):
         rates.append(optimizer.param_groups[0]["lr"])
-        schedule.step(0.5)  # as low as the best is no improvement
+        falling.step(0.5)  # as low as the best is no improvement
     assert rates == [1.0] * patience
     assert optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_the_smallest_improvement_keeps_the_learning_rate():
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=1.0)
-    schedule = loop.plateau(optimizer, replace(SETTINGS, plateau_patience=2))
+    falling = schedule.plateau(optimizer, replace(SETTINGS, plateau_patience=2))
     for loss in (0.5, 0.5, 0.5 - 1e-9, 0.5, 0.5 - 2e-9):
-        schedule.step(loss)
+        falling.step(loss)
     assert optimizer.param_groups[0]["lr"] == 1.0
 
 
@@ -268,3 +270,49 @@ def test_training_in_bf16_keeps_weights_and_loss_in_float32(tmp_path):
     assert fitted.dtype == "bf16"
     assert math.isfinite(fitted.best_loss)
     assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
+def test_time_before_an_interruption_counts(tmp_path):
+    settings = replace(SETTINGS, steps_per_epoch=10**6, max_minutes=0.005)
+    first = loop.fit(new_network(), DATA, settings, tmp_path)
+    again = loop.fit(new_network(), DATA, settings, tmp_path, resume=True)
+    assert (again.n_epochs, again.n_steps, again.stopped) == (1, first.n_steps, first.stopped)
+    assert loop.fit(new_network(), DATA, replace(settings, max_minutes=0.01), tmp_path, resume=True).n_epochs == 2
+
+
+def test_the_cosine_falls_to_0_over_all_steps(tmp_path):
+    settings = replace(SETTINGS, schedule="cosine", n_epochs=2, plateau_patience=1)
+    rates = []
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    for n in range(6):
+        schedule.set_cosine(optimizer, settings, n, schedule.Clock(None, 0.0))
+        rates.append(optimizer.param_groups[0]["lr"])
+    expected = [5e-4 * (1 + math.cos(math.pi * n / 6)) for n in range(6)]
+    assert rates == pytest.approx(expected)
+    assert expected[3] == pytest.approx(5e-4)
+    loop.fit(new_network(), DATA, settings, tmp_path)
+    assert [float(row["learning_rate"]) for row in history.read(tmp_path)] == pytest.approx([expected[2], expected[5]])
+
+
+def test_the_cosine_falls_with_the_time_that_is_over():
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    for spent_s, rate in ((0.0, 1e-3), (30.0, 5e-4), (60.0, 0.0), (90.0, 0.0)):
+        schedule.set_cosine(optimizer, SETTINGS, 0, schedule.Clock(1.0, spent_s))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate, abs=1e-12)
+
+
+def test_gradients_are_clipped_only_if_asked(tmp_path, monkeypatch):
+    norms = []
+    step = torch.optim.Adam.step
+
+    def noting(self, *args, **kwargs):
+        gradients = [p.grad.norm() for group in self.param_groups for p in group["params"]]
+        norms.append(float(torch.stack(gradients).norm()))
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noting)
+    for norm in (1e-3, None):
+        settings = replace(SETTINGS, n_epochs=1, steps_per_epoch=1, max_gradient_norm=norm)
+        loop.fit(new_network(), DATA, settings, tmp_path / str(norm))
+    assert norms[0] == pytest.approx(1e-3, rel=1e-3)
+    assert norms[1] > 1e-2

@@ -5,30 +5,71 @@ What surrounds a network (loop, export, package) knows only what `network.Networ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
+from carezoo.train.networks.ensemble import Ensemble
+from carezoo.train.networks.isotropic import Isotropic
 from carezoo.train.networks.network import Network
+from carezoo.train.networks.projection import Projection, Surface
 from carezoo.train.networks.unet import UNet
+from carezoo.train.networks.upsampling import Upsampling
 from carezoo.train.recipe import Network as Section
 from carezoo.train.recipe import Recipe
+from carezoo.train.tasks import TASKS
 
 _KERNEL = {2: 5, 3: 3}
-"""CARE's kernels by number of spatial axes, where the recipe does not say."""
+"""CARE's kernels by number of axes of a patch, where the recipe does not say."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How the network of a task is made."""
+
+    core: Callable[[Recipe], Network]
+    """Makes what has weights, of which an ensemble has several."""
+    around: Callable[[Recipe, Network], Network] = lambda recipe, core: core
+    """Puts around it what has no weights, and what an ensemble computes once for all members."""
 
 
 def resolved(recipe: Recipe) -> Section:
     """Return the recipe's section `network` with everything decided that it leaves open."""
     asked, n_in, n_out = recipe.network, len(recipe.data.channels), len(recipe.data.restored)
-    kernel = _KERNEL[len(recipe.spatial_axes)] if asked.kernel is None else asked.kernel
+    kernel = _KERNEL[len(recipe.pair_axes.source)] if asked.kernel is None else asked.kernel
     return replace(asked, kernel=kernel, residual=n_in == n_out if asked.residual is None else asked.residual)
 
 
-def _denoising(recipe: Recipe) -> Network:
+def core(recipe: Recipe) -> Network:
+    """Return the weights of one member, freshly initialized from torch's global random state."""
+    return NETWORKS[recipe.task].core(recipe)
+
+
+def trained(recipe: Recipe, core: Network) -> Network:
+    """Return the network through which `core` is fitted to pairs."""
+    return NETWORKS[recipe.task].around(recipe, core) if TASKS[recipe.task].learns_factor else core
+
+
+def packed(recipe: Recipe, cores: Sequence[Network]) -> Network:
+    """Return the network of the package: of one core, or an ensemble of several.
+
+    Raises
+    ------
+    RecipeError
+        If the cores differ in architecture.
+    """
+
+    def around(core: Network) -> Network:
+        return NETWORKS[recipe.task].around(recipe, core)
+
+    return around(cores[0]) if len(cores) == 1 else Ensemble(cores, around)
+
+
+def _unet(recipe: Recipe) -> UNet:
     chosen = resolved(recipe)
     assert chosen.kernel is not None
     return UNet(
-        recipe.spatial_axes,
+        recipe.pair_axes.target,
         len(recipe.data.channels),
         len(recipe.data.restored),
         depth=chosen.depth,
@@ -39,10 +80,28 @@ def _denoising(recipe: Recipe) -> Network:
     )
 
 
-NETWORKS: Mapping[str, Callable[[Recipe], Network]] = {"denoise": _denoising}
+def _projection(recipe: Recipe) -> Network:
+    section = recipe.network.projection
+    z, y, x = section.kernel
+    surface = Surface(
+        len(recipe.data.channels),
+        depth=section.depth,
+        n_filters=section.n_filters,
+        n_convolutions=section.n_convolutions,
+        kernel=(z, y, x),
+    )
+    return Projection(surface, _unet(recipe))
+
+
+def _factor(recipe: Recipe) -> Fraction:
+    assert recipe.factor is not None  # the recipe has checked it
+    return recipe.factor
+
+
+NETWORKS: Mapping[str, Parts] = {
+    "denoise": Parts(_unet),
+    "upsample": Parts(_unet, lambda recipe, core: Upsampling(core, _factor(recipe))),
+    "isotropic": Parts(_unet, lambda recipe, core: Isotropic(core, _factor(recipe), recipe.network.merge)),
+    "project": Parts(_projection),
+}
 """By task."""
-
-
-def build(recipe: Recipe) -> Network:
-    """Return the network a recipe describes, freshly initialized from torch's global random state."""
-    return NETWORKS[recipe.task](recipe)

@@ -8,9 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from carezoo.errors import RecipeError
@@ -41,8 +39,6 @@ class Ensemble(Scripted):
     assemble
         Makes the network of the task from one that computes all members, so that what surrounds the networks (such as
         an interpolation) is computed once.
-    calibration
-        Factors on the scales, one for each member, or one for each member and target channel; None: 1.
 
     Raises
     ------
@@ -56,7 +52,6 @@ class Ensemble(Scripted):
         self,
         members: Sequence[Network],
         assemble: Callable[[Network], Network] = lambda network: network,
-        calibration: ArrayLike | None = None,
     ) -> None:
         super().__init__()
         self.network = assemble(Members(members))
@@ -69,13 +64,10 @@ class Ensemble(Scripted):
         n_spatial = len(self.geometry.rules) - len(self.geometry.projected)
         self.is_stack = n_spatial == 3
         self.mixing = (Mixing if has_scale else Averaging)(self.n_members, n_targets, n_spatial)
-        gain = _gain(self.n_members, n_targets, calibration) if has_scale else torch.ones(self.n_members * n_targets)
-        self.gain: Tensor
-        self.register_buffer("gain", gain.reshape(-1, *[1] * n_spatial))
 
     def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mixture of all members, and the members."""
-        members = self.network(source) * self.gain
+        members = self.network(source)
         if not self.is_stack:
             return self.mixing(members), members
         planes: list[Tensor] = []  # one by one: the quadrature needs as much memory for a plane as a network does
@@ -167,20 +159,6 @@ class Mixing(nn.Module):
             q_KBCS = q_KBCS + (ratio.log() + self.nodes.abs() - (distance + ratio * self.nodes).abs()).exp()
         gained_KBCS = (1 + q_KBCS) * (1 + q_KBCS).log() - q_KBCS * q_KBCS.log()
         return (self.node_weights * gained_KBCS).sum(dim=0)
-
-
-def _gain(n_members: int, n_targets: int, calibration: ArrayLike | None) -> Tensor:
-    """Return factors on all channels of the members: 1 for means, the calibration for scales."""
-    factors = np.asarray(1.0 if calibration is None else calibration, np.float32)
-    if factors.ndim == 1:
-        factors = factors[:, np.newaxis]
-    if factors.ndim > 2 or (factors.ndim == 2 and factors.shape not in {(n_members, 1), (n_members, n_targets)}):
-        raise RecipeError(
-            f"calibration: expected one factor for each of {n_members} members, or {n_targets} each; found shape "
-            f"{factors.shape}"
-        )
-    scales = np.broadcast_to(factors, (n_members, n_targets))
-    return torch.cat([torch.ones(n_members * n_targets), torch.from_numpy(scales.reshape(-1).copy())])
 
 
 def _check_alike(members: Sequence[Network]) -> None:

@@ -42,6 +42,9 @@ class UNet(Network):
         Whether `n_out` further channels hold the Laplace scale b of each mean.
     """
 
+    is_relu_last = False
+    """Whether negative means become 0 after the input was added; some models trained elsewhere want that."""
+
     def __init__(
         self,
         axes: str,
@@ -73,6 +76,9 @@ class UNet(Network):
         self.pool = _POOLING[dimensions](2)
         self.mean = _CONVOLUTION[dimensions](n_first, n_out, 1)
         self.scale = _CONVOLUTION[dimensions](n_first, n_out, 1) if is_probabilistic else None
+        self.calibration: Tensor
+        self.register_buffer("calibration", torch.ones(()), persistent=False)
+        """Factor on the scale, fitted after the training."""
         self.apply(_initialize)
 
     def forward(self, source: Tensor) -> Tensor:
@@ -88,9 +94,11 @@ class UNet(Network):
         mean: Tensor = self.mean(features)
         if self.is_residual:
             mean = mean + source
+        if self.is_relu_last:
+            mean = functional.relu(mean)
         if self.scale is None:
             return mean
-        scale = functional.softplus(self.scale(features)) + _SMALLEST_SCALE
+        scale = (functional.softplus(self.scale(features)) + _SMALLEST_SCALE) * self.calibration
         return torch.cat([mean, scale], dim=1)
 
 

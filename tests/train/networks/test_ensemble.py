@@ -69,15 +69,19 @@ def test_the_scale_keeps_its_digits_where_means_are_large():
     np.testing.assert_allclose(restored[0, 1], np.sqrt(0.01**2 + 0.125**2 / 2), rtol=1e-4)
 
 
-def test_calibration_widens_the_scales_before_they_are_mixed():
+def test_calibrated_members_are_wider_before_they_are_mixed():
     each, source = members(2, n=2), normal(1, 2, 4, 4)
-    plain = evaluated(Ensemble(each), source)
-    for calibration, factors in (([2.0, 0.5], [2, 2, 0.5, 0.5]), ([[2.0, 1.0], [3.0, 0.5]], [2, 1, 3, 0.5])):
-        restored, all_members = evaluated(Ensemble(each, calibration=calibration), source)
-        np.testing.assert_allclose(all_members[:, :4], plain[1][:, :4])
-        np.testing.assert_allclose(all_members[:, 4:], plain[1][:, 4:] * np.reshape(factors, (1, 4, 1, 1)), rtol=1e-6)
-        one, two = all_members[:, [0, 1, 4, 5]], all_members[:, [2, 3, 6, 7]]
-        np.testing.assert_allclose(restored[:, 2:4], mixture([one, two]).scale, rtol=1e-5)
+    plain = evaluated(Ensemble(each), source)[1]
+    for member in each:
+        member.calibration.fill_(2.0)
+    network = Ensemble(each)
+    restored, all_members = evaluated(network, source)
+    np.testing.assert_allclose(all_members[:, :4], plain[:, :4])
+    np.testing.assert_allclose(all_members[:, 4:], 2 * plain[:, 4:], rtol=1e-6)
+    one, two = all_members[:, [0, 1, 4, 5]], all_members[:, [2, 3, 6, 7]]
+    np.testing.assert_allclose(restored[:, 2:4], mixture([one, two]).scale, rtol=1e-5)
+    np.testing.assert_allclose(restored[:, 4:], mixture([one, two]).disagreement(), atol=1e-4)
+    check_graph_equals_torch(network, [(1, 2, 4, 6)])
 
 
 def test_members_without_scale_give_their_mean_and_no_disagreement():
@@ -150,8 +154,6 @@ def test_members_that_differ_are_refused(other, complaint):
         Ensemble([unet("YX", probabilistic=True), other])
 
 
-def test_wrong_numbers_of_members_and_factors_are_refused():
+def test_one_member_is_no_ensemble():
     with pytest.raises(RecipeError, match="at least two members; found 1"):
         Ensemble(members(1))
-    with pytest.raises(RecipeError, match=r"one factor for each of 3 members, or 2 each; found shape \(2, 1\)"):
-        Ensemble(members(3, n=2), calibration=[1.0, 2.0])
