@@ -16,26 +16,31 @@ from carezoo.errors import AxesError
 from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
-from carezoo.registry import embedded
+from carezoo.registry.resolve import Locations, resolve
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Progress, Settings, open_session
 from carezoo.runtime.restore import restore as _restore
 from carezoo.runtime.session import Session
 
 
-def load(reference: str | PathLike[str]) -> Model:
+def load(reference: str | PathLike[str], *, zoos: Locations | None = None) -> Model:
     """Load a model.
 
     Parameters
     ----------
     reference
-        Name of a model that ships with carezoo (``NAME`` or ``NAME@VERSION``), or the path of a package: a folder or
-        zip in the bioimage.io format with ONNX weights.
+        ``NAME`` of a model, which means its newest version, or ``NAME@VERSION``; the path of a package: a folder or zip
+        in the bioimage.io format with ONNX weights; or ``bioimage.io/ID``. What is not on this machine is pulled.
+    zoos
+        Addresses or folders of zoos to ask first; None takes those of the environment variable CAREZOO_ZOO. Without
+        any, no network is used for a name.
 
     Raises
     ------
     UnknownModelError
         If there is no model of that name.
+    DownloadError
+        If it had to be pulled and did not arrive.
     PackageError
         If the package is damaged, or cannot be run.
 
@@ -45,7 +50,7 @@ def load(reference: str | PathLike[str]) -> Model:
     >>> model = carezoo.load("denoise-bpae-2d")
     >>> restored = model.restore("cell.tif").mean  # doctest: +SKIP
     """
-    return Model(open_package(embedded.resolve(str(reference))))
+    return Model(open_package(resolve(str(reference), zoos).path))
 
 
 @dataclass(frozen=True)

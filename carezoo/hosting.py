@@ -19,7 +19,8 @@ from carezoo.errors import (
     ProviderError,
     UnknownModelError,
 )
-from carezoo.registry import embedded
+from carezoo.registry import catalog
+from carezoo.registry.resolve import resolve
 from carezoo.runtime.restore import Settings
 
 HINTS: dict[type[Exception], str] = {
@@ -94,7 +95,7 @@ class LoadedModels:
         UnknownModelError, ZooError, PackageError
             If there is none, or it cannot be used.
         """
-        path = embedded.resolve(reference).resolve()
+        path = resolve(reference).path.resolve()
         key = (path, path.stat().st_mtime_ns)
         if key not in self._models:
             self._models[key] = api.load(path)
@@ -136,9 +137,8 @@ class Choice:
 
 def choices() -> list[Choice]:
     """Return the newest version of every model on this computer, by name."""
-    newest = {entry.name: entry for entry in embedded.entries()}
     found = []
-    for entry in newest.values():
+    for entry in catalog.here():
         manifest = api.load(entry.path).manifest
         results = tuple(result.name for result in manifest.results)
         found.append(Choice(entry.name, entry.version, manifest.description, manifest.spatial_axes, results))

@@ -25,7 +25,7 @@ from carezoo import hosting
 from carezoo.errors import Cancelled, InputError
 from carezoo.image import Image, Metadata
 from carezoo.package.info import describe, summary
-from carezoo.registry import embedded
+from carezoo.registry.resolve import pull
 from carezoo.shared import SharedArrays
 
 PROTOCOL = 1
@@ -70,8 +70,7 @@ class Desk:
 
     def pull(self, task: Task, tell: Tell) -> dict[str, Any]:
         """Make sure that a model is on this computer, and load it."""
-        del tell
-        path = embedded.resolve(_text(task, "model"))
+        path = pull(_text(task, "model"), progress=lambda what, done, total: tell(f"pulling {what}", done, total)).path
         return {"path": str(path), "model": describe(self._models.get(str(path)).package)}
 
     def restore(self, task: Task, tell: Tell) -> dict[str, Any]:

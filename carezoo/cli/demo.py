@@ -10,7 +10,7 @@ import numpy as np
 import carezoo
 from carezoo import files
 from carezoo.evaluate.pictures import before_after
-from carezoo.registry import embedded
+from carezoo.registry.zoo import embedded
 
 MODEL = "denoise-bpae-2d"
 
@@ -27,7 +27,7 @@ MODEL = "denoise-bpae-2d"
 )
 def demo_command(folder: Path) -> None:
     """Restore a real noisy image, score it against a long exposure of the same cell, and draw all three."""
-    images = embedded.folder().parent / "demo"
+    images = embedded().folder / "demo"
     noisy, clean = files.open_image(images / "noisy.tif"), files.open_image(images / "clean.tif")
     restoration = carezoo.load(MODEL).restore(noisy)
     folder.mkdir(parents=True, exist_ok=True)

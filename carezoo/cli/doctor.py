@@ -12,8 +12,8 @@ from typing import Literal
 import click
 
 import carezoo
-from carezoo.errors import MissingExtraError
-from carezoo.registry import embedded
+from carezoo.errors import MissingExtraError, ZooError
+from carezoo.registry import cache, zoo
 from carezoo.runtime import processor, providers
 
 DISTRIBUTIONS = (
@@ -56,7 +56,7 @@ def diagnose() -> list[Finding]:
         *_onnxruntime(),
         *_bioimageio(),
         _models(),
-        Finding("fact", "cache", "none: packages are read where they lie, nothing is unpacked or downloaded"),
+        *_zoos(),
     ]
 
 
@@ -104,6 +104,17 @@ def _bioimageio() -> list[Finding]:
 
 
 def _models() -> Finding:
-    entries = embedded.entries()
-    text = ", ".join(f"{entry.name} {entry.version}" for entry in entries) or f"none found in {embedded.folder()}"
-    return Finding("fact" if entries else "problem", "models", text)
+    try:
+        entries = zoo.embedded().index().newest()
+    except ZooError as error:
+        return Finding("problem", "models that ship", str(error))
+    text = ", ".join(f"{entry.model} {entry.version}" for entry in entries)
+    return Finding("fact" if entries else "problem", "models that ship", text or "none found")
+
+
+def _zoos() -> list[Finding]:
+    pulled = cache.pulled()
+    n_bytes = sum(each.size for each in pulled)
+    held = f"{len(pulled)} pulled model(s), {n_bytes / 1e6:.1f} MB" if pulled else "nothing pulled yet"
+    configured = ", ".join(each.name for each in zoo.configured()) or f"none ({zoo.VARIABLE} is not set)"
+    return [Finding("fact", "cache", f"{cache.folder()}: {held}"), Finding("fact", "zoos", configured)]

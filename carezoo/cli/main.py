@@ -16,9 +16,15 @@ from carezoo.errors import CarezooError
 COMMANDS = {
     "restore": ("carezoo.cli.restore", "Restore image files with a model."),
     "train": ("carezoo.cli.train", "Train a model from a recipe and pack it."),
+    "convert": ("carezoo.cli.convert", "Make a package of a model that CSBDeep trained."),
     "check": ("carezoo.cli.package", "Check that a package does what it says."),
     "info": ("carezoo.cli.package", "Tell what a package is."),
-    "list": ("carezoo.cli.package", "List the models that ship with carezoo."),
+    "list": ("carezoo.cli.zoo", "List models: those that ship, those pulled, those of other zoos."),
+    "pull": ("carezoo.cli.zoo", "Bring a model of a zoo or of bioimage.io onto this machine."),
+    "remove": ("carezoo.cli.zoo", "Delete a model that was pulled."),
+    "outdated": ("carezoo.cli.zoo", "List models here of which there is a newer version."),
+    "publish": ("carezoo.cli.publish", "Put a package into a zoo."),
+    "site": ("carezoo.cli.site", "Make the web pages of a zoo."),
     "demo": ("carezoo.cli.demo", "Restore a real image with a model that ships, and score it."),
     "doctor": ("carezoo.cli.doctor", "Say what is installed, what runs, and what is wrong."),
 }

@@ -1,26 +1,27 @@
-"""``carezoo check``, ``carezoo info`` and ``carezoo list``."""
+"""``carezoo check`` and ``carezoo info``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
+from carezoo.cli.reference import opened, zoo_option
 from carezoo.errors import CheckError
-from carezoo.package.read import open_package
-from carezoo.registry import embedded
 
 
 @click.command("check")
 @click.argument("reference", metavar="PACKAGE")
+@zoo_option
 @click.option("--bioimageio", is_flag=True, help='Let bioimageio.core test it, too (extra "bioimageio").')
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check_command(reference: str, bioimageio: bool, as_json: bool) -> int:
+def check_command(reference: str, zoos: Sequence[str], bioimageio: bool, as_json: bool) -> int:
     """Check that PACKAGE (name or path) does what it says: hashes, graph, numbers, tiles, halo."""
     from carezoo.runtime.check import check
 
-    package = open_package(embedded.resolve(reference))
+    package = opened(reference, zoos)
     report = check(
         package, bioimageio=bioimageio, progress=None if as_json else lambda what: click.echo(what, err=True)
     )
@@ -36,32 +37,11 @@ def check_command(reference: str, bioimageio: bool, as_json: bool) -> int:
 
 @click.command("info")
 @click.argument("reference", metavar="PACKAGE")
+@zoo_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
-def info_command(reference: str, as_json: bool) -> None:
+def info_command(reference: str, zoos: Sequence[str], as_json: bool) -> None:
     """Tell what PACKAGE (name or path) is: task, axes, channels, intensities, scores, licence."""
     from carezoo.package.info import describe, summary
 
-    package = open_package(embedded.resolve(reference))
+    package = opened(reference, zoos)
     click.echo(json.dumps(describe(package), indent=2, default=str) if as_json else summary(package))
-
-
-@click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
-def list_command(as_json: bool) -> None:
-    """List the models that ship with carezoo."""
-    rows = []
-    for entry in embedded.entries():
-        manifest = open_package(entry.path).manifest
-        rows.append(
-            {
-                "name": entry.name,
-                "version": entry.version,
-                "axes": manifest.spatial_axes,
-                "description": manifest.description,
-            }
-        )
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        click.echo(f"{row['name']:<28} {row['version']:<8} {row['axes']:<5} {row['description']}")

@@ -10,9 +10,8 @@ import click
 
 from carezoo.cli import options
 from carezoo.cli.progress import Bar
+from carezoo.cli.reference import opened, zoo_option
 from carezoo.errors import InputError
-from carezoo.package.read import open_package
-from carezoo.registry import embedded
 from carezoo.runtime.folder import Order, Outcome, restore_files
 from carezoo.runtime.restore import Settings
 
@@ -30,6 +29,7 @@ DTYPES = ("float32", "input", "uint8", "uint16")
     metavar="[CHANNEL=]REF",
     help="Name or path of a model. For different models a channel repeat it: --model 0=A --model 1=B.",
 )
+@zoo_option
 @click.option(
     "--output", "-o", "folder", type=click.Path(path_type=Path), help="Folder for results.  [default: beside each file]"
 )
@@ -97,6 +97,7 @@ def restore_command(
 
 def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> Order:
     references = options.models(models)
+    zoos: Sequence[str] = given["zoos"]  # type: ignore[assignment]
     crop, intensity_range = given["crop"], given["intensity_range"]
     settings = Settings(
         tile=options.tile(str(given["tile"])),
@@ -109,7 +110,7 @@ def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> 
         nan=given["nan"],  # type: ignore[arg-type]
     )
     return Order(
-        models={channel: open_package(embedded.resolve(reference)) for channel, reference in references.items()},
+        models={channel: opened(reference, zoos) for channel, reference in references.items()},
         settings=settings,
         axes=given["axes"],  # type: ignore[arg-type]
         crop=options.crop(str(crop)) if crop else {},

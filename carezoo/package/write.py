@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from carezoo.errors import InputError, PackageError
 from carezoo.package import files, rdf_text
@@ -44,7 +45,7 @@ def write_package(draft: Draft, target: str | os.PathLike[str], *, overwrite: bo
         If the draft contradicts itself, or the disk is full or read-only.
     """
     target = Path(target)
-    _check_target(target, overwrite=overwrite)
+    check_target(target, overwrite=overwrite)
     content = {"rdf.yaml": rdf_text.render(draft)}
     for path in sorted(draft.files):
         content[files.checked(path, draft.id)] = draft.files[path]
@@ -53,7 +54,7 @@ def write_package(draft: Draft, target: str | os.PathLike[str], *, overwrite: bo
         with tempfile.TemporaryDirectory(prefix=".carezoo-", dir=target.parent) as scratch:
             made = Path(scratch, target.name)
             if target.suffix.lower() == ".zip":
-                _write_zip(content, made)
+                write_zip(content, made)
             else:
                 _write_folder(content, made)
             open_package(made)
@@ -63,7 +64,8 @@ def write_package(draft: Draft, target: str | os.PathLike[str], *, overwrite: bo
     return target
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Raise InputError if a package cannot stand at `target`; ask before long work."""
     if not os.path.lexists(target):
         return
     if not overwrite:
@@ -80,8 +82,11 @@ def _write_folder(content: Mapping[str, bytes], target: Path) -> None:
         path.write_bytes(data)
 
 
-def _write_zip(content: Mapping[str, bytes], target: Path) -> None:
-    """Write a zip without compression: weights hardly shrink, and no two zlib versions deflate to the same bytes."""
+def write_zip(content: Mapping[str, bytes], target: Path | IO[bytes]) -> None:
+    """Write files in their order into a zip that depends on nothing else: the same files give the same bytes.
+
+    Without compression: weights hardly shrink, and no two zlib versions deflate to the same bytes.
+    """
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for relative, data in content.items():
             entry = zipfile.ZipInfo(relative, ZIP_DATE)

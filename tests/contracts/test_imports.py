@@ -7,6 +7,7 @@ import sys
 import pytest
 
 HEAVY = {"torch", "onnx", "onnxruntime", "bioimageio", "matplotlib", "skimage", "scipy", "bioio", "lightning_fabric"}
+HEAVY |= {"httpx", "jinja2", "nh3"}
 
 PROBE = """
 import json, sys

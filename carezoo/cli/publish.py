@@ -1,0 +1,52 @@
+"""``carezoo publish``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from carezoo.cli.reference import opened
+from carezoo.errors import InputError
+
+
+@click.command("publish")
+@click.argument("reference", metavar="[PACKAGE]", required=False)
+@click.option("--zoo", "folder", type=click.Path(path_type=Path), help="Folder of the zoo; a new one is made.")
+@click.option("--comment", default="", metavar="TEXT", help="What is new in this version, one line.")
+@click.option("--url", default="", metavar="URL", help="Where the folder will be served; remembered by the zoo.")
+@click.option(
+    "--zips-only", "is_zips_only", is_flag=True, help="A new zoo holds zips and the index alone, for a repository."
+)
+@click.option("--dry-run", "dry_run", is_flag=True, help="Check and tell, but write nothing.")
+@click.option(
+    "--bioimageio-zip",
+    "upload",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Instead, write the zip that bioimage.io's upload form takes, and list what it will still ask for.",
+)
+def publish_command(reference: str | None, folder: Path | None, upload: Path | None, **given: object) -> None:
+    """Put PACKAGE into the zoo in a folder: check it, hold its version against what changed, rebuild index and pages.
+
+    Any web server or object store can serve the folder as it is. A published version is never replaced. Without
+    PACKAGE, index and pages are rebuilt from the zips that lie there.
+    """
+    from carezoo.publish import bioimageio_zip, publish, rebuild
+
+    if reference and upload is not None:
+        missing = bioimageio_zip(opened(reference).path, upload)
+        click.echo(upload)
+        for line in missing:
+            click.echo(f"  still missing: {line}", err=True)
+        return
+    if folder is None:
+        raise InputError("where to? Give PACKAGE and the folder of the zoo (--zoo DIR), or --bioimageio-zip FILE")
+    if not reference:
+        index = rebuild(folder, url=str(given["url"]))
+        click.echo(f"{folder}: {len(index.versions)} version(s) of {len(index.names())} model(s)")
+        return
+    tell = lambda step: click.echo(step, err=True)  # noqa: E731
+    done = publish(opened(reference).path, folder, progress=tell, **given)  # type: ignore[arg-type]
+    verb = "would publish" if given["dry_run"] else "published"
+    click.echo(f"{verb} {done.version.reference} ({done.change}): {done.path}, {done.version.zip.size / 1e6:.1f} MB")

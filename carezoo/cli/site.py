@@ -1,0 +1,25 @@
+"""``carezoo site``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("site")
+@click.option("--zoo", "folder", type=click.Path(path_type=Path), help="Folder of the zoo.  [default: what ships]")
+@click.option(
+    "--output", "-o", "target", required=True, type=click.Path(path_type=Path), help="Folder to write; a web server's."
+)
+@click.option("--url", default="", metavar="URL", help="Where the folder will be served, for id_map.json.")
+def site_command(folder: Path | None, target: Path, url: str) -> None:
+    """Make the folder that a web server needs: a gallery with a page for every model, and the zoo itself.
+
+    The pages work from disk, too: open index.html in a browser.
+    """
+    from carezoo.evaluate.gallery.site import write_site
+    from carezoo.registry.zoo import embedded
+
+    count = write_site(folder or embedded().folder, target, url=url, progress=lambda name: click.echo(name, err=True))
+    click.echo(f"{target / 'index.html'}: {count} models")

@@ -1,0 +1,108 @@
+"""``carezoo list``, ``pull``, ``remove`` and ``outdated``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from carezoo.cli.reference import download_bar, told, zoo_option
+from carezoo.cli.talk import talk_on_stderr
+from carezoo.package import own
+from carezoo.registry import cache, catalog
+from carezoo.registry.catalog import Listed
+from carezoo.registry.resolve import pull
+
+
+@click.command("list")
+@click.option("--task", type=click.Choice(own.TASKS), help="Models for this task only.")
+@click.option("--dims", type=click.Choice(["2", "3"]), help="Models for 2D or for 3D images only.")
+@click.option("--search", metavar="WORDS", help="Models with all these words in name, description, channels or tags.")
+@zoo_option
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def list_command(task: str | None, dims: str | None, search: str | None, zoos: Sequence[str], as_json: bool) -> None:
+    """List models: those that ship with carezoo, those that were pulled, those of the zoos named."""
+    with talk_on_stderr():
+        rows = catalog.models(task=task, dims=int(dims) if dims else None, search=search, zoos=zoos or None)
+    if as_json:
+        click.echo(json.dumps([_plain(row) for row in rows], indent=2))
+        return
+    if not rows:
+        click.echo("no model fits; carezoo list without options shows all", err=True)
+    width = max((len(row.name) for row in rows), default=0)
+    for row in rows:
+        where = row.zoo if row.is_here else f"{row.zoo}, not pulled"
+        click.echo(f"{row.name:<{width}}  {row.version:<7} {_facts(row)}  {where}")
+        if row.entry and row.entry.description:
+            click.echo(f"{'':<{width}}  {row.entry.description}")
+
+
+@click.command("pull")
+@click.argument("reference", metavar="MODEL")
+@zoo_option
+def pull_command(reference: str, zoos: Sequence[str]) -> None:
+    """Bring MODEL onto this machine, so that it runs without a network.
+
+    MODEL is NAME for the newest version, NAME@VERSION for that version for ever, bioimage.io/ID for a model of the
+    bioimage.io collection, or the address of a zip or rdf.yaml. What is here already is verified and kept; an
+    interrupted download goes on where it stopped.
+    """
+    with talk_on_stderr(), download_bar() as progress:
+        found = pull(reference, zoos or None, progress=progress)
+    if found.name:
+        click.echo(told(found), err=True)
+    click.echo(found.path)
+
+
+@click.command("remove")
+@click.argument("reference", metavar="NAME[@VERSION]")
+def remove_command(reference: str) -> None:
+    """Delete a model that was pulled; all its versions, or one."""
+    for each in catalog.remove(reference):
+        click.echo(f"removed {each.model} {each.version} ({each.size / 1e6:.1f} MB) from {cache.folder()}")
+
+
+@click.command("outdated")
+@zoo_option
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def outdated_command(zoos: Sequence[str], as_json: bool) -> None:
+    """List models on this machine of which there is a newer version. Asks the zoos they came from."""
+    with talk_on_stderr():
+        rows = catalog.outdated(zoos or None)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row.name} {row.version} -> {row.newest}   carezoo pull {row.name} --zoo {row.zoo}")
+    if not rows:
+        click.echo("every model here is the newest of its zoo", err=True)
+
+
+def _facts(row: Listed) -> str:
+    if row.entry is None:
+        return f"{'':<9} {'':<3} {'':<9}"
+    gain = row.entry.scores.get("psnr_gain_db")
+    return f"{row.entry.task:<9} {row.entry.axes:<3} {'' if gain is None else f'{gain:+.1f} dB':<9}"
+
+
+def _plain(row: Listed) -> dict[str, object]:
+    entry = row.entry
+    known = (
+        {}
+        if entry is None
+        else {
+            "title": entry.title,
+            "description": entry.description,
+            "task": entry.task,
+            "axes": entry.axes,
+            "results": list(entry.results),
+            "n_members": entry.n_members,
+            "license": entry.license,
+            "scores": dict(entry.scores),
+            "tags": list(entry.tags),
+            "size_bytes": entry.zip.size,
+        }
+    )
+    return {"name": row.name, "version": row.version, "zoo": row.zoo, "is_here": row.is_here, **known}

@@ -1,0 +1,180 @@
+"""Put a model into a zoo: check it, hold its version number against what has changed, list it, rebuild the pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from carezoo.errors import AlreadyPublishedError, InputError, ZooError
+from carezoo.evaluate.gallery import site
+from carezoo.files.atomic import replacing
+from carezoo.package.read import Package, open_package
+from carezoo.package.write import write_zip
+from carezoo.registry import collection, versions
+from carezoo.registry.index import Index, Version
+from carezoo.runtime.check import check
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What publishing did, or with a dry run would do."""
+
+    version: Version
+    change: str
+    """Since the version before, in words."""
+    index: Index
+    """With the new version."""
+    path: Path
+    """The zip in the zoo."""
+
+
+def publish(
+    reference: str | os.PathLike[str],
+    zoo: str | os.PathLike[str],
+    *,
+    comment: str = "",
+    url: str = "",
+    dry_run: bool = False,
+    is_zips_only: bool = False,
+    progress: Tell | None = None,
+) -> Published:
+    """Publish a package into the zoo in a folder.
+
+    Parameters
+    ----------
+    reference
+        Path of the package.
+    zoo
+        Folder of the zoo; a new one is made where nothing is.
+    comment
+        What is new, one line.
+    url
+        Where the folder will be served; remembered by the index, needed for id_map.json.
+    dry_run
+        True: nothing is written.
+    is_zips_only
+        Of a new zoo: True holds zips and the index alone, for a repository; `site` makes the served folder out of it.
+    progress
+        Called with each step.
+
+    Raises
+    ------
+    AlreadyPublishedError
+        If the zoo has that version.
+    CheckError
+        If the package does not do what it says.
+    ZooError
+        If its version number promises less change than there is, or its name or version is not one for a zoo.
+    """
+    tell = progress or (lambda _step: None)
+    folder, package = Path(zoo), open_package(reference)
+    before = collection.read_index(folder, "zips" if is_zips_only else "unpacked")
+    before = replace(before, url=url.rstrip("/") or before.url)
+    content = collection.flat_zip(package)
+    version = collection.entry_of(package, content, before.layout, comment)
+    _require_new(before, version)
+    older = versions.predecessor(before.of(version.model), version.version)
+    change = versions.require_version(open_package(folder / older.zip.url) if older else None, package)
+    tell(f"{version.reference}: {change}")
+    check(package, progress=lambda name: tell(f"check {name}")).raise_if_failed()
+    after = before.with_version(version)
+    if not dry_run:
+        collection.place(folder, version, content)
+        if after.layout == "unpacked":
+            collection.unpack(folder, version, package)
+        # The index is what makes a version public: it comes after everything it names.
+        collection.write_index(folder, after)
+        if after.layout == "unpacked":
+            tell("pages")
+            site.write_site(folder, folder)
+    return Published(version, change, after, folder / version.zip.url)
+
+
+def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
+    """Write index and pages anew from the zips that lie in a zoo; those taken away are no longer listed.
+
+    Raises
+    ------
+    ZooError
+        If the folder is no zoo, or a zip lies where the index would not look for it.
+    """
+    folder = Path(zoo)
+    before = collection.read_index(folder)
+    index = collection.rebuilt(folder, replace(before, url=url.rstrip("/") or before.url))
+    collection.write_index(folder, index)
+    if index.layout == "unpacked":
+        site.write_site(folder, folder)
+    return index
+
+
+def bioimageio_zip(reference: str | os.PathLike[str], target: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Write the zip that the upload form of bioimage.io takes, and return what it will still ask for.
+
+    The collection gives names itself and refuses a package that has an `id`.
+
+    Raises
+    ------
+    InputError
+        If `target` exists.
+    PackageError
+        If the package cannot be read.
+    """
+    package, path = open_package(reference), Path(target)
+    if path.exists():
+        raise InputError(f"{path} exists already. Choose another name")
+    if collection.MANIFEST not in package.names():
+        raise ZooError(f"{package.path}: its manifest has to be called {collection.MANIFEST}")
+    rdf = {key: value for key, value in package.manifest.rdf.items() if key != "id"}
+    text = yaml.safe_dump(rdf, sort_keys=False, allow_unicode=True, width=120)
+    others = [name for name in package.names() if name != collection.MANIFEST]
+    with replacing(path) as temporary:
+        write_zip({collection.MANIFEST: text.encode()} | {name: package.read_bytes(name) for name in others}, temporary)
+    return missing_for_bioimageio(package)
+
+
+def missing_for_bioimageio(package: Package) -> tuple[str, ...]:
+    """Return what bioimage.io wants of a model and this package does not have, one line each."""
+    rdf = package.manifest.rdf
+    documentation = str(rdf.get("documentation") or "")
+    text = package.read_bytes(documentation).decode("utf8", "replace") if package.has(documentation or "-") else ""
+    authors = _listed(rdf, "authors")
+    wanted: Mapping[str, bool] = {
+        "authors with a name": bool(authors),
+        "authors: an affiliation or ORCID of each": all(
+            each.get("affiliation") or each.get("orcid") for each in authors
+        ),
+        "cite: what users should cite, with doi or url": any(
+            c.get("doi") or c.get("url") for c in _listed(rdf, "cite")
+        ),
+        "license: an SPDX identifier": bool(rdf.get("license")),
+        "description": bool(rdf.get("description")),
+        "tags: among them 2d or 3d": bool({"2d", "3d"} & {str(tag).lower() for tag in rdf.get("tags") or ()}),
+        "documentation: a Markdown file with a heading Validation": "validation" in text.lower(),
+        "covers: a picture": bool(rdf.get("covers")),
+        "git_repo: where the code is": bool(rdf.get("git_repo")),
+        "maintainers: your GitHub name, which the form asks for": bool(_listed(rdf, "maintainers")),
+        "uploader: your email, which the form asks for": bool(rdf.get("uploader")),
+    }
+    return tuple(name for name, is_there in wanted.items() if not is_there)
+
+
+def _require_new(before: Index, version: Version) -> None:
+    same = [each for each in before.of(version.model) if each.version == version.version]
+    if same:
+        is_same = same[0].sha256 == version.sha256
+        raise AlreadyPublishedError(
+            f"{version.reference} is published already"
+            + (", with the same content" if is_same else " with other content; give this one a new version")
+        )
+
+
+def _listed(rdf: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    value = rdf.get(key)
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []

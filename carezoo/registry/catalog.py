@@ -1,0 +1,163 @@
+"""All models there are: those that ship, those pulled, those of the zoos that were named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from carezoo.errors import InputError, UnknownModelError, ZooError
+from carezoo.package import own
+from carezoo.registry import cache
+from carezoo.registry.cache import Pulled
+from carezoo.registry.index import Version, unknown, version_key
+from carezoo.registry.resolve import Locations
+from carezoo.registry.zoo import configured, embedded, zoo_at
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The newest version of a model in one place."""
+
+    name: str
+    version: str
+    zoo: str
+    """Where it comes from, for a person."""
+    is_here: bool
+    """Whether it runs without a network."""
+    entry: Version | None = None
+    """What the index says; None for a pulled model whose zoo was not asked."""
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """A model on this machine with a newer version elsewhere."""
+
+    name: str
+    version: str
+    """On this machine."""
+    newest: str
+    zoo: str
+    """Where the newer one is, as an address or folder."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """A model that runs without a network."""
+
+    name: str
+    version: str
+    path: Path
+    """The package."""
+
+
+def here() -> tuple[Here, ...]:
+    """Return the newest version of every model on this machine, shipped or pulled, that this carezoo can run."""
+    zoo = embedded()
+    found = [Here(v.model, v.version, Path(zoo.url(v.zip.url))) for v in zoo.index().versions if v.is_compatible]
+    found += [Here(p.model, p.version, p.path) for p in cache.pulled() if p.is_compatible]
+    newest: dict[str, Here] = {}
+    for each in sorted(found, key=lambda each: version_key(each.version)):
+        newest[each.name] = each
+    return tuple(newest[name] for name in sorted(newest))
+
+
+def models(
+    *, task: str | None = None, dims: int | None = None, search: str | None = None, zoos: Locations | None = None
+) -> tuple[Listed, ...]:
+    """Return the newest version of every model, in each place it is found.
+
+    Parameters
+    ----------
+    task
+        denoise, upsample, isotropic or project.
+    dims
+        Spatial dimensions of the images: 2 or 3.
+    search
+        Words that all have to occur in name, title, description, channels or tags.
+    zoos
+        Addresses or folders to look in beside what is here; None takes those of CAREZOO_ZOO.
+
+    Raises
+    ------
+    InputError
+        If there is no such task.
+    ZooError, DownloadError
+        If a zoo cannot be read.
+    """
+    if task is not None and task not in own.TASKS:
+        raise InputError(f"no task {task!r}; there are {', '.join(own.TASKS)}")
+    hashes = {each.sha256 for each in cache.pulled()}
+    rows = []
+    for zoo in dict.fromkeys((*configured(zoos), embedded())):
+        for version in zoo.index().newest():
+            is_here = not zoo.is_remote or version.zip.sha256 in hashes
+            rows.append(Listed(version.model, version.version, zoo.name, is_here, version))
+    listed = {(row.name, row.version) for row in rows}
+    for each in cache.pulled():
+        if (each.model, each.version) not in listed:
+            rows.append(Listed(each.model, each.version, each.zoo, True))
+    return tuple(sorted((row for row in rows if _fits(row, task, dims, search)), key=lambda row: row.name))
+
+
+def outdated(zoos: Locations | None = None) -> tuple[Outdated, ...]:
+    """Return the models on this machine of which a zoo has a newer version that this carezoo can run.
+
+    The zoos named, those of CAREZOO_ZOO, and those that models were pulled from are asked.
+
+    Raises
+    ------
+    ZooError, DownloadError
+        If one of them cannot be read.
+    """
+    pulled = cache.pulled()
+    versions = {each.name: each.version for each in here()}
+    sources = [zoo_at(each.zoo) for each in pulled if not each.zoo.endswith((".zip", ".yaml", ".yml"))]
+    found: dict[str, Outdated] = {}
+    for zoo in dict.fromkeys((*configured(zoos), *sources)):
+        index = zoo.index()
+        for name, version in versions.items():
+            for newer in index.of(name):
+                best = found[name].newest if name in found else version
+                if newer.is_compatible and newer.key > version_key(best):
+                    found[name] = Outdated(name, version, newer.version, zoo.location)
+    return tuple(found[name] for name in sorted(found))
+
+
+def remove(reference: str) -> tuple[Pulled, ...]:
+    """Delete a pulled model, NAME for all its versions or NAME@VERSION, and return what was deleted.
+
+    Raises
+    ------
+    UnknownModelError
+        If it was not pulled.
+    ZooError
+        If it ships with carezoo, or cannot be deleted.
+    """
+    name, _, version = reference.partition("@")
+    chosen = [each for each in cache.pulled() if each.model == name and version in {"", each.version}]
+    for each in chosen:
+        cache.remove(each)
+    if chosen:
+        return tuple(chosen)
+    if any(each.version == version or not version for each in embedded().index().of(name)):
+        raise ZooError(f"{reference} ships with carezoo and stays; only models that were pulled can be removed")
+    names = [each.model for each in cache.pulled()]
+    if name in names:
+        raise UnknownModelError(f"{reference} was not pulled; there is {', '.join(_versions(name))}")
+    raise unknown(name, names, "was pulled") if names else UnknownModelError(f"no model {name!r}: none was pulled")
+
+
+def _versions(name: str) -> list[str]:
+    return [each.version for each in cache.pulled() if each.model == name]
+
+
+def _fits(row: Listed, task: str | None, dims: int | None, search: str | None) -> bool:
+    if row.entry is None:
+        return task is None and dims is None and (not search or search.lower() in row.name.lower())
+    entry = row.entry
+    text = " ".join((entry.model, entry.title, entry.description, *entry.tags, *entry.channels)).lower()
+    return (
+        task in {None, entry.task}
+        and dims in {None, entry.n_dims}
+        and all(word in text for word in (search or "").lower().split())
+    )
