@@ -1,0 +1,107 @@
+"""The node CARE Evaluate."""
+
+from __future__ import annotations
+
+import knime.extension as knext
+
+from care_nodes import CATEGORY
+from care_nodes.table import Columns, extended, is_path, progress_of, told_in_words, with_columns
+from carezoo_knime.cells import folder_of
+from carezoo_knime.scoring import score_rows
+
+COLUMNS: Columns = {
+    "PSNR (dB)": float,
+    "NRMSE": float,
+    "SSIM": float,
+    "PSNR of noisy (dB)": float,
+    "PSNR gain (dB)": float,
+    "Gain error": float,
+    "Offset error": float,
+    "Score error": str,
+}
+"""In the order of the fields of `ScoredRow`."""
+
+
+@knext.node(
+    name="CARE Evaluate",
+    node_type=knext.NodeType.OTHER,
+    icon_path="icons/evaluate.png",
+    category=CATEGORY,
+    after="CareRestoreNode",
+    keywords=["PSNR", "SSIM", "NRMSE", "score", "quality", "ground truth", "microscopy"],
+)
+@knext.input_table("Images", "A table with columns of image paths: restored images, and a reference for each.")
+@knext.output_table("Scores", "The input table with scores.")
+class CareEvaluateNode:
+    """Scores restored images against references, such as long exposures of the same field.
+
+    PSNR, NRMSE and SSIM are those of [Weigert et al. 2018](https://doi.org/10.1038/s41592-018-0216-7): every image is
+    first fitted to its reference by gain and offset, so that different exposures can be compared. With a column of
+    noisy images the gain over them is told, too, and how far the intensities of the restored image are off. Scores of
+    an image with several channels or time points are the mean over them.
+
+    Only references that the model was not trained on say how good it is.
+    """
+
+    restored = knext.ColumnParameter("Restored", "Column with the paths of the restored images.", column_filter=is_path)
+    reference = knext.ColumnParameter("Reference", "Column with the paths of the references.", column_filter=is_path)
+    noisy = knext.ColumnParameter(
+        "Noisy (optional)",
+        "Column with the paths of the noisy images. They need the shape of the restored ones: leave it out for models "
+        "that add or project planes.",
+        column_filter=is_path,
+        include_none_column=True,
+        default_value=knext.ColumnParameter.NONE,
+    )
+    stop = knext.BoolParameter(
+        "Fail on the first error",
+        "Whether an image that cannot be scored ends the node with an error, instead of becoming a row that says so.",
+        False,
+    )
+    axes = knext.StringParameter(
+        "Axes",
+        "Axes of the images in their order, letters out of STCZYX, for files that do not say it themselves. "
+        "Empty: as the files say.",
+        "",
+        is_advanced=True,
+    )
+    folder = knext.StringParameter(
+        "Folder of relative paths", "Where paths that do not name a folder start.", "", is_advanced=True
+    )
+
+    def configure(self, context: knext.ConfigurationContext, schema: knext.Schema) -> knext.Schema:
+        """Check that the columns are there, and return those there will be."""
+        for what, column in self._columns().items():
+            if not column:
+                raise knext.InvalidParametersError(f"Choose the column with the {what} images")
+            if column not in schema.column_names:
+                raise knext.InvalidParametersError(f"There is no column {column!r} any more; choose another")
+        return extended(schema, COLUMNS)
+
+    def execute(self, context: knext.ExecutionContext, table: knext.Table) -> knext.Table:
+        """Score every row."""
+        frame = table.to_pandas()
+        columns = self._columns()
+        rows = [
+            dict(zip(columns, cells, strict=True))
+            for cells in zip(*(frame[name] for name in columns.values()), strict=True)
+        ]
+        with told_in_words():
+            scored = score_rows(
+                rows,
+                folder=folder_of(self.folder),
+                axes=self.axes.strip() or None,
+                is_strict=self.stop,
+                progress=progress_of(context),
+                cancelled=context.is_canceled,
+            )
+        n_failed = sum(row.error is not None for row in scored)
+        if n_failed:
+            context.set_warning(f"{n_failed} of {len(rows)} images could not be scored; see the column Score error")
+        return with_columns(frame, COLUMNS, [row.cells() for row in scored])
+
+    def _columns(self) -> dict[str, str]:
+        """Return the chosen columns by what is in them."""
+        chosen = {"restored": self.restored, "reference": self.reference}
+        has_noisy = self.noisy not in {None, "", knext.ColumnParameter.NONE}
+        return {**chosen, "noisy": self.noisy} if has_noisy else chosen

@@ -1,0 +1,178 @@
+"""CARE Model and CARE Zoo: which models there are, and the one that was chosen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from carezoo.errors import InputError, IntegrityError, ZooError
+from carezoo.package.read import Package, open_package
+from carezoo.registry import catalog
+from carezoo.registry.resolve import resolve
+
+log = logging.getLogger("carezoo")
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and what is being worked on."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a dialog asks for."""
+
+    reference: str
+    """NAME, NAME@VERSION, an address, or the path of a package."""
+    zoo: str = ""
+    """Address or folder of a zoo to ask first; empty: those of the environment variable CAREZOO_ZOO."""
+
+    @classmethod
+    def of(cls, *, name: str, version: str, package: str, zoo: str) -> Wanted:
+        """Return what the fields of the dialog ask for together.
+
+        Raises
+        ------
+        InputError
+            If neither a name nor a package is given, or a package that is not there.
+        """
+        name, version, package = name.strip(), version.strip(), package.strip()
+        if package:
+            if not Path(package).exists():
+                raise InputError(f"there is no package at {package}; choose a folder or a .zip file")
+            return cls(package, zoo.strip())
+        if not name:
+            raise InputError("choose a model, or a package of your own")
+        return cls(f"{name}@{version}" if version else name, zoo.strip())
+
+    @property
+    def zoos(self) -> list[str] | None:
+        """What `resolve` takes."""
+        return [self.zoo] if self.zoo else None
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """What travels from CARE Model to CARE Restore: enough to find the same package again."""
+
+    reference: str
+    """NAME@VERSION, or the path of a package."""
+    zoo: str
+    sha256: str
+    """Of the package's manifest, which holds the hashes of all its files."""
+    name: str
+    version: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain values for KNIME's port."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, str]) -> ChosenModel:
+        """Return the model that `to_dict` told."""
+        return cls(**values)
+
+    def open(self) -> Package:
+        """Open the package, downloaded once more if the workflow has moved to another computer.
+
+        Raises
+        ------
+        IntegrityError
+            If another package lies there now.
+        ZooError
+            If there is none any more.
+        """
+        package = open_package(resolve(self.reference, Wanted(self.reference, self.zoo).zoos).path)
+        if package.sha256 != self.sha256:
+            raise IntegrityError(
+                f"{self.reference} is not the package that CARE Model chose (sha256 of rdf.yaml {package.sha256[:12]}, "
+                f"expected {self.sha256[:12]}): it was replaced. Reset and execute CARE Model to use the new one"
+            )
+        return package
+
+
+def choose(wanted: Wanted, progress: Progress | None = None) -> ChosenModel:
+    """Return the model `wanted` means, brought to this computer and verified.
+
+    Raises
+    ------
+    ZooError
+        If there is no such model, or it cannot be downloaded.
+    PackageError
+        If the package is damaged, or cannot be run.
+    """
+
+    def report(what: str, n_done: int, n_bytes: int) -> None:
+        if progress:
+            progress(n_done / n_bytes, f"downloading {what}")
+
+    found = resolve(wanted.reference, wanted.zoos, progress=report)
+    package = open_package(found.path)
+    reference = f"{found.name}@{found.version}" if found.name else wanted.reference
+    return ChosenModel(reference, wanted.zoo, package.sha256, package.manifest.id, package.manifest.version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooRow:
+    """What the table of models tells of one. None becomes a missing cell."""
+
+    name: str
+    version: str
+    task: str | None
+    axes: str | None
+    """Spatial axes of the images: YX or ZYX."""
+    channels: str | None
+    results: str | None
+    """restored image (mean), scale, disagreement."""
+    description: str | None
+    license: str | None
+    megabytes: float | None
+    """Size of the package."""
+    is_here: str
+    """yes: it runs without a network. no: it is downloaded first."""
+    zoo: str
+    """Where it comes from."""
+
+    def cells(self) -> list[Any]:
+        """Return the values in the order of the columns."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
+def zoo_rows(zoo: str = "") -> list[ZooRow]:
+    """Return the newest version of every model: those that ship, those pulled, and those of a zoo.
+
+    Raises
+    ------
+    ZooError
+        If the zoo cannot be read.
+    """
+    rows = []
+    for listed in catalog.models(zoos=Wanted("", zoo.strip()).zoos):
+        entry = listed.entry
+        rows.append(
+            ZooRow(
+                name=listed.name,
+                version=listed.version,
+                task=(entry and entry.task) or None,
+                axes=(entry and entry.axes) or None,
+                channels=(entry and ", ".join(entry.channels)) or None,
+                results=(entry and ", ".join(entry.results)) or None,
+                description=(entry and entry.description) or None,
+                license=(entry and entry.license) or None,
+                megabytes=entry.zip.size / 1e6 if entry else None,
+                is_here="yes" if listed.is_here else "no",
+                zoo=listed.zoo,
+            )
+        )
+    return rows
+
+
+def names() -> list[str]:
+    """Return the names a dialog offers. A zoo that cannot be reached offers nothing here; the log says why."""
+    try:
+        listed = catalog.models()
+    except ZooError as error:
+        log.warning("the dialog of CARE Model lists the models on this computer only: %s", error)
+        listed = catalog.models(zoos=[])
+    return sorted({row.name for row in listed})
