@@ -77,7 +77,9 @@ class IntensityErrors:
     gain_error: float
     """``gain - 1`` of the least-squares fit ``restored = gain * expected + offset``."""
     offset_error: float
-    """Offset of that fit as a fraction of the expected image's range between percentiles 0.1 and 99.9."""
+    """Value of that fit at the mean expected level, minus that level: how much too bright the image is on average, as a
+    fraction of the expected image's range between percentiles 0.1 and 99.9. (Intensity 0 may be far outside of the
+    image, below the camera offset, and the fit there says nothing.)"""
     raw_psnr_db: float
     """PSNR at that range; infinite if both are equal."""
     raw_nrmse: float
@@ -186,7 +188,9 @@ def intensity_errors(restored: Array, expected: Array) -> IntensityErrors:
     _, width = _range(expected, "expected image")
     fit = _fit(expected, restored)
     raw_nrmse = math.sqrt(_mean_squared_difference(restored, expected, AffineFit(1.0, 0.0))) / width
-    return IntensityErrors(fit.gain - 1.0, fit.offset / width, _psnr_db(raw_nrmse), raw_nrmse)
+    level = float(expected.mean(dtype=np.float64))
+    too_bright = fit.gain * level + fit.offset - level
+    return IntensityErrors(fit.gain - 1.0, too_bright / width, _psnr_db(raw_nrmse), raw_nrmse)
 
 
 def mean_scores(scores: Sequence[S]) -> MeanScores[S]:

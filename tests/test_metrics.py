@@ -200,11 +200,17 @@ def test_fit_of_constant_values():
     assert fit_affine(np.full((2, 2), 5), np.array([[1, 2], [3, 6]])) == AffineFit(0.0, 3.0)
 
 
+def test_a_large_camera_offset_does_not_make_a_small_gain_error_look_like_an_offset():
+    expected = 10000 + np.arange(1001.0).reshape(7, 143)
+    errors = intensity_errors(0.98 * (expected - 10500) + 10500, expected)
+    assert (errors.gain_error, errors.offset_error) == pytest.approx((-0.02, 0))
+
+
 def test_intensity_errors_worked_out_by_hand():
     expected = np.arange(1001.0).reshape(7, 143)  # percentiles 0.1 and 99.9 are 1 and 999
     errors = intensity_errors(1.1 * expected + 5, expected)
     assert errors.gain_error == pytest.approx(0.1)
-    assert errors.offset_error == pytest.approx(5 / 998)
+    assert errors.offset_error == pytest.approx((1.1 * 500 + 5 - 500) / 998)
     assert errors.raw_nrmse == pytest.approx(np.sqrt(np.mean((0.1 * expected + 5) ** 2)) / 998)
     assert errors.raw_psnr_db == pytest.approx(-20 * math.log10(errors.raw_nrmse))
 

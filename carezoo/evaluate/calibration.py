@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from carezoo.distribution import Laplace
 from carezoo.errors import InputError
+from carezoo.mixture import Mixture
 
 LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 """Levels of a coverage curve: 0.05 to 0.95."""
@@ -26,18 +28,27 @@ class Calibration:
     """Fraction of pixels whose true value lies inside the central interval, one for each level."""
     nll: float
     """Mean negative log-likelihood, nats."""
-    crps: float
-    """Mean continuous ranked probability score, in the units of the image."""
+    crps: float | None
+    """Mean continuous ranked probability score, in the units of the image; None for mixtures, which have no formula."""
     n_pixels: int
 
+    @property
+    def error(self) -> float:
+        """Mean distance of observed from nominal coverage over the levels (expected calibration error)."""
+        return math.fsum(abs(o - c) for o, c in zip(self.observed, self.levels, strict=True)) / len(self.levels)
 
-def calibration(predicted: Laplace, target: NDArray[Any], levels: Sequence[float] = LEVELS) -> Calibration:
+    def at(self, level: float) -> float:
+        """Return the observed coverage of the central interval of `level`, one of `levels`."""
+        return self.observed[self.levels.index(level)]
+
+
+def calibration(predicted: Laplace | Mixture, target: NDArray[Any], levels: Sequence[float] = LEVELS) -> Calibration:
     """Compare predicted distributions with true values.
 
     Parameters
     ----------
     predicted
-        One distribution per pixel of `target`.
+        One distribution per pixel of `target`; for ensembles their mixture.
     target
         True values in the same intensity units (map the target there first: `carezoo.metrics.fit_affine`). Background
         outnumbers everything else in most images; to judge foreground apart, give only its pixels.
@@ -49,18 +60,47 @@ def calibration(predicted: Laplace, target: NDArray[Any], levels: Sequence[float
     InputError
         If the shapes differ or the levels do not ascend between 0 and 1.
     """
+    if not target.size:
+        raise InputError("a calibration needs at least one pixel; found none")
     if predicted.mean.shape != target.shape:
         raise InputError(f"predicted distributions have shape {predicted.mean.shape}, the target {target.shape}")
     return Calibration(
         levels=tuple(float(level) for level in levels),
         observed=tuple(coverage(predicted, target, levels).tolist()),
         nll=float(predicted.nll(target).mean(dtype=np.float64)),
-        crps=float(predicted.crps(target).mean(dtype=np.float64)),
+        crps=float(predicted.crps(target).mean(dtype=np.float64)) if isinstance(predicted, Laplace) else None,
         n_pixels=target.size,
     )
 
 
-def coverage(predicted: Laplace, target: NDArray[Any], levels: Sequence[float] = LEVELS) -> NDArray[np.float64]:
+def pooled(each: Sequence[Calibration]) -> Calibration | None:
+    """Return the calibration over all pixels of several images with the same levels; None of none.
+
+    Raises
+    ------
+    InputError
+        If the levels differ.
+    """
+    if not each:
+        return None
+    if any(one.levels != each[0].levels for one in each):
+        raise InputError("calibrations at different levels cannot be pooled")
+    n = sum(one.n_pixels for one in each)
+    shares = [one.n_pixels / n for one in each]
+    observed = np.average([one.observed for one in each], axis=0, weights=shares)
+    crps = [one.crps for one in each]
+    return Calibration(
+        each[0].levels,
+        tuple(observed.tolist()),
+        math.fsum(one.nll * share for one, share in zip(each, shares, strict=True)),
+        None if None in crps else math.fsum((c or 0.0) * share for c, share in zip(crps, shares, strict=True)),
+        n,
+    )
+
+
+def coverage(
+    predicted: Laplace | Mixture, target: NDArray[Any], levels: Sequence[float] = LEVELS
+) -> NDArray[np.float64]:
     """Return the fraction of pixels of `target` inside the central interval of `predicted`, one for each level.
 
     Parameters and errors as in `calibration`.
