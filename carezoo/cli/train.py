@@ -24,7 +24,12 @@ from carezoo.errors import InputError
 @click.option(
     "--max-minutes",
     type=click.FloatRange(min=0, min_open=True),
-    help="Stop after this time and pack the best checkpoint.",
+    help="Stop after this time (of each member) and pack the best checkpoint.",
+)
+@click.option(
+    "--member",
+    type=click.IntRange(min=1),
+    help="Train one member of an ensemble, unless it is trained, and pack it alone under the recipe's name.",
 )
 @click.option("--from", "start_from", metavar="REF", help="Fine-tune: start from the weights in this package.")
 @click.option("--explain", is_flag=True, help="Print every field of a recipe with its default and meaning.")
@@ -35,6 +40,7 @@ def train_command(
     resume: bool,
     max_minutes: float | None,
     start_from: str | None,
+    member: int | None,
     explain: bool,
 ) -> None:
     """Train a model from RECIPE (YAML) and pack it. Needs the extra "train"."""
@@ -50,6 +56,13 @@ def train_command(
 
     with talk_on_stderr(), on_terminal() as progress:
         package = train(
-            recipe, out, data=data, resume=resume, max_minutes=max_minutes, start_from=start_from, progress=progress
+            recipe,
+            out,
+            data=data,
+            resume=resume,
+            max_minutes=max_minutes,
+            start_from=start_from,
+            member=member,
+            progress=progress,
         )
     click.echo(str(package))

@@ -112,14 +112,17 @@ def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
             f"{each['report']} to report on. Licence: {each['license']}. Origin: {each['origin']}."
         )
     yield "- Every file with its hash stands in `training_data.csv`, every setting in `recipe.yaml`."
+    fits = training["members"]
+    kind = f"{len(fits)} members, each a {network['name']}" if len(fits) > 1 else network["name"]
     yield (
-        f"- {network['name']} of depth {network['depth']}, {network['n_first']} first filters, "
-        f"{network['n_parameters']:,} parameters."
+        f"- {kind} of depth {network['depth']}, {network['n_first']} first filters; {network['n_parameters']:,} "
+        "parameters in all."
     )
-    yield (
-        f"- {training['n_steps']} steps of {recipe.training.batch_size} patches; the weights are those of epoch "
-        f"{training['best_epoch']} of {training['n_epochs']}, seed {recipe.seed}."
-    )
+    for number, fit in enumerate(fits, start=1):
+        yield (
+            f"- {f'Member {number}: ' if len(fits) > 1 else ''}{fit['n_steps']} steps of {recipe.training.batch_size} "
+            f"patches; the weights are those of epoch {fit['best_epoch']} of {fit['n_epochs']}, seed {recipe.seed}."
+        )
     if draft.parent:
         yield f"- Fine-tuned from {draft.parent[0]} {draft.parent[1]}."
 

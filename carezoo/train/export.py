@@ -48,8 +48,18 @@ def to_onnx(network: Network) -> bytes:
     return _cleaned(exported.getvalue(), [name for name, _ in network.named_parameters()])
 
 
-def load_weights(network: Network, package: Package) -> None:
+def load_weights(network: Network, package: Package, number: int = 1) -> None:
     """Give `network` the weights of a package that carezoo made, to fine-tune it.
+
+    Parameters
+    ----------
+    network
+        With weights alone: what a task puts around them does not count.
+    package
+        Of the same task.
+    number
+        Of the member (from 1) that is to be trained: it starts from the member of that number, where the package holds
+        an ensemble.
 
     Raises
     ------
@@ -58,8 +68,12 @@ def load_weights(network: Network, package: Package) -> None:
     """
     onnx = _import_onnx()
     graph = onnx.load_from_string(package.read_weights()).graph
-    found = {each.name: np.array(onnx.numpy_helper.to_array(each)) for each in graph.initializer}
+    stored = {each.name: np.array(onnx.numpy_helper.to_array(each)) for each in graph.initializer}
     wanted = dict(network.named_parameters())
+    first = next(iter(wanted))
+    prefixes = sorted(name.removesuffix(first) for name in stored if f".{name}".endswith(f".{first}")) or [""]
+    prefix = prefixes[(number - 1) % len(prefixes)]
+    found = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
     missing = [name for name in wanted if name not in found]
     further = [name for name in found if name not in wanted and _is_parameter(name)]
     other = [
@@ -71,7 +85,7 @@ def load_weights(network: Network, package: Package) -> None:
         raise RecipeError(
             f"{package.manifest.reference} holds another network than the recipe describes: "
             + "; ".join(_listed(what, names) for what, names in _complaints(missing, further, other))
-            + ". Make network, patches.size and the channels of the recipe those of the package (its recipe.yaml)"
+            + ". Make task, network, patches.size and the channels of the recipe those of the package (its recipe.yaml)"
         )
     with torch.no_grad():
         for name, parameter in wanted.items():

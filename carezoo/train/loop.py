@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -248,9 +249,15 @@ def _fabric(settings: Training) -> tuple[Any, Precision]:
             f"training.batch_size: expected a multiple of the number of GPUs, {n_devices}, found "
             f"{settings.batch_size}; change it, or choose GPUs with the variable CUDA_VISIBLE_DEVICES"
         )
-    fabric = Fabric(accelerator=accelerator, devices=n_devices, precision=chosen.fabric)
+    return _launched(Fabric, accelerator, n_devices, chosen.fabric), chosen
+
+
+@cache
+def _launched(make: Callable[..., Any], accelerator: str, n_devices: int, name: str) -> Any:
+    """Return Fabric with its processes running. They are started once, and train one member after the other."""
+    fabric = make(accelerator=accelerator, devices=n_devices, precision=name)
     fabric.launch()
-    return fabric, chosen
+    return fabric
 
 
 def _reason_to_stop(state: State, settings: Training, *, is_late: bool) -> str:

@@ -8,17 +8,19 @@ import dataclasses
 import io
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from carezoo.data.description import plain
 from carezoo.data.matching import Matching
 from carezoo.data.records import FileRecord
 from carezoo.evaluate import pictures
 from carezoo.evaluate.scores import Evaluation
+from carezoo.image import Image
 from carezoo.intensity import Affine, Operation, ScaleRange
 from carezoo.package import write
 from carezoo.package.draft import (
@@ -36,14 +38,17 @@ from carezoo.package.read import Package
 from carezoo.runtime.halo import measure_halo
 from carezoo.runtime.restore import Settings, restore
 from carezoo.runtime.session import Session
-from carezoo.train import card, measure, networks, recipe_file, report
-from carezoo.train.export import OPSET
+from carezoo.train import card, measure, networks, report
+from carezoo.train.calibrate import Calibration, calibrate
+from carezoo.train.export import OPSET, to_onnx
 from carezoo.train.loop import Fit
+from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.network import Network
 from carezoo.train.peak_memory import bytes_per_pixel
 from carezoo.train.prepare import Prepared
 from carezoo.train.recipe import Recipe
-from carezoo.train.sample import Sample, as_tiff, cut_out, tensors_of
+from carezoo.train.sample import Sample, as_tiff, cut_out, of_pair, side_by_side, tensors_of
+from carezoo.train.tasks import TASKS
 
 CARE = Citation(
     "Weigert et al., Content-aware image restoration: pushing the limits of fluorescence microscopy, "
@@ -53,25 +58,37 @@ CARE = Citation(
 
 _LIBRARIES = ("torch", "lightning-fabric", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
+_LONGEST_NAME, _ENSEMBLE = 128, " ensemble"
+"""The format's limit for names, and what is added to the name of a model with several members."""
+
 Parent = tuple[str, str]
 """Name and version of the package a training started from."""
 
 
-def draft(
-    recipe: Recipe,
-    network: Network,
-    weights: bytes,
-    fit: Fit,
-    prepared: Prepared,
-    sample: Sample,
-    parent: Parent | None,
-) -> Draft:
-    """Measure the exported graph and describe it, without scores and pictures yet.
+@dataclass(frozen=True)
+class Model:
+    """What a training has made."""
+
+    name: str
+    """Of the package."""
+    cores: tuple[Network, ...]
+    """Members with the best weights; one, or those of an ensemble."""
+    fits: tuple[Fit, ...]
+    """How the training of each went."""
+    parent: Parent | None
+    """What it started from."""
+
+
+def name_of(recipe: Recipe, n_members: int) -> str:
+    """Return the name of the package with so many members."""
+    return recipe.name if n_members == 1 else recipe.package.ensemble_name or f"{recipe.name}-ensemble"
+
+
+def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> Draft:
+    """Calibrate and export the network, measure the graph and describe it, without scores and pictures yet.
 
     Parameters
     ----------
-    weights
-        The exported graph of `network`.
     sample
         Image for the test tensors.
 
@@ -80,47 +97,88 @@ def draft(
     ParityError
         If graph and network differ.
     """
-    parity = measure.measure_parity(network, weights, np.random.default_rng(recipe.seed))
+    calibration = calibrate([networks.trained(recipe, core) for core in model.cores], model.cores, prepared.choose)
+    network = networks.packed(recipe, model.cores)
     how = _normalization(recipe, prepared.matching)
-    rules, factors = network.geometry.rules, network.geometry.factors
-    is_undone = isinstance(how, Constants)
-    tensors = tensors_of(cut_out(sample, rules), weights, network, _operations(how), is_undone=is_undone)
-    return Draft(
-        id=recipe.name,
-        name=recipe.title or _named(recipe.name),
+    is_ensemble = len(model.cores) > 1
+    title = recipe.title or _named(recipe.name)
+    described = Draft(
+        id=model.name,
+        name=f"{title[: _LONGEST_NAME - len(_ENSEMBLE)]}{_ENSEMBLE}" if is_ensemble else title,
         version=recipe.version,
         description=recipe.description or _described(recipe),
         authors=tuple(Author(each.name, each.affiliation, each.orcid) for each in recipe.authors)
         or (Author("not named"),),
         cite=(CARE, *(Citation(each.text, each.doi, each.url) for each in recipe.cite)),
         license=recipe.license,
-        timestamp=fit.trained_at,
+        timestamp=max(fit.trained_at for fit in model.fits),
         task=recipe.task,
         axes=network.geometry.axes,
-        output_axes="".join(letter for letter in rules if letter not in network.geometry.projected),
-        rules=rules,
+        output_axes=network.geometry.output_axes,
+        rules=network.geometry.rules,
         input_channels=recipe.data.channels,
         output_channels=_meanings(recipe, network),
         normalization=how,
-        files={
-            WEIGHTS_PATH: weights,
-            **tensors.files((TEST_INPUT_PATH, TEST_OUTPUT_PATH)),
-            "recipe.yaml": recipe.dumps().encode(),
-            "training_data.csv": _table(prepared.records),
-        },
-        factors=factors,
-        pixel_size_um=_pixel_size_um(recipe, prepared),
+        files={"recipe.yaml": recipe.dumps().encode(), "training_data.csv": _table(prepared.records)},
+        factors=network.geometry.factors,
+        pixel_size_um=_pixel_size_um(recipe, prepared, sample),
         opset=OPSET,
-        tags=("denoising", "CARE", "fluorescence", f"{len(rules)}d", *recipe.tags),
-        parent=parent,
-        bytes_per_pixel=bytes_per_pixel(weights, network.n_in, list(rules.values())),
+        tags=(*TASKS[recipe.task].tags, "CARE", "fluorescence", f"{len(network.geometry.axes)}d", *recipe.tags),
+        parent=model.parent,
+        n_members=len(model.cores) if is_ensemble else None,
         sections={
-            "parity": {"torch": parity.max_difference, "sizes": [list(sizes) for sizes in parity.sizes]},
-            "fast": dict(measure.measure_fast(weights, tensors.normalized)),
-            "network": _architecture(recipe, network),
-            "training": _training(recipe, fit, prepared),
+            "network": _architecture(recipe, model),
+            "training": _training(recipe, model, prepared),
+            **({"calibration": _rounded(calibration)} if calibration else {}),
         },
     )
+    return _measured(described, network, cut_out(sample, network.geometry.rules, network.geometry.factors), recipe.seed)
+
+
+def _measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
+    """Add the graph, its test tensors on `piece`, and what is measured on it."""
+    weights = to_onnx(network)
+    parity = measure.measure_parity(network, weights, np.random.default_rng(seed))
+    how = draft.normalization
+    tensors = tensors_of(piece, weights, network, _operations(how), is_undone=isinstance(how, Constants))
+    names = [meaning.name for meaning in draft.output_channels]
+    return replace(
+        draft,
+        files={**draft.files, WEIGHTS_PATH: weights, **tensors.files((TEST_INPUT_PATH, TEST_OUTPUT_PATH))},
+        bytes_per_pixel=bytes_per_pixel(weights, network.n_in, list(draft.rules.values())),
+        sections={
+            "parity": {"torch": parity.max_difference, "sizes": [list(sizes) for sizes in parity.sizes]},
+            "fast": dict(measure.measure_fast(weights, tensors.normalized, names)),
+            **draft.sections,
+        },
+    )
+
+
+def judged(draft: Draft, recipe: Recipe, model: Model, prepared: Prepared) -> Draft:
+    """Return what restores the sources of pairs: `draft`, or its cores alone where it takes other axes than they have.
+
+    Parameters
+    ----------
+    draft
+        Of `model`.
+    """
+    axes = recipe.pair_axes
+    if draft.axes == axes.source:
+        return draft
+    network = model.cores[0] if len(model.cores) == 1 else Ensemble(model.cores)
+    geometry = network.geometry
+    plain = replace(
+        draft,
+        id=f"{draft.id}-slices",
+        task="denoise",
+        axes=geometry.axes,
+        output_axes=geometry.output_axes,
+        rules=geometry.rules,
+        factors=geometry.factors,
+        pixel_size_um={},
+    )
+    shown = of_pair(prepared.parts.report[0], axes)
+    return _measured(plain, network, cut_out(shown, geometry.rules, geometry.factors), recipe.seed)
 
 
 def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evaluation: Evaluation) -> Draft:
@@ -135,13 +193,13 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evalu
     """
     halo = measure_halo(Session(draft.files[WEIGHTS_PATH], provider="cpu"), package.manifest, np.random.default_rng(0))
     settings = Settings(provider="cpu")
-    piece = cut_out(sample, draft.rules)
+    piece = cut_out(sample, draft.rules, draft.factors)
     whole = restore(sample.image, package, settings).mean
     files = {
         **draft.files,
         "sample_input.tif": as_tiff(piece),
         "sample_output.tif": as_tiff(restore(piece, package, settings).images["mean"]),
-        "cover.png": pictures.cover(np.asarray(sample.image.array())[0], np.asarray(whole)[0]),
+        "cover.png": pictures.cover(*side_by_side(sample.image.array()[0], np.asarray(whole)[0], draft.factors)),
         "README.md": card.readme(recipe, draft, evaluation, sample).encode(),
     }
     sections = {
@@ -152,10 +210,10 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evalu
     return replace(draft, files=files, sections=sections)
 
 
-def seal(draft: Draft, out: Path) -> Path:
-    """Write the finished package as folder `package` and as a zip named after it, and return the zip."""
-    write.write_package(draft, out / "package", overwrite=True)
-    return write.write_package(draft, zip_path(out, draft.id, draft.version), overwrite=True)
+def seal(draft: Draft, folder: Path, target: Path) -> Path:
+    """Write the finished package as a folder and as a zip, and return the zip."""
+    write.write_package(draft, folder, overwrite=True)
+    return write.write_package(draft, target, overwrite=True)
 
 
 def zip_path(out: Path, name: str, version: str) -> Path:
@@ -169,8 +227,8 @@ def _named(identifier: str) -> str:
 
 
 def _described(recipe: Recipe) -> str:
-    channels = ", ".join(recipe.data.restored)
-    return f"Content-aware restoration (CARE) of {len(recipe.spatial_axes)}D fluorescence images: {channels}."
+    channels, axes = ", ".join(recipe.data.restored), len(recipe.spatial_axes)
+    return f"{TASKS[recipe.task].verb} {axes}D fluorescence images: {channels}. Content-aware restoration (CARE)."
 
 
 def _normalization(recipe: Recipe, matching: Matching) -> Percentiles | Constants:
@@ -203,19 +261,26 @@ def _meanings(recipe: Recipe, network: Network) -> tuple[ChannelMeaning, ...]:
     )
 
 
-def _pixel_size_um(recipe: Recipe, prepared: Prepared) -> dict[str, float]:
+def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[str, float]:
     if recipe.package.pixel_size_um is not None:
         return recipe.package.pixel_size_um.by_axis
-    known = prepared.parts.fit[0].source.pixel_size_um
-    return {letter: float(known[letter]) for letter in recipe.spatial_axes if letter in known}
+    pair, axes = prepared.parts.report[0], recipe.spatial_axes
+    known = (pair.source if axes == recipe.pair_axes.source else sample.image).pixel_size_um
+    return {letter: float(known[letter]) for letter in axes if letter in known}
 
 
-def _architecture(recipe: Recipe, network: Network) -> dict[str, Any]:
-    chosen = recipe_file.plain(networks.resolved(recipe))
-    return {"name": type(network).__name__, **chosen, "n_parameters": sum(p.numel() for p in network.parameters())}
+def _architecture(recipe: Recipe, model: Model) -> dict[str, Any]:
+    chosen, core = plain(networks.resolved(recipe)), model.cores[0]
+    n_parameters = sum(p.numel() for each in model.cores for p in each.parameters())
+    if not TASKS[recipe.task].is_projecting:
+        del chosen["projection"]
+    if not TASKS[recipe.task].model_axes:
+        del chosen["merge"]
+    return {"name": type(core).__name__, **chosen, "n_parameters": n_parameters}
 
 
-def _training(recipe: Recipe, fit: Fit, prepared: Prepared) -> dict[str, Any]:
+def _training(recipe: Recipe, model: Model, prepared: Prepared) -> dict[str, Any]:
+    last = model.fits[-1]
     return {
         "data": [
             {
@@ -224,17 +289,27 @@ def _training(recipe: Recipe, fit: Fit, prepared: Prepared) -> dict[str, Any]:
                 "origin": each.origin or "not stated",
                 **{part: _n_files(prepared.records, each.name, part) for part in ("fit", "choose", "report")},
             }
-            for each in recipe.data.sets
+            for each in recipe.data.every_set
         ],
-        "n_steps": fit.n_steps,
-        "n_epochs": fit.n_epochs,
-        "best_epoch": fit.best_epoch,
-        "best_validation_loss": float(f"{fit.best_loss:.6g}"),
-        "precision": fit.dtype,
-        "device": fit.device.partition(":")[0],
+        "members": [
+            {
+                "n_steps": fit.n_steps,
+                "n_epochs": fit.n_epochs,
+                "best_epoch": fit.best_epoch,
+                "best_validation_loss": float(f"{fit.best_loss:.6g}"),
+            }
+            for fit in model.fits
+        ],
+        "precision": last.dtype,
+        "device": last.device.partition(":")[0],
         "libraries": _versions(),
         "python": platform.python_version(),
     }
+
+
+def _rounded(calibration: Calibration) -> dict[str, float | int]:
+    numbers = dataclasses.asdict(calibration)
+    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in numbers.items()}
 
 
 def _n_files(records: Sequence[FileRecord], dataset: str, part: str) -> int:

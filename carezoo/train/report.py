@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import Pair
 from carezoo.data.raw import read
 from carezoo.evaluate import pictures, scores
@@ -29,7 +30,7 @@ Scored = tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]
 """Name, noisy, restored and clean image, one channel each."""
 
 
-def evaluate(package: Package, pairs: Iterable[Pair], spatial_axes: str, folder: Path) -> Evaluation:
+def evaluate(package: Package, pairs: Iterable[Pair], axes: PairAxes, folder: Path) -> Evaluation:
     """Restore and score files, and write `scores.json`, `scores.md` and pictures of the first ones into `folder`.
 
     Parameters
@@ -38,11 +39,11 @@ def evaluate(package: Package, pairs: Iterable[Pair], spatial_axes: str, folder:
         The model.
     pairs
         Files that neither trained nor chose it.
-    spatial_axes
-        Of the network: an image to score has these axes.
+    axes
+        Of sources and targets: an image to score has these axes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    evaluation = scores.evaluate_pairs(_drawn(_restored(package, pairs, spatial_axes), folder))
+    evaluation = scores.evaluate_pairs(_drawn(_restored(package, pairs, axes), folder))
     for name, text in (
         ("scores.json", scores.to_json(evaluation)),
         ("scores.md", scores.to_markdown_table(evaluation)),
@@ -70,19 +71,38 @@ def summary(evaluation: Evaluation) -> dict[str, float | int | None]:
     return {"n_images": len(evaluation.files), **rounded}
 
 
-def _restored(package: Package, pairs: Iterable[Pair], spatial_axes: str) -> Iterator[Scored]:
+def _restored(package: Package, pairs: Iterable[Pair], axes: PairAxes) -> Iterator[Scored]:
     settings = Settings(provider="cpu")
     session = open_session(package, settings)
     for pair in pairs:
         source = _model_input(pair)
         restored = restore(source, package, settings, session=session).images["mean"]
-        for region, frame in _frames(source, spatial_axes):
+        for region, frame in _frames(source, axes.source):
             images = [read(image, region) for image in (source, restored)]
             target = read(pair.target, _in_target(pair.target, region))[list(pair.target_channels)]
             for channel in range(min(len(images[1]), len(target))):
                 name = pair.name + frame + (f", channel {channel}" if len(target) > 1 else "")
-                noisy = images[0][min(channel, len(images[0]) - 1)]
+                noisy = beside_target(images[0][min(channel, len(images[0]) - 1)], axes)
                 yield name, noisy.squeeze(), images[1][channel].squeeze(), target[channel].squeeze()
+
+
+def beside_target(source: NDArray[Any], axes: PairAxes) -> NDArray[Any]:
+    """Return one channel of a source (ZYX) with the planes of its target, as without a model.
+
+    The maximum of all planes for a projection, else planes interpolated between the planes (cubic, half-pixel
+    convention).
+    """
+    if axes.is_projected:
+        return np.asarray(source.max(axis=0, keepdims=True))
+    if axes.factor == 1:
+        return source
+    from scipy.ndimage import map_coordinates
+
+    n_planes = int(len(source) * axes.factor)
+    z = (np.arange(n_planes) + 0.5) / float(axes.factor) - 0.5
+    grid = np.meshgrid(z, *(np.arange(size) for size in source.shape[1:]), indexing="ij", sparse=True)
+    positions = np.stack(np.broadcast_arrays(*grid))
+    return np.asarray(map_coordinates(source.astype(np.float32), positions, order=3, mode="nearest"))
 
 
 def _model_input(pair: Pair) -> Image:

@@ -23,14 +23,13 @@ from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.registry.resolve import resolve
 from carezoo.runtime.check import check
-from carezoo.train import checkpoint, history, loop, networks, packing, recipe_file, report
-from carezoo.train.export import load_weights, to_onnx
-from carezoo.train.networks.network import Network
-from carezoo.train.packing import Parent
-from carezoo.train.prepare import prepare
+from carezoo.train import checkpoint, history, loop, members, networks, packing, report
+from carezoo.train.export import load_weights
+from carezoo.train.packing import Model
+from carezoo.train.prepare import Prepared, prepare
 from carezoo.train.progress import Progress
 from carezoo.train.recipe import Recipe
-from carezoo.train.sample import choose_sample
+from carezoo.train.sample import Sample, choose_sample
 
 log = logging.getLogger("carezoo")
 
@@ -38,7 +37,7 @@ RECIPE, PARENT = "recipe.yaml", "parent.json"
 
 MAY_CHANGE = (
     *("name", "version", "title", "description", "authors", "license", "cite", "tags", "package"),
-    *("training.n_epochs", "training.max_minutes", "training.early_stop", "training.n_workers"),
+    *("training.n_epochs", "training.max_minutes", "training.early_stop", "training.n_workers", "members"),
 )
 """Parts of a recipe that a continued training may have otherwise: words, and how long it goes on."""
 
@@ -94,37 +93,33 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe, data)
     out = Path(out)
     numbers = _numbers(recipe, member)
-    _begin(recipe, out, numbers, is_continued=resume or member is not None)
+    is_continued = resume or member is not None
+    _begin(recipe, out, is_continued=is_continued)
     settings = recipe.training if max_minutes is None else dataclasses.replace(recipe.training, max_minutes=max_minutes)
     prepared = prepare(recipe, out / "cache")
     sample = choose_sample(recipe, prepared.parts)
-    parent = _parent(start_from, out)
+    start = _start(start_from, out)
     cores, fits = [], []
     for number in numbers:
         folder = members.folder_of(out, number, recipe.members)
-        torch.manual_seed(members.seed_of(recipe.seed, number))
-        core = networks.core(recipe)
-        if parent is not None:
-            load_weights(core, parent, number)
         if len(numbers) > 1:
-            log.info("member %d of %d", number, len(numbers))
-        patches = members.data_of(prepared.data, number)
-        resume_it = resume or member is not None
-        fit = loop.fit(networks.trained(recipe, core), patches, settings, folder, resume=resume_it, progress=progress)
-        if fit.is_first_process:
+            log.info("member %d of %d, in %s", number, len(numbers), folder)
+        torch.manual_seed(members.seed_of(recipe.seed, number))
+        cores.append(networks.core(recipe))
+        if start and not checkpoint.exists(folder / checkpoint.FOLDER):
+            load_weights(cores[-1], open_package(resolve(start.reference).path), number)
+        network, patches = networks.trained(recipe, cores[-1]), members.data_of(prepared.data, number)
+        fits.append(loop.fit(network, patches, settings, folder, resume=is_continued, progress=progress))
+        if fits[-1].is_first_process:
             curves(history.read(folder), folder / "curves.png")
-        cores.append(core)
-        fits.append(fit)
-    model = packing.Model(packing.name_of(recipe, len(cores)), cores, fits, parent and _reference(parent))
-    is_part = len(numbers) < recipe.members
-    folder = out / f"member-{numbers[0]}" if is_part else out
-    target = packing.zip_path(out, model.name, recipe.version)
+    name = packing.name_of(recipe, len(cores))
+    model = Model(name, tuple(cores), tuple(fits), (start.name, start.version) if start else None)
+    folder = out / f"member-{numbers[0]}" if len(numbers) < recipe.members else out
+    target = packing.zip_path(out, name, recipe.version)
     return _pack(recipe, model, prepared, sample, folder, target) if fits[0].is_first_process else target
 
 
-def _pack(
-    recipe: Recipe, model: Model, prepared: Prepared, sample: Sample, folder: Path, target: Path
-) -> Path:
+def _pack(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample, folder: Path, target: Path) -> Path:
     """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = packing.draft(recipe, model, prepared, sample)
@@ -147,7 +142,7 @@ def _numbers(recipe: Recipe, member: int | None) -> list[int]:
     return [member]
 
 
-def _begin(recipe: Recipe, out: Path, numbers: Sequence[int], *, is_continued: bool) -> None:
+def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
     """Write the recipe into the folder of the training, unless that would mix two trainings."""
     kept = out / RECIPE
     if any(members.exists(out, number, recipe.members) for number in range(1, recipe.members + 1)):
@@ -175,12 +170,21 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _parent(reference: str | None, out: Path) -> Package | None:
-    """Return the package whose weights the training starts from, and remember it for when it is continued."""
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """The package whose weights a training starts from."""
+
+    name: str
+    version: str
+    reference: str = ""
+    """What the user called it; members that are trained later start from it, too."""
+
+
+def _start(reference: str | None, out: Path) -> _Start | None:
+    """Return where the training starts from, now or when it was begun."""
     kept = out / PARENT
     if reference is not None:
-        package = open_package(resolve(reference).path)
+        manifest = open_package(resolve(reference).path).manifest
         with replacing(kept) as temporary:
-            temporary.write_text(json.dumps([package.manifest.id, package.manifest.version]), encoding="utf-8")
-        return package
-    return None
+            temporary.write_text(json.dumps([manifest.id, manifest.version, reference]), encoding="utf-8")
+    return _Start(*json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else None

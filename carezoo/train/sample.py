@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo import intensity
+from carezoo.data.pair_axes import ONE, PairAxes
+from carezoo.data.pairs import Pair
 from carezoo.data.raw import read
 from carezoo.data.split import Parts
 from carezoo.errors import RecipeError
@@ -22,6 +26,7 @@ from carezoo.evaluate import display
 from carezoo.files import open_image, write_image
 from carezoo.image import Image, Metadata
 from carezoo.intensity import Normalization, Operation
+from carezoo.package import consistency
 from carezoo.runtime.session import Session
 from carezoo.statistics import Blocks
 from carezoo.tiling import AxisRule
@@ -32,6 +37,9 @@ log = logging.getLogger("carezoo")
 
 _LEAST_SIDE = {2: 128, 3: 32}
 """Of the piece, by number of spatial axes: enough to show structure."""
+
+_MOST_PLANES = 96
+"""Of the restored piece, where planes are made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +60,19 @@ def choose_sample(recipe: Recipe, parts: Parts) -> Sample:
     Raises
     ------
     RecipeError
-        If the named image does not fit the model.
+        If the named image does not fit the model, or none is named and no source of a pair would fit.
     InputError
         If it cannot be read.
     """
-    named = recipe.package.sample
+    named, axes = recipe.package.sample, recipe.pair_axes
     if named is None:
+        if recipe.spatial_axes != axes.source:
+            raise RecipeError(
+                f"package.sample: name an image with axes {recipe.spatial_axes} to show what the model does; sources "
+                f"have axes {axes.source} in task {recipe.task}"
+            )
         pair = parts.report[0]
-        chosen = next(each for each in recipe.data.sets if each.name == pair.dataset)
+        chosen = next(each for each in recipe.data.every_set if each.name == pair.dataset)
         if not chosen.license:
             log.warning(
                 "the package will show pixels of %s, but the recipe states no license for set %s; state it, or name an "
@@ -67,25 +80,28 @@ def choose_sample(recipe: Recipe, parts: Parts) -> Sample:
                 pair.source_path.name,
                 chosen.name,
             )
-        source, target = (
-            _frame(image, channels, recipe.spatial_axes)
-            for image, channels in ((pair.source, pair.source_channels), (pair.target, pair.target_channels))
-        )
-        return Sample(source, target, chosen.license, chosen.origin)
-    source = _named(recipe, named.source, len(recipe.data.channels))
-    clean = _named(recipe, named.target, len(recipe.data.restored)) if named.target else None
+        return replace(of_pair(pair, axes), license=chosen.license, origin=chosen.origin)
+    source = _named(recipe, named.source, len(recipe.data.channels), recipe.spatial_axes)
+    clean_axes = "YX" if axes.is_projected else recipe.spatial_axes
+    clean = _named(recipe, named.target, len(recipe.data.restored), clean_axes) if named.target else None
     return Sample(source, clean, named.license, named.origin)
 
 
-def _named(recipe: Recipe, name: str, n_channels: int) -> Image:
+def of_pair(pair: Pair, axes: PairAxes) -> Sample:
+    """Return one frame of a pair."""
+    source = _frame(pair.source, pair.source_channels, axes.source)
+    return Sample(source, _frame(pair.target, pair.target_channels, axes.target), "", "")
+
+
+def _named(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
     image = open_image(recipe.path(name), recipe.package.sample.axes if recipe.package.sample else None)
-    missing = [letter for letter in recipe.spatial_axes if letter not in image.axes]
+    missing = [letter for letter in axes if letter not in image.axes]
     if missing or image.sizes.get("C", 1) != n_channels:
         raise RecipeError(
-            f"package.sample: expected an image with axes {recipe.spatial_axes} and {n_channels} channel(s), found "
+            f"package.sample: expected an image with axes {axes} and {n_channels} channel(s), found "
             f"{image.name} with axes {image.axes} and shape {image.shape}"
         )
-    return _frame(image, range(n_channels), recipe.spatial_axes)
+    return _frame(image, range(n_channels), axes)
 
 
 def _frame(image: Image, channels: Sequence[int], spatial: str) -> Image:
@@ -99,15 +115,22 @@ def _frame(image: Image, channels: Sequence[int], spatial: str) -> Image:
     return Image(pixels, "C" + spatial, size, Metadata(), image.name)
 
 
-def cut_out(sample: Sample, rules: Mapping[str, AxisRule]) -> Image:
+def cut_out(sample: Sample, rules: Mapping[str, AxisRule], factors: Mapping[str, Fraction] | None = None) -> Image:
     """Return the piece of the image with the most structure, at a size every reader of the package accepts.
 
-    An axis that is too short is continued by reflection.
+    An axis that is too short is continued by reflection. Where planes are projected, all of them are taken.
+
+    Parameters
+    ----------
+    rules, factors
+        Of the network.
     """
     image = sample.image
     spatial = image.axes[1:]
-    least = _LEAST_SIDE[len(spatial)]
-    sizes = {letter: rule.accepted(max(2 * rule.halo + 1, least)) for letter, rule in rules.items()}
+    sizes = {
+        letter: _length(image.sizes[letter], rule, (factors or {}).get(letter, ONE), _LEAST_SIDE[len(spatial)])
+        for letter, rule in rules.items()
+    }
     pixels = _filled(image.array(), [sizes[letter] for letter in spatial])
     shown = sample.target if sample.target and sample.target.shape[-2:] == image.shape[-2:] else image
     plane = _filled(shown.array().max(axis=tuple(range(len(shown.shape) - 2))), [sizes["Y"], sizes["X"]])
@@ -116,6 +139,35 @@ def cut_out(sample: Sample, rules: Mapping[str, AxisRule]) -> Image:
         start = (pixels.shape[1] - sizes["Z"]) // 2
         pixels = pixels[:, start : start + sizes["Z"]]
     return Image(np.ascontiguousarray(pixels[..., rows, columns]), image.axes, image.pixel_size_um, name=image.name)
+
+
+def _length(present: int, rule: AxisRule, factor: Fraction, least: int) -> int:
+    """Return how many pixels of an axis are taken: their output is whole."""
+    if rule.is_tileable:
+        return max(consistency.format_minimum(rule, factor), rule.accepted(least))
+    unit = math.lcm(rule.grid, factor.denominator)
+    wanted = present if factor == 1 else min(present, int(_MOST_PLANES / factor))
+    return max(unit, wanted // unit * unit)
+
+
+def side_by_side(
+    source: NDArray[Any], restored: NDArray[Any], factors: Mapping[str, Fraction]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both images of one channel as a picture should show them: where planes were made, an axial section.
+
+    Parameters
+    ----------
+    source, restored
+        (Z)YX.
+    factors
+        Output pixels for one input pixel.
+    """
+    factor = factors.get("Z", ONE)
+    if factor == 1:
+        return source, restored
+    row = int(restored.std(axis=(0, 2)).argmax())
+    planes = [min(int((z + Fraction(1, 2)) / factor), len(source) - 1) for z in range(len(restored))]
+    return source[planes, row], restored[:, row]
 
 
 def _filled(pixels: NDArray[Any], least: Sequence[int]) -> NDArray[Any]:

@@ -111,11 +111,11 @@ def test_config_carezoo_tells_what_was_measured(trained):
     assert len(section["parity"]["sizes"]) == 4
     assert 32 < section["bytes_per_pixel"] < 400
     assert section["fast"].get("unmeasured") or section["fast"]["rms_difference"] < 0.1
-    assert section["network"]["n_parameters"] == sum(p.numel() for p in networks.build(recipe_of("")).parameters())
+    assert section["network"]["n_parameters"] == sum(p.numel() for p in networks.core(recipe_of("")).parameters())
     assert section["network"]["kernel"] == 3
     training = section["training"]
     assert [training["data"][0][part] for part in ("fit", "choose", "report")] == [1, 1, 1]
-    assert training["n_steps"] == 4
+    assert training["members"][0]["n_steps"] == 4
     assert training["libraries"]["torch"]
 
 

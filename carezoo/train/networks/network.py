@@ -31,6 +31,11 @@ class Geometry:
         """Spatial axes of the input in the order of the tensor: YX or ZYX (T may stand for Z)."""
         return "".join(self.rules)
 
+    @property
+    def output_axes(self) -> str:
+        """Spatial axes of the output."""
+        return "".join(letter for letter in self.rules if letter not in self.projected)
+
 
 @dataclass(frozen=True)
 class OutputChannel:
