@@ -17,6 +17,7 @@ from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
 from carezoo.registry.resolve import Locations, resolve
+from carezoo.runtime.folder import Order, restore_files, result_path
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Progress, Settings, open_session
 from carezoo.runtime.restore import restore as _restore
@@ -116,6 +117,61 @@ class Model:
         return _restore(
             source, self.package, settings, session=self._session(settings), progress=progress, cancelled=cancelled
         )
+
+    def restore_file(
+        self,
+        path: str | PathLike[str],
+        folder: str | PathLike[str] | None = None,
+        *,
+        axes: str | None = None,
+        settings: Settings | None = None,
+        is_overwriting: bool = False,
+        **options: Any,
+    ) -> Path:
+        """Restore an image file into a file, as the command line does; of any size, and not twice.
+
+        Parameters
+        ----------
+        path
+            The image.
+        folder
+            Where results go, made if need be; None: beside the image.
+        axes
+            Of the file; None: as its metadata say.
+        settings
+            How to run; or give its fields as keywords.
+        is_overwriting
+            Replace results of that name that were made differently, or by something else.
+
+        Returns
+        -------
+        Path
+            The restored image: ``cell_restored.tif`` for ``cell.tif``. Scale and disagreement lie beside it.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read or does not fit, or a result would replace another file.
+
+        Examples
+        --------
+        >>> carezoo.load("denoise-bpae-2d").restore_file("cell.tif", "restored")  # doctest: +SKIP
+        PosixPath('restored/cell_restored.tif')
+        """
+        if settings is not None and options:
+            raise TypeError(f"give settings or {', '.join(options)}, not both")
+        order = Order(
+            models={None: self.package},
+            settings=settings or Settings(**options),
+            axes=axes,
+            folder=None if folder is None else Path(folder),
+            is_overwriting=is_overwriting,
+        )
+        source = Path(path)
+        for outcome in restore_files([source], order, open_network=lambda _, chosen: self._session(chosen)):
+            if outcome.error is not None:
+                raise outcome.error
+        return result_path(source, "mean", order.folder)
 
     def _as_image(self, image: Any, axes: str | None) -> Image:
         if isinstance(image, Image):

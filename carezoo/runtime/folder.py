@@ -94,9 +94,23 @@ Progress = Callable[[Path, int, int], None]
 
 
 def restore_files(
-    sources: Sequence[Path], order: Order, progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+    sources: Sequence[Path],
+    order: Order,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    *,
+    open_network: Callable[[Package, Settings], Session] = open_session,
 ) -> Iterator[Outcome]:
     """Restore files one after the other; a broken one does not stop the others.
+
+    Parameters
+    ----------
+    sources, order
+        What to restore, and how.
+    progress, cancelled
+        Called after, and asked between, tiles.
+    open_network
+        What loads the network of a package, once for all files.
 
     Yields
     ------
@@ -110,7 +124,7 @@ def restore_files(
     """
     for conflict in conflicts(sources, order).values():
         raise conflict
-    models = {key: Model(package, open_session(package, order.settings)) for key, package in order.models.items()}
+    models = {key: Model(package, open_network(package, order.settings)) for key, package in order.models.items()}
     for source in sources:
         report_progress = _for_file(progress, source)
         try:

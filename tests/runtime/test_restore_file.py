@@ -1,0 +1,53 @@
+"""`Model.restore_file`: file to file in one line of Python, for scripts inside other programs."""
+
+import numpy as np
+import packages
+import pytest
+
+import carezoo
+from carezoo import files
+from carezoo.errors import InputError
+from carezoo.image import Image
+from carezoo.package.write import write_package
+
+
+@pytest.fixture
+def model(tmp_path):
+    write_package(packages.ensemble_2d(), tmp_path / "many.zip")
+    for i in (0, 1):
+        files.write_image(
+            tmp_path / f"cell{i}.tif", Image(packages.picture((30, 40), seed=i), "YX", {"Y": 0.1, "X": 0.1})
+        )
+    return carezoo.load(tmp_path / "many.zip")
+
+
+def test_the_file_holds_what_restore_returns(model, tmp_path):
+    path = model.restore_file(tmp_path / "cell0.tif", str(tmp_path / "new" / "out"))
+    assert path == tmp_path / "new" / "out" / "cell0_restored.tif"
+    expected = model.restore(tmp_path / "cell0.tif")
+    assert np.array_equal(files.open_image(path).array(), expected.mean)
+    assert np.array_equal(files.open_image(path.with_name("cell0_scale.tif")).array(), expected.scale)
+    assert files.open_image(path).pixel_size_um == pytest.approx({"Y": 0.1, "X": 0.1})
+
+
+def test_a_file_is_not_restored_twice_and_the_network_is_loaded_once(model, tmp_path):
+    first = model.restore_file(tmp_path / "cell0.tif")
+    written = first.stat().st_mtime_ns
+    assert model.restore_file(tmp_path / "cell0.tif") == first
+    assert first.stat().st_mtime_ns == written
+    (session,) = model._sessions.values()
+    model.restore_file(tmp_path / "cell1.tif", n_threads=None)
+    assert list(model._sessions.values()) == [session]
+
+
+def test_what_goes_wrong_is_raised_and_nothing_is_replaced(model, tmp_path):
+    with pytest.raises(InputError, match=r"missing\.tif does not exist"):
+        model.restore_file(tmp_path / "missing.tif")
+    path = model.restore_file(tmp_path / "cell0.tif")
+    with pytest.raises(InputError, match="exists and differs in options"):
+        model.restore_file(tmp_path / "cell0.tif", dtype="uint16")
+    assert files.open_image(path).dtype == np.float32
+    assert model.restore_file(tmp_path / "cell0.tif", dtype="uint16", is_overwriting=True) == path
+    assert files.open_image(path).dtype == np.uint16
+    with pytest.raises(TypeError, match="give settings or dtype, not both"):
+        model.restore_file(tmp_path / "cell0.tif", settings=carezoo.Settings(), dtype="uint16")
