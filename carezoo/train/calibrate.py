@@ -22,7 +22,7 @@ N_PATCHES = 64
 MOST_PIXELS = 400_000
 """Drawn from these patches at random: the factor is known to a percent then, and found in seconds."""
 
-LARGEST = 20.0
+LARGEST = 1000.0
 """Of the factors that are tried; the smallest is its inverse."""
 
 Float = NDArray[np.float32]
