@@ -8,7 +8,7 @@ target lowers it. For volumes, shells are cut into directions within 30 degrees 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ THRESHOLD = 1.0 / 7.0
 """Correlation at which the resolution is read (Rosenthal and Henderson 2003)."""
 
 CONE_DEGREES = 30.0
+
+N_FREQUENCIES = 64
+"""Most points of a spectrum; neighbouring frequencies of longer lines are averaged."""
 
 LEAST_SIDE = 16
 """Pixels an axis must have for anything to be said about frequencies along it."""
@@ -80,8 +83,27 @@ def spectra(image: NDArray[Any]) -> dict[str, Spectrum]:
         window = np.hanning(n + 2)[1:-1]
         lines = (lines - lines.mean(axis=1, keepdims=True)) * window
         power = (np.abs(np.fft.rfft(lines, axis=1)) ** 2).mean(axis=0) / float(np.sum(window**2))
-        found[letter] = Spectrum(tuple(np.fft.rfftfreq(n)[1:].tolist()), tuple(power[1:].tolist()))
+        parts = min(N_FREQUENCIES, len(power) - 1)
+        frequency, power = (
+            [float(part.mean()) for part in np.array_split(values[1:], parts)] for values in (np.fft.rfftfreq(n), power)
+        )
+        found[letter] = Spectrum(tuple(frequency), tuple(power))
     return found
+
+
+def mean_spectrum(each: Sequence[Spectrum]) -> Spectrum:
+    """Return the mean over images, at the frequencies of the first."""
+    at = each[0].frequency
+    power = np.mean([np.interp(at, one.frequency, one.power) for one in each], axis=0)
+    return Spectrum(at, tuple(power.tolist()))
+
+
+def mean_correlation(each: Sequence[Correlation]) -> Correlation:
+    """Return the mean over images, at the frequencies of the first; those in another unit are left out."""
+    first = each[0]
+    alike = [one for one in each if one.unit == first.unit]
+    value = np.mean([np.interp(first.frequency, one.frequency, one.value) for one in alike], axis=0)
+    return Correlation(first.frequency, tuple(value.tolist()), first.unit, first.nyquist)
 
 
 def correlations(

@@ -1,4 +1,4 @@
-"""Scores of restored images against their targets, file by file and on average, with their input beside them."""
+"""Scores of restored images against their targets, image by image and on average, beside their input and baselines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import itertools
 import json
 import logging
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from carezoo.metrics import (
     AffineFit,
     IntensityErrors,
     MeanScores,
+    S,
     Scores,
     fit_affine,
     intensity_errors,
@@ -43,8 +44,12 @@ class FileScores:
     input: Scores
     """Of the noisy image."""
     restored: Scores
-    intensities: IntensityErrors
-    """Of the restored image against the target in the units of the input."""
+    intensities: IntensityErrors | None
+    """Of the restored image against the target in the units of the input; None where those are not known."""
+    baselines: Mapping[str, Scores] = field(default_factory=dict)
+    """Of classical methods, by name."""
+    file: str = ""
+    """File the image is a frame or channel of; empty: the image is a file of its own."""
 
     @property
     def psnr_gain_db(self) -> float:
@@ -59,22 +64,31 @@ class Evaluation:
     """Scores of every image, and their means."""
 
     files: tuple[FileScores, ...]
+    """Of every image."""
     input: MeanScores[Scores]
+    """Over files: frames of one file are not independent, and are averaged first. So are all means here."""
     restored: MeanScores[Scores]
-    intensities: MeanScores[IntensityErrors]
+    intensities: MeanScores[IntensityErrors] | None
+    """None if an image has none."""
+    baselines: Mapping[str, MeanScores[Scores]] = field(default_factory=dict)
+    """By name, those that all images have."""
 
     @property
     def psnr_gain_db(self) -> float:
-        """Mean over the images of the gain in PSNR."""
-        return math.fsum(file.psnr_gain_db for file in self.files) / len(self.files)
+        """Mean over the files of the gain in PSNR."""
+        gains = self._gains()
+        return math.fsum(gains) / len(gains)
 
     @property
     def psnr_gain_standard_error_db(self) -> float | None:
-        """Standard error of that mean, from the paired differences; None for a single image."""
-        if len(self.files) < 2:
+        """Standard error of that mean, from the paired differences; None for a single file."""
+        gains = self._gains()
+        if len(gains) < 2:
             return None
-        gains = [file.psnr_gain_db for file in self.files]
         return float(np.std(gains, ddof=1) / math.sqrt(len(gains))) if all(map(math.isfinite, gains)) else math.nan
+
+    def _gains(self) -> list[float]:
+        return [math.fsum(one.psnr_gain_db for one in of_file) / len(of_file) for of_file in _by_file(self.files)]
 
 
 def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) -> Evaluation:
@@ -100,14 +114,27 @@ def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) 
         If scikit-image is not installed.
     """
     # starmap lets go of one pair before it asks for the next; a loop variable would not.
-    files = tuple(itertools.starmap(functools.partial(_score_file, to_input=to_input), pairs))
+    return collected(tuple(itertools.starmap(functools.partial(_score_file, to_input=to_input), pairs)))
+
+
+def collected(files: Sequence[FileScores]) -> Evaluation:
+    """Return the scores of images with their means.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
     if not files:
         raise InputError("an evaluation needs at least one pair of images; found none")
+    intensities = [file.intensities for file in files if file.intensities is not None]
+    shared = [name for name in files[0].baselines if all(name in file.baselines for file in files)]
     return Evaluation(
-        files,
-        mean_scores([file.input for file in files]),
-        mean_scores([file.restored for file in files]),
-        mean_scores([file.intensities for file in files]),
+        tuple(files),
+        _mean_over_files(files, [file.input for file in files]),
+        _mean_over_files(files, [file.restored for file in files]),
+        _mean_over_files(files, intensities) if len(intensities) == len(files) else None,
+        {name: _mean_over_files(files, [file.baselines[name] for file in files]) for name in shared},
     )
 
 
@@ -122,11 +149,12 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "psnr_gain_standard_error_db": evaluation.psnr_gain_standard_error_db,
         "input": _summary(evaluation.input),
         "restored": _summary(evaluation.restored),
-        "intensities": _summary(evaluation.intensities),
+        "intensities": None if evaluation.intensities is None else _summary(evaluation.intensities),
+        "baselines": {name: _summary(means) for name, means in evaluation.baselines.items()},
         "files": [{**dataclasses.asdict(file), "psnr_gain_db": file.psnr_gain_db} for file in evaluation.files],
     }
-    finite: dict[str, Any] = _finite(plain)
-    return finite
+    found: dict[str, Any] = finite(plain)
+    return found
 
 
 def to_json(evaluation: Evaluation) -> str:
@@ -163,6 +191,19 @@ def _score_file(
     return FileScores(name, of_input, of_restored, intensities)
 
 
+def _by_file(files: Sequence[FileScores]) -> list[list[FileScores]]:
+    by_file: dict[str, list[FileScores]] = {}
+    for number, one in enumerate(files):
+        by_file.setdefault(one.file or f"|{number}", []).append(one)
+    return list(by_file.values())
+
+
+def _mean_over_files(files: Sequence[FileScores], each: Sequence[S]) -> MeanScores[S]:
+    """Return the mean of scores, one for each of `files`, averaged over the images of a file first."""
+    of_image = {id(file): one for file, one in zip(files, each, strict=True)}
+    return mean_scores([mean_scores([of_image[id(one)] for one in of_file]).mean for of_file in _by_file(files)])
+
+
 def _summary(means: MeanScores[Any]) -> dict[str, Any]:
     error = means.standard_error
     return {
@@ -171,30 +212,35 @@ def _summary(means: MeanScores[Any]) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
-    """Return `value` with None for every number that is not finite."""
+def finite(value: Any) -> Any:
+    """Return plain values with None for every number that is not finite, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _file_line(file: FileScores) -> str:
-    before, after, intensities = file.input, file.restored, file.intensities
+    before, after, errors = file.input, file.restored, file.intensities
     name = file.name.replace("|", "\\|")
+    gain, offset = ("–", "–") if errors is None else (_percent(errors.gain_error), _percent(errors.offset_error))
     return (
         f"| {name} | {before.psnr_db:.2f} → {after.psnr_db:.2f} | {before.nrmse:.4f} → {after.nrmse:.4f} "
-        f"| {_decimals(before.ssim, 3)} → {_decimals(after.ssim, 3)} "
-        f"| {100 * intensities.gain_error:+.1f} % | {100 * intensities.offset_error:+.1f} % |"
+        f"| {_decimals(before.ssim, 3)} → {_decimals(after.ssim, 3)} | {gain} | {offset} |"
     )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:+.1f} %"
 
 
 def _mean_line(evaluation: Evaluation) -> str:
     before, after, intensities = evaluation.input, evaluation.restored, evaluation.intensities
     cells = [f"{_mean(before, name, n)} → {_mean(after, name, n)}" for name, n in _DECIMALS.items()]
-    cells += [f"{_mean(intensities, name, 1, percent=True)} %" for name in ("gain_error", "offset_error")]
-    return f"| **mean of {len(evaluation.files)}** | {' | '.join(cells)} |"
+    for name in ("gain_error", "offset_error"):
+        cells.append("–" if intensities is None else f"{_mean(intensities, name, 1, percent=True)} %")
+    return f"| **mean of {evaluation.restored.n}** | {' | '.join(cells)} |"
 
 
 def _mean(means: MeanScores[Any], name: str, n_decimals: int, *, percent: bool = False) -> str:
@@ -222,7 +268,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
         "SSIM keeps the means; with means removed, as in the scripts of 2018: "
         f"{_mean(before, 'ssim_care2018', 3)} → {_mean(after, 'ssim_care2018', 3)}.",
         "Gain and offset error: restored = gain × expected + offset in the intensity units of the input, as gain − 1 "
-        "and as offset over the range of the expected image.",
+        "and as excess at the mean level over the range of the expected image.",
     ]
     if any(file.restored.ssim is None for file in evaluation.files):
         notes.append("–: SSIM needs at least 7 pixels along every axis.")

@@ -1,0 +1,190 @@
+"""The conductor: a package and pairs of files in, findings out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo.data.pairs import Pair
+from carezoo.errors import InputError
+from carezoo.evaluate import assessment, baselines, findings, frames, panels
+from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment, Options
+from carezoo.evaluate.baselines import Baseline, Change
+from carezoo.evaluate.findings import Findings
+from carezoo.evaluate.frames import Frame, Progress
+from carezoo.evaluate.panels import Example
+from carezoo.package.manifest import Manifest
+from carezoo.package.read import Package
+from carezoo.runtime.restore import Settings
+
+log = logging.getLogger("carezoo")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Wanted:
+    """What is to be found out."""
+
+    baselines: tuple[str, ...] | None = None
+    """Names out of `carezoo.evaluate.baselines.METHODS`; None: all that fit but BM3D."""
+    psf: NDArray[Any] | None = None
+    """Point spread function for Richardson-Lucy, YX or ZYX."""
+    diameter: float | None = None
+    """Of objects to segment, in pixels; None: nothing is segmented."""
+    most_frames: int = 10
+    """Frames (time points, samples, and planes for 2D models) that are scored of each file, spread evenly."""
+    settings: Settings | None = None
+    """How to restore."""
+
+
+def evaluate(
+    package: Package, pairs: Sequence[Pair], wanted: Wanted | None = None, progress: Progress | None = None
+) -> Findings:
+    """Restore the sources of pairs, and compare them, their inputs and baselines with the targets.
+
+    Parameters
+    ----------
+    package
+        The model.
+    pairs
+        Files it has not seen; `dataset` is the condition of each.
+    wanted
+        What to measure.
+    progress
+        Called after every step.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, none can be scored, or a baseline does not fit the task.
+    CarezooError
+        If an image cannot be restored.
+    """
+    if not pairs:
+        raise InputError("an evaluation needs at least one pair of images; found none")
+    work = _Work(package, pairs, wanted or Wanted(), progress)
+    work.tune()
+    work.restore_and_assess()
+    return work.findings()
+
+
+class _Work:
+    """One evaluation under way."""
+
+    def __init__(self, package: Package, pairs: Sequence[Pair], wanted: Wanted, progress: Progress | None) -> None:
+        self.manifest, self.package, self.pairs, self.wanted = package.manifest, package, pairs, wanted
+        self.started = time.perf_counter()
+        self.given = frames.given_of(self.manifest, wanted.psf)
+        self.change = _change(self.manifest)
+        self.methods = baselines.choose(wanted.baselines, self.change, self.given)
+        self.groups = frames.groups_of(pairs, self.manifest)
+        self.tuned: dict[str, dict[str, Baseline]] = {}
+        self.assessed: dict[str, list[Assessment]] = {group: [] for group in self.groups}
+        self.drawn: dict[str, list[Example]] = {group: [] for group in self.groups}
+        self.skipped: list[tuple[str, str]] = []
+        self.provenance: Mapping[str, Any] = {}
+        calibration = self.manifest.carezoo.get("calibration", {})
+        self.options = Options(frames.has_own_units(self.manifest), calibration.get("factor"), wanted.diameter)
+        self._progress, self._n_done = progress, 0
+        self._n_steps = len(self.groups) * len(self.methods) + 2 * len(pairs)
+
+    def tune(self) -> None:
+        """Find the best parameters of each baseline in each condition."""
+        for group in self.groups:
+            examples = self._examples(group)
+            self.tuned[group] = {}
+            for method in self.methods:
+                if examples:
+                    self.tuned[group][method.name] = baselines.tune(method, examples, self.given)
+                self._step(f"tuned {method.title}, {group}")
+
+    def restore_and_assess(self) -> None:
+        """Go over the files."""
+        for pair, restoration in frames.restored_pairs(self.package, self.pairs, self.wanted.settings):
+            self.provenance = restoration.report.provenance.to_dict()
+            self._step(f"restored {pair.name}")
+            for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration):
+                self._assess(frame)
+            self._step(f"scored {pair.name}")
+
+    def _assess(self, frame: Frame) -> None:
+        assert frame.restored is not None
+        try:
+            images = {INPUT: baselines.as_input(frame.source, frame.target.shape, self.given)}
+            images |= {name: method(frame.source) for name, method in self.tuned[frame.group].items()}
+            images[RESTORED] = frame.restored
+            found = assessment.assess(frame, images, self.options)
+        except InputError as error:
+            log.warning("%s is left out: %s", frame.name, error)
+            self.skipped.append((frame.name, str(error)))
+            return
+        if found.scores.restored.gain <= 0:
+            log.warning("%s: the restored image is unrelated to its target, or inverted", frame.name)
+        self.assessed[frame.group].append(found)
+        self.drawn[frame.group].append(panels.example(frame, images, found))
+
+    def findings(self) -> Findings:
+        """Put everything together."""
+        whole = [one for each in self.assessed.values() for one in each]
+        if not whole:
+            name, reason = self.skipped[0]
+            raise InputError(f"none of {len(self.skipped)} image(s) could be scored; the first, {name}: {reason}")
+        parameters = {
+            group: {name: one.parameters for name, one in tuned.items()} for group, tuned in self.tuned.items()
+        }
+        groups = [findings.pool(name, each, parameters[name]) for name, each in self.assessed.items() if each]
+        examples = [(why, one) for drawn in self.drawn.values() if drawn for why, one in panels.chosen(drawn)]
+        return Findings(
+            model=self.manifest.reference,
+            task=str(self.manifest.carezoo.get("task", "restoration")),
+            provenance=self.provenance,
+            titles={
+                INPUT: baselines.INPUT_TITLES[self.change],
+                **{method.name: method.title for method in self.methods},
+                RESTORED: "Restored",
+            },
+            groups=tuple(groups),
+            overall=findings.pool("all", whole, {}) if len(groups) > 1 else groups[0],
+            skipped=tuple(self.skipped),
+            n_files_with_more=sum(_n_frames(p, self.manifest) > self.wanted.most_frames for p in self.pairs),
+            has_own_units=self.options.has_own_units,
+            calibration_factor=self.options.calibration_factor,
+            diameter=self.wanted.diameter,
+            examples=tuple(examples),
+            seconds=time.perf_counter() - self.started,
+        )
+
+    def _examples(self, group: str) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        """Return source and target of the first frame of up to three files of a condition, that can be scored."""
+        found: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        for pair in self.pairs:
+            for frame in frames.frames(pair, self.manifest, 1):
+                if frame.group == group and frame.target.min() < frame.target.max():
+                    found.append((frame.source, frame.target))
+            if len(found) >= baselines.N_EXAMPLES:
+                break
+        return found
+
+    def _step(self, words: str) -> None:
+        self._n_done += 1
+        if self._progress:
+            self._progress(self._n_done, self._n_steps, words)
+
+
+def _change(manifest: Manifest) -> Change:
+    """Return what the model does to shapes."""
+    if "Z" not in manifest.spatial_axes:
+        return "none"
+    if "Z" not in manifest.outputs[manifest.results[0].tensor].sizes:
+        return "projection"
+    return "none" if frames.factor_of(manifest) is None else "planes"
+
+
+def _n_frames(pair: Pair, manifest: Manifest) -> int:
+    sizes = pair.source.sizes
+    return int(np.prod([n for letter, n in sizes.items() if letter in "STZ" and letter not in manifest.spatial_axes]))

@@ -1,0 +1,177 @@
+"""From pairs of files to what is scored: one channel of one frame after the other, restored as a user restores it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo.data.pairs import Pair
+from carezoo.data.raw import read
+from carezoo.distribution import Laplace
+from carezoo.errors import DataError, PixelError
+from carezoo.evaluate.baselines import Given
+from carezoo.image import Image
+from carezoo.mixture import Mixture
+from carezoo.package.manifest import Manifest
+from carezoo.package.read import Package
+from carezoo.runtime.restoration import Restoration
+from carezoo.runtime.restore import Settings, open_session, restore
+
+log = logging.getLogger("carezoo")
+
+Progress = Callable[[int, int, str], None]
+"""Called with the steps done, the steps in all, and what is being done."""
+
+_LEAST_SCALE = 1e-30
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One channel of one frame, YX or ZYX."""
+
+    name: str
+    """File, and frame and channel where it has several."""
+    file: str
+    group: str
+    """Condition, and channel where the model restores several: what means are taken over."""
+    source: NDArray[Any]
+    target: NDArray[Any]
+    pixel_size_um: Mapping[str, float]
+    """Of the target, by axis letter."""
+    restored: NDArray[Any] | None = None
+    """In the intensity units of the source; None until it is restored."""
+    predicted: Laplace | Mixture | None = None
+    """What a probabilistic model says of every pixel."""
+    disagreement: NDArray[Any] | None = None
+    """Of an ensemble."""
+
+
+def factor_of(manifest: Manifest) -> float | None:
+    """Return how many planes a model makes of one; None if it does not change their number."""
+    output = manifest.outputs[manifest.results[0].tensor]
+    size = output.sizes.get("Z")
+    return float(size.factor) if size is not None and size.factor != 1 else None
+
+
+def has_own_units(manifest: Manifest) -> bool:
+    """Whether intensities of restored images have no fixed relation to those of the input."""
+    intensity = manifest.carezoo.get("intensity", {})
+    is_projected = "Z" in manifest.spatial_axes and "Z" not in manifest.outputs[manifest.results[0].tensor].sizes
+    return is_projected or intensity.get("mode") == "own" or any(r.undo == "none" for r in manifest.results[:1])
+
+
+def groups_of(pairs: Iterable[Pair], manifest: Manifest) -> list[str]:
+    """Return the names of the groups that `frames` will make of `pairs`, in order."""
+    names = [_group(pair, channel, manifest) for pair in pairs for channel in range(_n_channels(pair))]
+    return list(dict.fromkeys(names))
+
+
+def frames(pair: Pair, manifest: Manifest, most: int, restoration: Restoration | None = None) -> Iterator[Frame]:
+    """Yield what is scored of one pair.
+
+    Parameters
+    ----------
+    most
+        Frames (time points, samples, and planes for 2D models) of a file with more of them, spread evenly.
+    restoration
+        Of the pair's source; None leaves out what it would give.
+
+    Raises
+    ------
+    PixelError
+        If a pixel is NaN or infinite.
+    """
+    spatial = manifest.spatial_axes
+    images = dict(restoration.images) if restoration else {}
+    size = images["mean"].pixel_size_um if images else pair.target.pixel_size_um
+    for region, words in _regions(pair.source, spatial, most):
+        try:
+            source = read(pair.source, region)[list(pair.source_channels)]
+            target = read(pair.target, _in_target(pair.target, region))[list(pair.target_channels)]
+        except DataError as error:
+            raise PixelError(str(error)) from error
+        found = {name: read(image, region) for name, image in images.items()}
+        for channel in range(_n_channels(pair)):
+            one = {name: _plain(values[min(channel, len(values) - 1)]) for name, values in found.items()}
+            yield Frame(
+                name=pair.name + words + (f", channel {channel}" if _n_channels(pair) > 1 else ""),
+                file=pair.name,
+                group=_group(pair, channel, manifest),
+                source=_plain(source[min(channel, len(source) - 1)]),
+                target=_plain(target[channel]),
+                pixel_size_um=size,
+                restored=one.get("mean"),
+                predicted=_distribution(one),
+                disagreement=one.get("disagreement"),
+            )
+
+
+def restored_pairs(
+    package: Package, pairs: Iterable[Pair], settings: Settings | None = None
+) -> Iterator[tuple[Pair, Restoration]]:
+    """Restore the sources of `pairs`, one file at a time, with one loaded network."""
+    settings = settings or Settings()
+    session = open_session(package, settings)
+    for pair in pairs:
+        yield pair, restore(_model_input(pair), package, settings, session=session)
+
+
+def given_of(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
+    """Return what baselines are told beside the images."""
+    return Given(None if psf is None else np.asarray(psf, np.float32), factor_of(manifest))
+
+
+def _distribution(images: Mapping[str, NDArray[Any]]) -> Laplace | None:
+    if "scale" not in images:
+        return None
+    mean, scale = (np.asarray(images[name], np.float32) for name in ("mean", "scale"))
+    return Laplace(mean, np.maximum(scale, np.float32(_LEAST_SCALE)))
+
+
+def _n_channels(pair: Pair) -> int:
+    return len(pair.target_channels)
+
+
+def _group(pair: Pair, channel: int, manifest: Manifest) -> str:
+    if _n_channels(pair) == 1:
+        return pair.dataset
+    means = manifest.results[0]
+    names = manifest.outputs[means.tensor].channels
+    is_named = len(means.channels) == _n_channels(pair)
+    name = names[means.channels[channel]] if is_named else f"channel {channel}"
+    return f"{pair.dataset}: {name}" if pair.dataset else name
+
+
+def _plain(stack: NDArray[Any]) -> NDArray[Any]:
+    """Return one channel (ZYX) without a Z axis of one plane."""
+    return stack[0] if len(stack) == 1 else stack
+
+
+def _model_input(pair: Pair) -> Image:
+    """Return the source with the channels of the model alone."""
+    image = pair.source
+    if image.sizes.get("C", 1) == len(pair.source_channels):
+        return image
+    channels = np.take(image.array(), pair.source_channels, axis=image.axes.index("C"))
+    return Image(channels, image.axes, image.pixel_size_um, name=image.name)
+
+
+def _regions(image: Image, spatial_axes: str, most: int) -> Iterator[tuple[dict[str, slice], str]]:
+    """Yield regions of single frames, spread evenly, and what to add to the name of the image."""
+    letters = [letter for letter in "STZ" if letter not in spatial_axes and letter in image.sizes]
+    shape = tuple(image.sizes[letter] for letter in letters)
+    n = int(np.prod(shape))
+    for flat in sorted({int(i) for i in np.linspace(0, n - 1, min(n, most))}):
+        index = dict(zip(letters, (int(i) for i in np.unravel_index(flat, shape)), strict=True)) if shape else {}
+        region = {letter: slice(i, i + 1) for letter, i in index.items()}
+        yield region, "".join(f", {letter} {i}" for letter, i in index.items() if image.sizes[letter] > 1)
+
+
+def _in_target(target: Image, region: dict[str, slice]) -> dict[str, slice]:
+    """Return the region of a target, which may have one frame for all those of its source."""
+    return {letter: span if target.sizes.get(letter, 1) > 1 else slice(0, 1) for letter, span in region.items()}
