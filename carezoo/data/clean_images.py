@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,20 @@ class CleanImage:
     """Black and white of each channel, over the whole image."""
     height: Image | None
     """Height map YX of a stack to project."""
+    path: Path
+    """File of the image."""
+    bounds: Mapping[str, slice] = field(default_factory=dict)
+    """The part of the image from which pieces are cut, by axis; missing axes: all of it."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of that part along each axis."""
+        return {letter: len(range(n)[self.bounds.get(letter, slice(None))]) for letter, n in self.image.sizes.items()}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of that part, with the axes of the pieces."""
+        return tuple(self.sizes[letter] for letter in self.axes)
 
     def cut(
         self, simulation: Simulation, rng: np.random.Generator
@@ -44,9 +58,10 @@ class CleanImage:
         wanted = _wanted(simulation)
         if "Z" in self.image.axes and "Z" not in self.axes:
             wanted["Z"] = 1
-        region = {}
+        region = dict(self.bounds)
         for letter, size in wanted.items():
-            start = int(rng.integers(0, self.image.sizes[letter] - size + 1))
+            first = self.bounds[letter].start if letter in self.bounds else 0
+            start = first + int(rng.integers(0, self.sizes[letter] - size + 1))
             region[letter] = slice(start, start + size)
         return region
 
@@ -106,14 +121,33 @@ def _measured(path: Path, height: Image | None, simulation: Simulation) -> Clean
             + f" (pixel_size_um has {len(letters)} numbers), found {image.axes} with shape {image.shape}; set axes, or "
             "give pixel_size_um for the axes of the image"
         )
-    small = {letter: image.sizes[letter] for letter, size in _wanted(simulation).items() if image.sizes[letter] < size}
-    if small:
-        raise DataError(
-            f"{path}: shape {list(simulation.shape)} is larger than the image, {image.shape} ({image.axes}); reduce it"
-        )
     pixels = image.array().astype(np.float32)
     channels = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
-    return CleanImage(image, axes, tuple(_range(channel, simulation, path) for channel in channels), height)
+    ranges = tuple(_range(channel, simulation, path) for channel in channels)
+    clean = CleanImage(image, axes, ranges, height, path)
+    check_size(clean, simulation)
+    return clean
+
+
+def check_size(clean: CleanImage, simulation: Simulation) -> None:
+    """Check that pieces as large as `simulation` wants can be cut from `clean`.
+
+    Raises
+    ------
+    DataError
+        If they are larger.
+    """
+    found = {letter: clean.sizes[letter] for letter in _wanted(simulation)}
+    if any(found[letter] < size for letter, size in _wanted(simulation).items()):
+        words = " x ".join(f"{letter} {size}" for letter, size in found.items())
+        where = f" in the part of it that is cut ({_described(clean.bounds)})" if clean.bounds else ""
+        raise DataError(
+            f"{clean.path}: shape {list(simulation.shape)} is larger than the image, {words}{where}; reduce it"
+        )
+
+
+def _described(bounds: Mapping[str, slice]) -> str:
+    return ", ".join(f"{letter} {part.start} to {part.stop - 1}" for letter, part in bounds.items())
 
 
 def _range(channel: NDArray[np.float32], simulation: Simulation, path: Path) -> tuple[float, float]:

@@ -54,6 +54,20 @@ def build(cls: type[T], values: Mapping[str, object], where: str) -> T:
         raise RecipeError(f"{where}: {error}") from None
 
 
+def plain(value: object) -> Any:
+    """Return a dataclass as nested dictionaries and lists, from which `build` makes the same value again."""
+    if isinstance(value, Span):
+        return value.to_plain()
+    if isinstance(value, Fraction):
+        return value.numerator if value.denominator == 1 else str(value)
+    if dataclasses.is_dataclass(value):
+        kind = {"kind": value.kind} if hasattr(value, "kind") else {}
+        return kind | {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    return value
+
+
 def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

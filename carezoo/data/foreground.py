@@ -142,6 +142,14 @@ def _dilated(bright: NDArray[np.bool_], axis: int, size: int) -> NDArray[np.bool
     return np.asarray(upper > np.take(counts, range(middle.start, middle.start + n_starts), axis))
 
 
+def windows_with_bright_middle(bright: NDArray[np.bool_], size: Sequence[int]) -> NDArray[np.bool_]:
+    """Return for every start of a patch of `size` (axes of `bright`) whether its middle half holds a bright pixel."""
+    eligible = bright
+    for axis, length in enumerate(size):
+        eligible = _dilated(eligible, axis, length)
+    return eligible
+
+
 def _runs(plane: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return first flat index and length of the runs of True along the rows of `plane`."""
     padded = np.pad(plane, ((0, 0), (1, 1))).astype(np.int8)

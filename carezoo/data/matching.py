@@ -278,7 +278,8 @@ def _channels(image: Image, channels: Sequence[int], s: int | None) -> list[Bloc
     return [channel_blocks(image, channel, s) for channel in channels]
 
 
-def _percents(settings: Intensity) -> tuple[float, ...]:
+def percents(settings: Intensity) -> tuple[float, ...]:
+    """Return which percentiles of a source have to be measured, increasing."""
     if not settings.percentile_jitter:
         return settings.percentiles
     drawn = [np.linspace(*jitter, N_MEASURED).tolist() for jitter in (LOW_JITTER, HIGH_JITTER)]
@@ -286,8 +287,8 @@ def _percents(settings: Intensity) -> tuple[float, ...]:
 
 
 def _levels(channels: Sequence[Blocks], settings: Intensity, name: str) -> Levels:
-    percents = _percents(settings)
-    levels = Levels(np.array(percents), np.array([percentiles(blocks, percents) for blocks in channels]))
+    wanted = percents(settings)
+    levels = Levels(np.array(wanted), np.array([percentiles(blocks, wanted) for blocks in channels]))
     low, high = (levels.at(percent) for percent in settings.percentiles)
     for channel, (dark, bright) in enumerate(zip(low, high, strict=True)):
         if dark == bright:

@@ -140,8 +140,8 @@ class PatchSampler:
         """
         cycle, turn = divmod(number, len(self.prepared))
         one = self.prepared[_order(self.seed, cycle, len(self.prepared))[turn]]
-        rng = _rng(self.seed, _PATCH, number)
-        source, target = self._cut(one, rng, self._drawn_percentiles(rng))
+        rng = rng_for(self.seed, _PATCH, number)
+        source, target = self._cut(one, rng, drawn_percentiles(rng) if self.has_percentile_jitter else None)
         return augmented(source, target, self.settings, rng)
 
     def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> tuple[Float, Float]:
@@ -153,13 +153,8 @@ class PatchSampler:
         prepared = [
             replace(one, starts=all_starts(one.pair.target, size)) if is_anywhere else one for one in self.prepared
         ]
-        cut = [self._cut(prepared[i % len(prepared)], _rng(self.seed, _FIXED, i), None) for i in range(n)]
+        cut = [self._cut(prepared[i % len(prepared)], rng_for(self.seed, _FIXED, i), None) for i in range(n)]
         return np.stack([source for source, _ in cut]), np.stack([target for _, target in cut])
-
-    def _drawn_percentiles(self, rng: np.random.Generator) -> tuple[float, float] | None:
-        if not self.has_percentile_jitter:
-            return None
-        return float(rng.uniform(*LOW_JITTER)), float(rng.uniform(*HIGH_JITTER))
 
     def _cut(
         self, one: PreparedPair, rng: np.random.Generator, percentiles: tuple[float, float] | None
@@ -170,8 +165,8 @@ class PatchSampler:
         source = _piece(pair.source, in_source, size)[list(pair.source_channels)]
         target = _piece(pair.target, in_target, self.axes.target_size(size))[list(pair.target_channels)]
         return (
-            _normalized(source, ranges.source_low, ranges.source_high),
-            _normalized(target, ranges.target_low, ranges.target_high),
+            normalized(source, ranges.source_low, ranges.source_high),
+            normalized(target, ranges.target_low, ranges.target_high),
         )
 
     def _places(
@@ -190,18 +185,20 @@ class PatchSampler:
 
 
 @dataclass(frozen=True)
-class TrainingPatches:
-    """Everything a training draws from its images."""
+class FilePatches:
+    """Everything a training draws from files."""
 
-    fit: PatchSampler
-    choose: PatchSampler
+    fit: PatchSampler | None
+    """None where no file fits."""
+    choose: PatchSampler | None
+    """None where no file chooses."""
     matching: Matching
     """What was measured on the files to fit."""
 
 
 def prepare_patches(
     parts: Parts, intensity: Intensity, settings: Patches, cache: Path, seed: int, axes: PairAxes | None = None
-) -> TrainingPatches:
+) -> FilePatches:
     """Make the files to fit and to choose on ready for drawing patches.
 
     Every image is read a few times, plane by plane. Afterwards drawing costs the pixels of the patch.
@@ -232,11 +229,8 @@ def prepare_patches(
     raw = make_raw((*parts.fit, *parts.choose), cache)
     fit, choose = raw[: len(parts.fit)], raw[len(parts.fit) :]
     matching = match(fit, intensity, axes)
-    return TrainingPatches(
-        _sampler(fit, axes, matching, settings, cache, seed),
-        _sampler(choose, axes, matching, settings, cache, seed),
-        matching,
-    )
+    drawn = [_sampler(part, axes, matching, settings, cache, seed) if part else None for part in (fit, choose)]
+    return FilePatches(fit=drawn[0], choose=drawn[1], matching=matching)
 
 
 def _sampler(
@@ -284,14 +278,20 @@ def augmented(source: Float, target: Float, settings: Patches, rng: np.random.Ge
     return np.ascontiguousarray(turned[0]), np.ascontiguousarray(turned[1])
 
 
-def _rng(seed: int, purpose: int, number: int) -> np.random.Generator:
+def drawn_percentiles(rng: np.random.Generator) -> tuple[float, float]:
+    """Draw the percentiles of a patch (`Intensity.percentile_jitter`)."""
+    return float(rng.uniform(*LOW_JITTER)), float(rng.uniform(*HIGH_JITTER))
+
+
+def rng_for(seed: int, purpose: int, number: int) -> np.random.Generator:
+    """Return the random numbers of one thing: its own stream for each purpose and number."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, number)))
 
 
 @lru_cache(maxsize=4)
 def _order(seed: int, cycle: int, n_files: int) -> NDArray[np.int64]:
     """Return in which order the files have their turn in one round. Cached: every patch of the round asks."""
-    return _rng(seed, _FILES, cycle).permutation(n_files)
+    return rng_for(seed, _FILES, cycle).permutation(n_files)
 
 
 def _piece(image: Image, place: Mapping[str, int], size: Mapping[str, int]) -> NDArray[np.generic]:
@@ -300,7 +300,8 @@ def _piece(image: Image, place: Mapping[str, int], size: Mapping[str, int]) -> N
     return piece if "Z" in size else piece[:, 0]
 
 
-def _normalized(x: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]) -> Float:
+def normalized(x: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]) -> Float:
+    """Return `x` (C first) so that `low` of each channel becomes 0 and `high` becomes 1."""
     per_channel = (-1,) + (1,) * (x.ndim - 1)
     low32, range32 = low.astype(np.float32), (high - low).astype(np.float32)
     return (x.astype(np.float32) - low32.reshape(per_channel)) / range32.reshape(per_channel)

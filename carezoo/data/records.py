@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from carezoo.data.simulated_sets import OpenSet
 from carezoo.data.sources import FileSet
 from carezoo.data.split import Part, Parts
 from carezoo.errors import DataError
@@ -20,7 +21,8 @@ class FileRecord:
     dataset: str
     """Name of its set."""
     part: Part
-    role: Literal["source", "target"]
+    role: Literal["source", "target", "clean"]
+    """clean: an image that was degraded."""
     name: str
     """Folder and file name; not the whole path, which is a matter of the machine."""
     sha256: str
@@ -56,6 +58,30 @@ def record_files(parts: Parts, sets: Sequence[FileSet]) -> tuple[FileRecord, ...
                 )
     _check_copies(records)
     return tuple(records.values())
+
+
+def record_clean_files(opened: OpenSet) -> tuple[FileRecord, ...]:
+    """Hash the clean images behind a set of computed pairs, once for each part they serve.
+
+    Raises
+    ------
+    DataError
+        If the set is split by file and two files of different parts have the same content.
+    """
+    described, by_path = opened.described, {}
+    records = []
+    for part, paths in opened.clean_files.items():
+        for path in dict.fromkeys(paths):
+            sha256, n_bytes = hash_file(path)
+            name = f"{path.parent.name}/{path.name}"
+            record = FileRecord(
+                described.name, part, "clean", name, sha256, n_bytes, described.license, described.origin
+            )
+            records.append(record)
+            by_path[path] = record
+    if described.split.is_by_name:
+        _check_copies(by_path)
+    return tuple(records)
 
 
 def _check_copies(records: Mapping[Path, FileRecord]) -> None:

@@ -86,7 +86,7 @@ def prepare(simulation: Simulation, folder: Path, *, maps: PixelMaps | None = No
         tuple(drawn_psf.average_beads(each, folder) for each in simulation.axial_psfs),
         maps,
     )
-    _check_psfs_and_factor(prepared)
+    check_psfs_and_factor(prepared)
     return prepared
 
 
@@ -112,7 +112,7 @@ def n_bytes(prepared: Prepared) -> int:
     elif simulation.shape and simulation.task != "project":
         n_pixels = simulation.n_pairs * math.prod(simulation.shape) * max(len(each.ranges) for each in prepared.images)
     else:
-        sizes = [math.prod(each.image.shape) for each in prepared.images]
+        sizes = [math.prod(each.sizes.values()) for each in prepared.images]
         n_pixels = sum(sizes[i % len(sizes)] for i in range(simulation.n_pairs))
     # Up to 4 bytes a pixel for each, source and target.
     return 8 * n_pixels
@@ -152,10 +152,17 @@ def _check_structures(simulation: Simulation) -> None:
             )
 
 
-def _check_psfs_and_factor(prepared: Prepared) -> None:
+def check_psfs_and_factor(prepared: Prepared) -> None:
+    """Check that PSFs are smaller than the pairs, and that a factor leaves planes.
+
+    Raises
+    ------
+    DataError
+        If not.
+    """
     simulation, rng = prepared.simulation, np.random.default_rng(0)
     size_um = simulation.pixel_size_um
-    shapes = [tuple(each.image.sizes[letter] for letter in each.axes.lstrip("C")) for each in prepared.images]
+    shapes = [tuple(each.sizes[letter] for letter in each.axes.lstrip("C")) for each in prepared.images]
     if simulation.shape or simulation.structures:
         shapes = [simulation.field_shape]
     checked: list[Psf] = []

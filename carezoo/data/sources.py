@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from carezoo import axes as axes_
+from carezoo.data.simulation import Simulation
 from carezoo.errors import AxesError, RecipeError
 
 
@@ -82,11 +84,78 @@ dimensions, such as a YX target of a TYX series."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageSplit:
+    """Three parts of clean images that are degraded: by file, or by place where there are few files.
+
+    With names, files that neither list names fit. Without, every image is cut into three strips along `axis`: the first
+    fits, the next chooses, the last reports.
+    """
+
+    choose: tuple[str, ...] = ()
+    """Names of image files (or patterns) that choose the checkpoint, the learning rate and the calibration."""
+    report: tuple[str, ...] = ()
+    """Names of image files (or patterns) on which nothing but the scores of the model card is measured."""
+    axis: Literal["Z", "Y", "X"] = "Y"
+    """Along which axis images are cut where no file is named."""
+    choose_fraction: float = 0.15
+    """Share of the axis for `choose`."""
+    report_fraction: float = 0.25
+    """Share of the axis for `report`."""
+
+    def __post_init__(self) -> None:
+        shares = (self.choose_fraction, self.report_fraction)
+        if not (all(0 <= share < 1 for share in shares) and sum(shares) < 1):
+            raise RecipeError(
+                "choose_fraction and report_fraction: expected shares from 0 that leave something to fit, found "
+                f"{shares[0]:g} and {shares[1]:g}"
+            )
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the parts are given as file names."""
+        return bool(self.choose or self.report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedSet:
+    """Pairs that are computed. Those to fit are made while training, without end; the others once, as files."""
+
+    simulate: Simulation
+    """How pairs are made: the section that `carezoo simulate` takes."""
+    name: str = ""
+    """What messages, the model card and the training data record call the set; empty: simulated1, simulated2, ..."""
+    license: str = ""
+    """Licence of the clean images, for the training data record; for structures from nothing that of the model."""
+    origin: str = ""
+    """Where the clean images come from and whom to credit."""
+    share: float = 1.0
+    """How many patches come from this set, compared with the other simulated sets and with all files together, whose \
+share is 1."""
+    patches_per_image: int = 4
+    """Patches cut from an image before the next one is made: more are faster and less varied."""
+    n_choose: int = 4
+    """Pairs written to choose on."""
+    n_report: int = 8
+    """Pairs written to report on; 0 where another set does that."""
+    split: ImageSplit = field(default_factory=ImageSplit)
+    """Which clean images, or which parts of them, fit, choose and report; structures have no need of it."""
+
+    def __post_init__(self) -> None:
+        if not self.share > 0:
+            raise RecipeError(f"share: expected a number above 0, found {self.share:g}")
+        for name, lowest in (("patches_per_image", 1), ("n_choose", 0), ("n_report", 0)):
+            if getattr(self, name) < lowest:
+                raise RecipeError(f"{name}: expected at least {lowest}, found {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
     """The images."""
 
-    sets: tuple[FileSet, ...]
-    """One or several sets of pairs; patches are drawn evenly over all their images."""
+    sets: tuple[FileSet, ...] = ()
+    """One or several sets of acquired pairs; patches are drawn evenly over all their images."""
+    simulated: tuple[SimulatedSet, ...] = ()
+    """One or several sets of computed pairs, instead of or besides `sets`."""
     folder: str = ""
     """Where relative paths start; empty: the folder of the recipe. `--data DIR` overrides it. Not kept in packages."""
     channels: tuple[str, ...] = ("signal",)
@@ -95,13 +164,18 @@ class Data:
     """Names of the channels the model restores, if they are others; empty: as `channels`."""
 
     def __post_init__(self) -> None:
-        if not self.sets:
-            raise RecipeError("sets: expected at least one set of pairs")
+        if not self.every_set:
+            raise RecipeError("expected at least one set of pairs: sets (files), simulated (computed), or both")
         named = tuple(
             each if each.name else replace(each, name=f"data{number}") for number, each in enumerate(self.sets, start=1)
         )
+        computed = tuple(
+            each if each.name else replace(each, name=f"simulated{number}")
+            for number, each in enumerate(self.simulated, start=1)
+        )
         object.__setattr__(self, "sets", named)
-        names = [each.name for each in named]
+        object.__setattr__(self, "simulated", computed)
+        names = [each.name for each in self.every_set]
         if len(set(names)) < len(names):
             raise RecipeError(f"sets: every set needs a name of its own, found {', '.join(names)}")
         for name, channels in (("channels", self.channels), ("target_channels", self.restored)):
@@ -110,6 +184,11 @@ class Data:
         for each in named:
             _check_channels(each, "source_channels", each.source_channels, self.channels)
             _check_channels(each, "target_channels", each.target_channels, self.restored)
+
+    @property
+    def every_set(self) -> tuple[FileSet | SimulatedSet, ...]:
+        """All sets, acquired and computed."""
+        return (*self.sets, *self.simulated)
 
     @property
     def restored(self) -> tuple[str, ...]:

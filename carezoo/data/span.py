@@ -47,6 +47,12 @@ class Span:
         number = _number(value, value)
         return cls(number, number)
 
+    def to_plain(self) -> float | list[float] | dict[str, list[float]]:
+        """Return the form that `of` understands."""
+        if self.low == self.high:
+            return self.low
+        return {"log": [self.low, self.high]} if self.is_log else [self.low, self.high]
+
     def draw(self, rng: np.random.Generator) -> float:
         """Draw a number from the span (uniform, or uniform in the logarithm)."""
         if self.low == self.high:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -43,7 +43,9 @@ class Parts:
         return tuple((part, pair) for part, pairs in named for pair in pairs)
 
 
-def split_pairs(pairs: Sequence[Pair], sets: Sequence[FileSet], seed: int) -> Parts:
+def split_pairs(
+    pairs: Sequence[Pair], sets: Sequence[FileSet], seed: int, *, elsewhere: Collection[Part] = ()
+) -> Parts:
     """Split pairs by scene.
 
     A scene is a target file. All its sources go to the same part, and all planes, frames and samples of a file stay
@@ -58,6 +60,8 @@ def split_pairs(pairs: Sequence[Pair], sets: Sequence[FileSet], seed: int) -> Pa
         The sets they come from.
     seed
         Decides which scenes go where.
+    elsewhere
+        Parts that other data serve, so that no file has to.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def split_pairs(pairs: Sequence[Pair], sets: Sequence[FileSet], seed: int) -> Pa
             parts.update(_assigned_by_seed(each, members, parts, seed))
     by_part = {part: tuple(pair for pair in pairs if parts[pair.target_path] == part) for part in PARTS}
     for part, members_of_part in by_part.items():
-        if not members_of_part:
+        if not members_of_part and part not in elsewhere:
             raise DataError(
                 f"no file is left to {part}; name files for it under split in one of data.sets, or remove the three "
                 "lists there, so that the scenes are dealt out"

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from carezoo.data import simulate
+from carezoo.data.description import plain
 from carezoo.data.simulate import Prepared, SimulatedPair
 from carezoo.errors import InputError
 from carezoo.files import write_image
 from carezoo.files.atomic import replacing
 from carezoo.image import Image
 
-SOURCES, TARGETS, TABLE = "source", "target", "parameters.csv"
+SOURCES, TARGETS, TABLE, DESCRIPTION = "source", "target", "parameters.csv", "simulation.yaml"
+
+_SECONDS_BETWEEN_TABLES = 5.0
+
+Row = Mapping[str, object]
 
 
 def write_pairs(
-    prepared: Prepared, folder: Path, seed: int, *, on_pair: Callable[[int, SimulatedPair], None] | None = None
+    prepared: Prepared,
+    folder: Path,
+    seed: int,
+    *,
+    prefix: str = "",
+    on_pair: Callable[[int, SimulatedPair], None] | None = None,
 ) -> Path:
     """Make all pairs of a description and write them to ``source/``, ``target/`` and ``parameters.csv`` in `folder`.
 
-    Files have the names that training on pairs expects (same name, two folders), the table a row for each. The table
-    is written last: a folder with a table is complete.
+    Files have the names that training on pairs expects (same name, two folders), the table a row for each. What the
+    pairs were made from stands in ``simulation.yaml``: a folder with the same description is completed, pairs it has
+    are not made again.
 
     Parameters
     ----------
     folder
         Made if it does not exist.
+    prefix
+        Beginning of the files' names.
     on_pair
         Called with the number of each pair (from 0) and the pair after it is written.
 
@@ -43,23 +58,40 @@ def write_pairs(
     Raises
     ------
     InputError
-        If the disk has less space than needed, the folder has other files in ``source/`` or ``target/`` already, or
-        cannot be written.
+        If the disk has less space than needed, the folder has other pairs already, or cannot be written.
     """
-    _make_folders(folder)
-    simulate.check_disk(prepared, folder)
-    rows: list[dict[str, object]] = []
-    for i, pair in enumerate(simulate.pairs(prepared, seed)):
-        name = f"{i:05d}.tif"
+    rows = _begin(prepared, folder, seed)
+    told = time.monotonic()
+    for i in range(len(rows), prepared.simulation.n_pairs):
+        pair = simulate.pair(prepared, seed, i)
+        name = f"{prefix}{i:05d}.tif"
         write_image(folder / SOURCES / name, _image(prepared, pair.source, is_source=True))
         write_image(folder / TARGETS / name, _image(prepared, pair.target, is_source=False))
         rows.append({"name": name, "seed": seed, "pair": i} | pair.parameters)
         if on_pair is not None:
             on_pair(i, pair)
+        if time.monotonic() - told > _SECONDS_BETWEEN_TABLES:
+            _write_table(folder / TABLE, rows)
+            told = time.monotonic()
     return _write_table(folder / TABLE, rows)
 
 
-def _make_folders(folder: Path) -> None:
+def n_written(folder: Path) -> int:
+    """Return how many pairs the table of `folder` lists."""
+    return len(_read_table(folder / TABLE))
+
+
+def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
+    """Make the folders and write the description, or return the rows of pairs that are there already."""
+    words = yaml.safe_dump(plain(prepared.simulation) | {"seed": seed}, sort_keys=False, default_flow_style=None)
+    kept = folder / DESCRIPTION
+    if kept.exists():
+        if kept.read_text(encoding="utf-8") != words:
+            raise InputError(
+                f"{folder} holds pairs of another simulation (see {kept}), and pairs of two must not be mixed; give "
+                "another folder, or remove this one"
+            )
+        return _read_table(folder / TABLE)
     for part in (SOURCES, TARGETS):
         try:
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -71,6 +103,10 @@ def _make_folders(folder: Path) -> None:
                 f"{folder / part} is not empty (it has {found.name}): pairs of two simulations must not be mixed. Give "
                 "another folder, or empty this one"
             )
+    simulate.check_disk(prepared, folder)
+    with replacing(kept) as temporary:
+        temporary.write_text(words, encoding="utf-8")
+    return []
 
 
 def _image(prepared: Prepared, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
@@ -86,7 +122,13 @@ def _image(prepared: Prepared, pixels: NDArray[np.generic], *, is_source: bool) 
     return Image(pixels, axes, {letter: size_um[letter] for letter in letters})
 
 
-def _write_table(path: Path, rows: list[dict[str, object]]) -> Path:
+def _read_table(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+def _write_table(path: Path, rows: list[Row]) -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, names, lineterminator="\n")

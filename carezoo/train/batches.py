@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from carezoo.data.patches import PatchSampler
+from carezoo.data.patches import Sampler
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Source and target, axes BC(Z)YX, float32, normalized."""
@@ -22,7 +22,7 @@ MOST_WORKERS = 4
 class _Steps(Dataset[tuple[NDArray[np.float32], NDArray[np.float32]]]):
     """The patches of each training step, by the number of the step."""
 
-    def __init__(self, sampler: PatchSampler, batch_size: int, rank: int, n_ranks: int) -> None:
+    def __init__(self, sampler: Sampler, batch_size: int, rank: int, n_ranks: int) -> None:
         self.sampler, self.batch_size, self.rank, self.n_ranks = sampler, batch_size, rank, n_ranks
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -32,7 +32,7 @@ class _Steps(Dataset[tuple[NDArray[np.float32], NDArray[np.float32]]]):
 
 
 def draw_batches(
-    sampler: PatchSampler,
+    sampler: Sampler,
     steps: range,
     batch_size: int,
     *,
@@ -72,11 +72,12 @@ def draw_batches(
     )
 
 
-def default_workers(device: str) -> int:
+def default_workers(device: str, *, is_computed: bool = False) -> int:
     """Return how many processes should draw patches for a training on `device` (torch's name of its type).
 
-    None for a CPU: drawing takes a hundredth of a step there, and workers would take the cores the step computes on.
+    None for a CPU where patches are cut from files: that takes a hundredth of a step there, and workers would take the
+    cores the step computes on. One where pairs are computed, which takes longer than a step leaves idle.
     """
     if device == "cpu":
-        return 0
+        return int(is_computed)
     return min(MOST_WORKERS, max(1, (os.cpu_count() or 1) - 1))

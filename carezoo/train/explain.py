@@ -8,8 +8,10 @@ import inspect
 import textwrap
 import types
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from carezoo.data.span import Span
 from carezoo.train.recipe import Recipe
 
 WIDTH = 100
@@ -27,12 +29,13 @@ def _lines(section: type, indent: str) -> Iterator[str]:
     meanings, hints = _meanings(section), get_type_hints(section)
     for each in dataclasses.fields(section):
         hint = hints[each.name]
-        inner = _section_in(hint)
         yield f"{indent}{each.name}:  # {_type_name(hint)}, {_default(each)}"
         yield from textwrap.wrap(
             meanings[each.name], WIDTH, initial_indent=f"{indent}  # ", subsequent_indent=f"{indent}  # "
         )
-        if inner is not None:
+        for inner in _sections_in(hint):
+            if hasattr(inner, "kind"):
+                yield f"{indent}  kind: {inner.kind}"
             yield from _lines(inner, indent + "  ")
 
 
@@ -53,11 +56,11 @@ def _meanings(section: type) -> dict[str, str]:
     return found
 
 
-def _section_in(hint: Any) -> type | None:
-    """Return the dataclass that `hint` is, holds a tuple of, or may be."""
+def _sections_in(hint: Any) -> list[type]:
+    """Return the dataclass that `hint` is or holds a tuple of, or those of which it may be one."""
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return hint
-    return next((inner for inner in map(_section_in, get_args(hint)) if inner is not None), None)
+        return [] if hint is Span else [hint]
+    return [inner for each in get_args(hint) for inner in _sections_in(each)]
 
 
 def _type_name(hint: Any) -> str:
@@ -67,10 +70,19 @@ def _type_name(hint: Any) -> str:
     if origin is tuple:
         return f"list of {_type_name(get_args(hint)[0])}"
     if origin in {Union, types.UnionType}:
-        return " | ".join(_type_name(each) for each in get_args(hint))
+        return " | ".join(dict.fromkeys(_type_name(each) for each in get_args(hint)))
+    if hint is Span:
+        return "number | [low, high] | {log: [low, high]}"
     if dataclasses.is_dataclass(hint):
         return "section"
-    names = {str: "text", int: "whole number", float: "number", bool: "true | false", type(None): "null"}
+    names = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true | false",
+        type(None): "null",
+        Fraction: "number or fraction",
+    }
     return names[hint]
 
 

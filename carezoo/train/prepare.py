@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from carezoo.data.matching import Matching
+from carezoo.data.pair_axes import ONE, PairAxes
 from carezoo.data.pairs import find_pairs
-from carezoo.data.patches import PatchSampler, Sampler, prepare_patches
-from carezoo.data.records import FileRecord, record_files
-from carezoo.data.split import Parts, split_pairs
+from carezoo.data.patches import Sampler
+from carezoo.data.records import FileRecord, record_clean_files, record_files
+from carezoo.data.simulated_sets import OpenSet, open_set, write_files
+from carezoo.data.split import Part, Parts, split_pairs
+from carezoo.data.training_patches import Drawing, prepare_all
+from carezoo.errors import RecipeError
 from carezoo.train.batches import Batch, default_workers, draw_batches
 from carezoo.train.loop import Data
 from carezoo.train.recipe import Recipe, Training
@@ -32,30 +36,68 @@ class Prepared:
 
 
 def prepare(recipe: Recipe, cache: Path) -> Prepared:
-    """Find, split, match and check the images of a recipe.
+    """Find, split, match and check the images of a recipe, acquired and computed.
 
     Parameters
     ----------
     cache
-        Folder for decoded images; may be deleted after the training.
+        Folder for decoded images and for the pairs to choose and to report on that are computed; may be deleted after
+        the training.
 
     Raises
     ------
+    RecipeError
+        If a set of computed pairs does not serve the task.
     DataError
-        If the images cannot be used; see `find_pairs`, `split_pairs`, `record_files` and `prepare_patches`.
+        If the images cannot be used; see `find_pairs`, `split_pairs`, `record_files` and `prepare_all`.
     """
-    sets = recipe.data.sets
-    parts = split_pairs(find_pairs(recipe.data, recipe.pair_axes), sets, recipe.seed)
-    records = record_files(parts, sets)
-    patches = prepare_patches(parts, recipe.intensity, recipe.patches, cache, recipe.seed, recipe.pair_axes)
-    data = Data(_batches(patches.fit, recipe.training), _validation(patches.choose, recipe.training))
+    opened = _open_sets(recipe)
+    written = tuple(files for each in opened if (files := write_files(each, cache)) is not None)
+    sets = (*recipe.data.sets, *written)
+    acquired = find_pairs(recipe.data, recipe.pair_axes)
+    computed = find_pairs(replace(recipe.data, sets=written, simulated=()), _model_axes(recipe)) if written else ()
+    elsewhere: tuple[Part, ...] = ("fit",) if opened else ()
+    parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
+    records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
+    how = Drawing(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
+    patches = prepare_all(parts, opened, how, cache)
+    batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
+    data = Data(batches, _validation(patches.choose, recipe.training))
     return Prepared(parts, patches.matching, data, patches.choose, records)
 
 
-def _batches(sampler: PatchSampler, settings: Training) -> Callable[[range, int, int], Iterable[Batch]]:
+_SIMULATED_TASK = {"denoise": "restore"}
+"""What a simulation calls a task, where it has another word."""
+
+
+def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
+    opened = []
+    for each in recipe.data.simulated:
+        wanted = _SIMULATED_TASK.get(recipe.task, recipe.task)
+        found = (each.simulate.task, each.simulate.factor)
+        if found != (wanted, recipe.factor):
+            factor = f" and factor {recipe.factor}" if recipe.factor else ""
+            raise RecipeError(
+                f"set {each.name}: a model for task {recipe.task} learns from a simulation with task {wanted}{factor}, "
+                f"found task {found[0]}" + (f" and factor {found[1]}" if found[1] else "")
+            )
+        opened.append(open_set(each, Path(recipe.data.folder), recipe.seed))
+    return tuple(opened)
+
+
+def _model_axes(recipe: Recipe) -> PairAxes:
+    """Return the axes of whole images before and after the packed model."""
+    if recipe.spatial_axes == recipe.pair_axes.source:
+        return recipe.pair_axes
+    return PairAxes(recipe.spatial_axes, factor=recipe.factor or ONE)
+
+
+def _batches(
+    sampler: Sampler, settings: Training, *, is_computed: bool
+) -> Callable[[range, int, int], Iterable[Batch]]:
     has_gpu, n_workers = torch.cuda.is_available(), settings.n_workers
     if n_workers is None:
-        n_workers = default_workers("cuda" if has_gpu else "cpu")
+        n_workers = default_workers("cuda" if has_gpu else "cpu", is_computed=is_computed)
 
     def batches(steps: range, rank: int, n_ranks: int) -> Iterable[Batch]:
         batch_size = settings.batch_size // n_ranks
@@ -66,7 +108,7 @@ def _batches(sampler: PatchSampler, settings: Training) -> Callable[[range, int,
     return batches
 
 
-def _validation(sampler: PatchSampler, settings: Training) -> list[Batch]:
+def _validation(sampler: Sampler, settings: Training) -> list[Batch]:
     source, target = (torch.from_numpy(each) for each in sampler.fixed_patches(settings.n_validation_patches))
     return [
         (source[first : first + settings.batch_size], target[first : first + settings.batch_size])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from carezoo.data import simulate
+from carezoo.data import simulate, written_pairs
 from carezoo.data.noise_files import fit_files
 from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import find_pairs
@@ -81,9 +81,30 @@ def test_two_simulations_are_not_mixed(tmp_path):
     ready = prepare(describe(TUBULES), Path())
     write_pairs(ready, tmp_path, seed=0)
     before = (tmp_path / "parameters.csv").read_text()
+    with pytest.raises(InputError, match="holds pairs of another simulation"):
+        write_pairs(ready, tmp_path, seed=1)
+    (tmp_path / "simulation.yaml").unlink()
     with pytest.raises(InputError, match=r"is not empty \(it has 0000\d.tif\)"):
         write_pairs(ready, tmp_path, seed=1)
     assert (tmp_path / "parameters.csv").read_text() == before
+
+
+def test_an_interrupted_folder_is_completed_and_made_pairs_are_kept(tmp_path, monkeypatch):
+    ready = prepare(describe(TUBULES), Path())
+    whole = write_pairs(ready, tmp_path / "whole", seed=3).read_text()
+
+    def stop(i, _):
+        if i == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(written_pairs, "_SECONDS_BETWEEN_TABLES", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        write_pairs(ready, tmp_path / "again", seed=3, on_pair=stop)
+    assert written_pairs.n_written(tmp_path / "again") == 1
+    seen = []
+    table = write_pairs(ready, tmp_path / "again", seed=3, on_pair=lambda i, _: seen.append(i))
+    assert seen == [1, 2]
+    assert table.read_text() == whole
 
 
 def test_a_place_that_cannot_be_a_folder_is_told(tmp_path):

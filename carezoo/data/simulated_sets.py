@@ -1,0 +1,147 @@
+"""Sets of computed pairs in a training: checked and split, and their pairs to choose and to report on as files."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from carezoo.data.clean_images import CleanImage, check_size
+from carezoo.data.simulate import Prepared, check_psfs_and_factor, prepare
+from carezoo.data.sources import FileSet, ImageSplit, SimulatedSet, Split
+from carezoo.data.split import PARTS, Part
+from carezoo.data.written_pairs import SOURCES, TARGETS, n_written, write_pairs
+from carezoo.errors import RecipeError
+
+log = logging.getLogger("carezoo")
+
+
+@dataclass(frozen=True, eq=False)
+class OpenSet:
+    """A set of computed pairs, ready to make them."""
+
+    described: SimulatedSet
+    parts: Mapping[Part, Prepared]
+    """What makes the pairs of each part: of structures the same for all, of clean images other files or places."""
+    seeds: Mapping[Part, int]
+
+    @property
+    def clean_files(self) -> Mapping[Part, tuple[Path, ...]]:
+        """The clean images behind each part."""
+        return {part: tuple(each.path for each in prepared.images) for part, prepared in self.parts.items()}
+
+
+def open_set(described: SimulatedSet, folder: Path, seed: int) -> OpenSet:
+    """Check a set and split its clean images.
+
+    Parameters
+    ----------
+    folder
+        Where relative paths start.
+    seed
+        Of the recipe.
+
+    Raises
+    ------
+    RecipeError
+        If the description cannot be followed, or a part has no image.
+    DataError
+        If an image, or the part of it that is used, cannot be used.
+    """
+    try:
+        prepared = prepare(described.simulate, folder)
+        parts = {part: _of_part(prepared, described, part) for part in PARTS}
+    except RecipeError as error:
+        raise RecipeError(f"set {described.name}: {error}") from None
+    numbers = (seed, described.simulate.seed, zlib.crc32(described.name.encode()))
+    states = np.random.SeedSequence(numbers).generate_state(len(PARTS))
+    return OpenSet(described, parts, dict(zip(PARTS, (int(state) for state in states), strict=True)))
+
+
+def _of_part(prepared: Prepared, described: SimulatedSet, part: Part) -> Prepared:
+    simulation = prepared.simulation
+    if part != "fit":
+        # What is written is taken whole: scores are of images, not of patches.
+        shape = () if prepared.images else simulation.shape
+        n_pairs = max(1, described.n_choose if part == "choose" else described.n_report)
+        simulation = replace(simulation, n_pairs=n_pairs, shape=shape)
+    images = _images_of_part(prepared.images, described.split, part)
+    if prepared.images and not images:
+        raise RecipeError(f"split: no image is left to {part}; name fewer, or none, so that images are cut into strips")
+    for image in images:
+        check_size(image, simulation)
+    chosen = replace(prepared, simulation=simulation, images=images)
+    check_psfs_and_factor(chosen)
+    return chosen
+
+
+def _images_of_part(images: tuple[CleanImage, ...], split: ImageSplit, part: Part) -> tuple[CleanImage, ...]:
+    if not split.is_by_name:
+        return tuple(replace(each, bounds=_strip(each, split, part)) for each in images)
+    named: dict[Part, tuple[str, ...]] = {"choose": split.choose, "report": split.report}
+    for patterns in named.values():
+        for pattern in patterns:
+            if not any(fnmatchcase(each.path.name, pattern) for each in images):
+                raise RecipeError(f"split: {pattern!r} is none of {', '.join(each.path.name for each in images)}")
+
+    def parts_of(each: CleanImage) -> list[Part]:
+        return [one for one, names in named.items() if any(fnmatchcase(each.path.name, name) for name in names)]
+
+    for each in images:
+        if len(parts_of(each)) > 1:
+            raise RecipeError(f"split: {each.path.name} cannot choose and report; give it to one part")
+    return tuple(each for each in images if (parts_of(each) or ["fit"]) == [part])
+
+
+def _strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, slice]:
+    if split.axis not in image.sizes:
+        raise RecipeError(f"split.axis: {image.path.name} has axes {image.image.axes}, not {split.axis}")
+    n = image.sizes[split.axis]
+    n_report, n_choose = round(split.report_fraction * n), round(split.choose_fraction * n)
+    limits = {"fit": (0, n - n_report - n_choose), "choose": (n - n_report - n_choose, n - n_report)}
+    start, stop = limits.get(part, (n - n_report, n))
+    if start == stop:
+        raise RecipeError(f"split: nothing of {image.path.name} is left to {part}; give it a larger fraction")
+    return {split.axis: slice(start, stop)}
+
+
+def write_files(opened: OpenSet, cache: Path) -> FileSet | None:
+    """Write the pairs to choose and to report on, unless they are there, and return them as a set of files.
+
+    Returns
+    -------
+    FileSet or None
+        Every file named by its split; None if there is none.
+    """
+    described = opened.described
+    counts: dict[Part, int] = {"choose": described.n_choose, "report": described.n_report}
+    folders = {part: _folder(opened, part, cache) for part, n in counts.items() if n}
+    if not folders:
+        return None
+    for part, folder in folders.items():
+        n_there = n_written(folder)
+        if n_there < counts[part]:
+            log.info("set %s: writing %d pairs to %s into %s", described.name, counts[part] - n_there, part, folder)
+        write_pairs(opened.parts[part], folder, opened.seeds[part], prefix=f"{part}-")
+    patterns = {part: (f"{part}-*",) if part in folders else () for part in counts}
+    return FileSet(
+        name=described.name,
+        source=tuple(str(folder / SOURCES) for folder in folders.values()),
+        target=tuple(str(folder / TARGETS) for folder in folders.values()),
+        split=Split(choose=patterns["choose"], report=patterns["report"]),
+        license=described.license,
+        origin=described.origin,
+    )
+
+
+def _folder(opened: OpenSet, part: Part, cache: Path) -> Path:
+    """Return a folder of its own for every description, seed and state of the clean images."""
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in opened.clean_files[part]]
+    key = f"{opened.described}|{opened.seeds[part]}|{states}"
+    return cache / "simulated" / f"{opened.described.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}" / part
