@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,6 +24,8 @@ from carezoo.errors import (
 from carezoo.registry import catalog
 from carezoo.registry.resolve import resolve
 from carezoo.runtime.restore import Settings
+
+log = logging.getLogger("carezoo")
 
 HINTS: dict[type[Exception], str] = {
     AxesError: "Say which dimension is which: in ImageJ with Image > Properties... (channels, slices, frames), "
@@ -85,6 +89,7 @@ class LoadedModels:
 
     def __init__(self, n_kept: int = 2) -> None:
         self._n_kept = n_kept
+        self._lock = threading.Lock()
         self._models: OrderedDict[tuple[Path, int], api.Model] = OrderedDict()
 
     def get(self, reference: str) -> api.Model:
@@ -97,12 +102,13 @@ class LoadedModels:
         """
         path = resolve(reference).path.resolve()
         key = (path, path.stat().st_mtime_ns)
-        if key not in self._models:
-            self._models[key] = api.load(path)
-        self._models.move_to_end(key)
-        while len(self._models) > self._n_kept:
-            self._models.popitem(last=False)
-        return self._models[key]
+        with self._lock:
+            if key not in self._models:
+                self._models[key] = api.load(path)
+            self._models.move_to_end(key)
+            while len(self._models) > self._n_kept:
+                self._models.popitem(last=False)
+            return self._models[key]
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
@@ -136,10 +142,14 @@ class Choice:
 
 
 def choices() -> list[Choice]:
-    """Return the newest version of every model on this computer, by name."""
+    """Return the newest version of every model on this computer, by name; a damaged one is left out with a warning."""
     found = []
     for entry in catalog.here():
-        manifest = api.load(entry.path).manifest
+        try:
+            manifest = api.load(entry.path).manifest
+        except CarezooError as error:
+            log.warning("%s: %s", entry.name, error)
+            continue
         results = tuple(result.name for result in manifest.results)
         found.append(Choice(entry.name, entry.version, manifest.description, manifest.spatial_axes, results))
     return found

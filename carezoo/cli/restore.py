@@ -83,7 +83,7 @@ def restore_command(
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
     """
     order = _order(models, overwrite, given)
-    files = _expanded(sources)
+    files = expanded(sources)
     outcomes: list[Outcome] = []
     with Bar() as bar:
         for outcome in restore_files(files, order, progress=bar):
@@ -119,7 +119,7 @@ def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> 
     )
 
 
-def _expanded(sources: Sequence[Path]) -> list[Path]:
+def expanded(sources: Sequence[Path]) -> list[Path]:
     """Return the files, with folders replaced by the TIFFs in them."""
     files: list[Path] = []
     for source in sources:

@@ -53,6 +53,12 @@ def to_image(imp: Any, *, region: Mapping[str, slice] | None = None) -> Image:
     FileFormatError
         If the image holds colours instead of intensities.
     """
+    image = view(imp, region=region)
+    return image if imp.getStack().isVirtual() else replace(image, pixels=image.array())
+
+
+def view(imp: Any, *, region: Mapping[str, slice] | None = None) -> Image:
+    """Return the image of an ij.ImagePlus without copying it, as `to_image` does otherwise."""
     title = str(imp.getTitle())
     _refuse_colors(imp, title)
     width, height, n_channels, n_slices, n_frames = map(int, imp.getDimensions())
@@ -65,8 +71,16 @@ def to_image(imp: Any, *, region: Mapping[str, slice] | None = None) -> Image:
     size_um = _pixel_size_um(calibration)
     shown = {letter: size_um[letter] for letter in "ZYX" if letter in size_um and letter in axes}
     image = Image(pixels, axes, shown, _metadata(imp, calibration, size_um, is_signed, n_frames), title)
-    image = image.cropped(region) if region else image
-    return image if stack.isVirtual() else replace(image, pixels=image.array())
+    return image.cropped(region) if region else image
+
+
+def is_unchanged(imp: Any, image: Image, region: Mapping[str, slice] | None) -> bool:
+    """Return whether an ij.ImagePlus still has the pixels of `image`, compared plane by plane."""
+    now = view(imp, region=region)
+    return now.shape == image.shape and all(
+        np.array_equal(now.pixels[(*index, slice(None), slice(None))], image.pixels[(*index, slice(None), slice(None))])
+        for index in np.ndindex(now.shape[:-2])
+    )
 
 
 def to_imageplus(image: Image, title: str) -> Any:
@@ -106,7 +120,7 @@ def to_imageplus(image: Image, title: str) -> Any:
     return imp
 
 
-def display_range(values: NDArray[np.generic]) -> tuple[float, float]:
+def display_range(values: NDArray[Any]) -> tuple[float, float]:
     """Return between which values of a channel the display runs: all but one in a thousand at either end."""
     sample = values.reshape(-1)[:: max(1, values.size >> 20)]
     low, high = np.percentile(sample, [0.1, 99.9])

@@ -20,7 +20,7 @@ from carezoo_fiji.java import jpype, load
 AXES = "TZCYX"
 """Axes of a hyperstack in the order of its planes."""
 
-DTYPES = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
+DTYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16), 32: np.dtype(np.float32)}
 """By ImageJ's bit depth."""
 
 _SIGN = np.uint16(32768)
@@ -49,7 +49,7 @@ class StackPixels:
         """Type of one pixel."""
         return np.dtype(np.int16) if self.is_signed else DTYPES[self.bit_depth]
 
-    def __getitem__(self, key: Any) -> NDArray[np.generic]:
+    def __getitem__(self, key: Any) -> NDArray[Any]:
         """Read one region."""
         bounds = dict(zip(self.axes, key, strict=True))
         full = [bounds.get(letter, 0) for letter in AXES]
@@ -62,13 +62,13 @@ class StackPixels:
             out[...] = self.plane(t, z, c)[inside]
         dropped = tuple(0 if not isinstance(item, slice) else slice(None) for item in full)
         result = region[dropped]
-        return np.bitwise_xor(result, _SIGN).view(np.int16) if self.is_signed else result
+        return np.asarray(np.bitwise_xor(result, _SIGN).view(np.int16) if self.is_signed else result)
 
-    def plane(self, t: int, z: int, c: int) -> NDArray[np.generic]:
+    def plane(self, t: int, z: int, c: int) -> NDArray[Any]:
         """Read one plane as ImageJ stores it, axes YX."""
         _, n_slices, n_channels, height, width = self.sizes
         pixels = self.stack.getPixels(1 + c + n_channels * (z + n_slices * t))
-        return np.asarray(pixels).view(DTYPES[self.bit_depth]).reshape(height, width)
+        return np.asarray(pixels).view(DTYPES[self.bit_depth]).reshape(int(height), int(width))
 
 
 def _range(item: int | slice, size: int) -> range:
@@ -77,7 +77,7 @@ def _range(item: int | slice, size: int) -> range:
     return range(item, item + 1)
 
 
-def to_stack(array: NDArray[np.generic]) -> Any:
+def to_stack(array: NDArray[Any]) -> Any:
     """Return an ij.ImageStack with the pixels of `array`.
 
     Parameters
@@ -99,7 +99,7 @@ def to_stack(array: NDArray[np.generic]) -> Any:
     stack = load("ij.ImageStack")(width, height)
     order = load("java.nio.ByteOrder").nativeOrder()
     for plane in _planes(array):
-        buffer = jpype.nio.convertToDirectBuffer(memoryview(plane.reshape(-1).view(np.uint8))).order(order)
+        buffer = jpype.nio.convertToDirectBuffer(memoryview(plane.reshape(-1).view(np.uint8).data)).order(order)
         pixels = jpype.JArray(kind)(width * height)
         get(buffer).get(pixels)
         stack.addSlice(None, pixels)
@@ -115,7 +115,7 @@ _JAVA: dict[str, tuple[Any, Any]] = {
 """Java's type of a pixel, and the view of a byte buffer that reads it."""
 
 
-def _planes(array: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+def _planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield contiguous planes as ImageJ stores them."""
     for index in np.ndindex(array.shape[:-2]):
         plane = np.ascontiguousarray(array[index])

@@ -1,0 +1,77 @@
+"""*CARE Restore Folder...*: all TIFFs of a folder, file to file, as the command line does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carezoo.cli.restore import expanded
+from carezoo.errors import Cancelled, InputError
+from carezoo.hosting import Problem
+from carezoo.runtime.folder import Order, Outcome, restore_files
+from carezoo_fiji.calls import Call
+from carezoo_fiji.form import Field
+from carezoo_fiji.java import load
+from carezoo_fiji.restoring import model_fields, reference, settings, settings_fields
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a call of the command asks for."""
+
+    sources: list[Path]
+    order: Order
+
+
+def ask(session: Any, call: Call) -> Batch:
+    """Ask for folders, a model and how to run it."""
+    fields = [
+        Field("input_folder", "folder"),
+        Field("output_folder", "folder"),
+        *model_fields(session),
+        *settings_fields(),
+        Field("overwrite", "flag", False),
+    ]
+    values = call.ask(fields, help_url=session.HELP)
+    session.remembered["model"] = values["model"]
+    source, target = (Path(str(values[key]).strip()) for key in ("input_folder", "output_folder"))
+    if not str(values["input_folder"]).strip() or not source.is_dir():
+        raise InputError(f"input_folder={values['input_folder']}: expected a folder with TIFF files")
+    if not str(values["output_folder"]).strip():
+        raise InputError("output_folder is empty: expected the folder for the results")
+    order = Order(
+        models={None: session.models.get(reference(values)).package},
+        settings=settings(values),
+        folder=target,
+        is_overwriting=bool(values["overwrite"]),
+    )
+    return Batch(expanded([source]), order)
+
+
+def do(session: Any, call: Call, batch: Batch) -> str:
+    """Restore file by file; a broken one does not stop the others."""
+    del session
+    outcomes = call.in_background(lambda: _restore(call, batch))
+    counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
+    text = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    load("ij.IJ").log(f"CAREzoo: {text}; results are in {batch.order.folder}")
+    call.status(text)
+    return text
+
+
+def _restore(call: Call, batch: Batch) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    n_files = len(batch.sources)
+
+    def progress(source: Path, done: int, total: int) -> None:
+        call.status(f"restoring {source.name} ({len(outcomes) + 1} of {n_files}); Escape stops")
+        call.progress(len(outcomes) * total + done, n_files * total)
+
+    for outcome in restore_files(batch.sources, batch.order, progress, call.stopped.is_set):
+        if isinstance(outcome.error, Cancelled):
+            raise outcome.error
+        outcomes.append(outcome)
+        told = Problem.of(outcome.error).line if outcome.error else ", ".join(path.name for path in outcome.outputs)
+        load("ij.IJ").log(f"CAREzoo: {outcome.source.name}: {outcome.status}: {told}")
+    return outcomes

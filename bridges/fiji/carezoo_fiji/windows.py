@@ -1,0 +1,140 @@
+"""A restoration as ImageJ windows: calibrated, named, displayed in its own range, with a note of what made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from carezoo.api import Model
+from carezoo.files import notes
+from carezoo.image import Image
+from carezoo.runtime.folder import SUFFIX_OF
+from carezoo.runtime.restoration import Provenance, Restoration
+from carezoo_fiji.images import display_range, set_display, to_imageplus
+from carezoo_fiji.java import load
+
+UNCERTAINTY_TABLE = "fire"
+"""ImageJ's look-up table for widths and disagreements."""
+
+_KEPT = "carezoo.results"
+
+
+def results(restoration: Restoration, model: Model, source: Any, region: Mapping[str, slice] | None) -> dict[str, Any]:
+    """Return an ij.ImagePlus for every result, not shown yet.
+
+    Parameters
+    ----------
+    restoration
+        What came out.
+    model
+        What it was made with.
+    source
+        The ij.ImagePlus that was restored; it gives its calibration, labels and overlay.
+    region
+        The part of it that was restored.
+    """
+    made = {}
+    for name, image in restoration.images.items():
+        imp = result(name, image, restoration.report.provenance, str(source.getShortTitle()))
+        _calibrate(imp, source, _depth_factor(model, name), region)
+        _label(imp, source)
+        _draw(imp, source, region)
+        made[name] = imp
+    keep(made)
+    return made
+
+
+def keep(made: Mapping[str, Any]) -> None:
+    """Let a restored image know the results that were made with it, for as long as its window lives."""
+    if "mean" in made:
+        made["mean"].setProperty(_KEPT, _java_map(made))
+
+
+def result(name: str, image: Image, provenance: Provenance, source: str) -> Any:
+    """Return one result as an ij.ImagePlus, displayed in its own range, with a note of what made it."""
+    metadata = replace(image.metadata, display_ranges=(), luts=image.metadata.luts if name == "mean" else ())
+    text = f"{image.metadata.notes}\nrestored with {provenance.model} {provenance.version}".strip()
+    text = notes.append(text, {"carezoo": {"result": name, "run": provenance.to_dict()}})
+    imp = to_imageplus(replace(image, metadata=replace(metadata, notes=text)), title(source, name))
+    if name != "mean":
+        paint(imp, image)
+    return imp
+
+
+def paint(imp: Any, image: Image) -> None:
+    """Display values that are no intensities of a structure: in a table of fire, from 0 on."""
+    from carezoo_fiji.images import _table
+
+    table = _table(load("ij.process.LUT")(load("ij.plugin.LutLoader").getLut(UNCERTAINTY_TABLE), 0.0, 1.0))
+    array = image.array()
+    n_channels = int(imp.getNChannels())
+    channels = np.moveaxis(array, image.axes.index("C"), 0) if "C" in image.axes else array[np.newaxis]
+    if n_channels > 1:
+        imp.setDisplayMode(load("ij.IJ").GRAYSCALE)
+    set_display(imp, (table,) * n_channels, [(0.0, display_range(channel)[1]) for channel in channels])
+
+
+def kept(imp: Any) -> dict[str, Any]:
+    """Return the results that were made together with a restored image, by name; empty if there are none."""
+    found = imp.getProperty(_KEPT)
+    return {str(key): found.get(key) for key in found.keySet()} if found is not None else {}
+
+
+def title(source: str, name: str) -> str:
+    """Return the title of a result, as the command line names its files, and as no other window is called."""
+    wanted = f"{source}_{SUFFIX_OF.get(name, name)}"
+    return str(load("ij.WindowManager").makeUniqueName(wanted))
+
+
+def _depth_factor(model: Model, name: str) -> float:
+    """Return how many planes come out for one."""
+    which = next(result for result in model.manifest.results if result.name == name)
+    sizes = model.manifest.outputs[which.tensor].sizes
+    return float(sizes["Z"].factor) if "Z" in sizes else 1.0
+
+
+def _calibrate(imp: Any, source: Any, factor: float, region: Mapping[str, slice] | None) -> None:
+    """Give a result the calibration of its source: in any unit, with the origin where it was."""
+    calibration = source.getCalibration().copy()
+    is_signed = imp.getCalibration().isSigned16Bit()
+    if imp.getBitDepth() != source.getBitDepth() or calibration.isSigned16Bit():
+        calibration.setFunction(calibration.NONE, None, "Gray Value")
+    if is_signed:
+        calibration.setSigned16BitCalibration()
+    if region:
+        calibration.xOrigin -= region["X"].start
+        calibration.yOrigin -= region["Y"].start
+    if factor != 1:
+        calibration.pixelDepth /= factor
+        # Planes are closer together, half a new one from the border (the half-pixel convention).
+        calibration.zOrigin = (calibration.zOrigin + 0.5) * factor - 0.5
+    imp.setCalibration(calibration)
+
+
+def _label(imp: Any, source: Any) -> None:
+    """Keep the labels of slices, where the planes are the same ones."""
+    if imp.getStackSize() != source.getStackSize():
+        return
+    for i in range(1, int(source.getStackSize()) + 1):
+        imp.getStack().setSliceLabel(source.getStack().getSliceLabel(i), i)
+
+
+def _draw(imp: Any, source: Any, region: Mapping[str, slice] | None) -> None:
+    """Keep what is drawn over the image."""
+    overlay = source.getOverlay()
+    if overlay is None or imp.getStackSize() != source.getStackSize():
+        return
+    copy = overlay.duplicate()
+    if region:
+        copy.translate(float(-region["X"].start), float(-region["Y"].start))
+    imp.setOverlay(copy)
+
+
+def _java_map(values: Mapping[str, Any]) -> Any:
+    found = load("java.util.LinkedHashMap")()
+    for key, value in values.items():
+        found.put(key, value)
+    return found
