@@ -1,8 +1,9 @@
 """The nodes in KNIME's own Python API: its extension loader, its tables (Arrow) and its testing contexts.
 
 KNIME's API is not on any package index. To run these tests, put the source roots of the knime-python repository
-(org.knime.python3, .nodes, .views, .arrow and .arrow.types, each with /src/main/python) on CAREZOO_KNIME_PYTHONPATH,
-in an environment with carezoo[cpu,evaluate,knime], pytest and onnx. KNIME Desktop itself is not needed, and not tested.
+(org.knime.python3, .nodes, .views, .arrow, .arrow.types and .scripting.nodes, each with /src/main/python) on
+CAREZOO_KNIME_PYTHONPATH, in an environment with carezoo[cpu,evaluate,knime], pytest and onnx. KNIME Desktop itself is
+neither needed nor tested.
 """
 
 import importlib.util
@@ -232,8 +233,9 @@ def test_dialogs_offer_the_models_and_the_columns_that_can_hold_paths(knext, bac
     assert '"id": "Path"' in controls
     assert '"id": "Text"' in controls
     assert '"id": "Size"' not in controls
-    offered = parameter.extract_ui_schema(node("CareModelNode"), context)
-    assert "denoise-bpae-2d" in json.dumps(offered)
+    offered = parameter.extract_schema(node("CareModelNode"), "0.1.0", context)["properties"]["model"]["properties"]
+    assert [choice["title"] for choice in offered["name"]["oneOf"]][:1] == ["choose a model"]
+    assert {"const": "denoise-bpae-2d", "title": "denoise-bpae-2d"} in offered["name"]["oneOf"]
 
 
 def test_a_column_of_paths_is_restored_to_the_pixels_of_python(knext, contexts, here):
@@ -380,3 +382,20 @@ def test_the_models_there_are_make_a_table(knext, contexts):
     assert frame["On this computer"]["denoise-bpae-2d"] == "yes"
     with pytest.raises(RuntimeError, match="is not a zoo"):
         node("CareZooNode", zoo=str(EXTENSION)).execute(executing())
+
+
+def test_the_python_script_of_the_documentation(knext, here, tmp_path):
+    try:
+        import knime.scripting._io_containers as ports
+        import knime.scripting.io as knio
+    except ImportError:
+        pytest.skip("missing here: org.knime.python3.scripting.nodes/src/main/python on CAREZOO_KNIME_PYTHONPATH")
+    (script,) = re.findall(r"```python\n(.*?)```", (EXTENSION.parents[1] / "docs" / "knime.md").read_text(), re.DOTALL)
+    assert len(script.strip().splitlines()) == 3
+    files.write_image(tmp_path / "a.tif", files.open_image(here / "cell0.tif"))
+    ports._input_tables[:] = [table_of(knext, [str(tmp_path / "a.tif")])]
+    ports._output_tables[:] = [None]
+    exec(compile(script, "docs/knime.md", "exec"), {})
+    (restored,) = knio.output_tables[0].to_pandas()["Restored"]
+    expected = carezoo.load("denoise-bpae-2d").restore(tmp_path / "a.tif").mean
+    assert np.array_equal(files.open_image(restored).array(), expected)

@@ -50,9 +50,14 @@ class CareModel(knext.PortObject):
 MODEL_PORT = knext.port_type("CARE model", CareModel, CareModelSpec, id="org.carezoo.model")
 
 
-def _names(_: Any) -> list[str]:
+NONE = "<none>"
+"""Chosen in the dialog until a model is: KNIME takes the first entry of a list by itself, and no model is a default."""
+
+
+def _names(_: Any) -> list[knext.StringParameter.Choice]:
     """Return what the dialog offers; a zoo that cannot be reached offers nothing, and is told when executed."""
-    return models.names()
+    choice = knext.StringParameter.Choice
+    return [choice(NONE, "choose a model"), *(choice(name, name) for name in models.names())]
 
 
 def is_text(value: str) -> None:
@@ -80,7 +85,7 @@ class CareModelNode:
     not run it.
     """
 
-    name = knext.StringParameter("Model", "Name of the model.", choices=_names)
+    name = knext.StringParameter("Model", "Name of the model.", NONE, choices=_names)
     version = knext.StringParameter(
         "Version", "For example 1.0.0; results then stay the same for ever. Empty: the newest one.", ""
     )
@@ -110,4 +115,5 @@ class CareModelNode:
             return CareModel(CareModelSpec(wanted), models.choose(wanted, progress_of(context)))
 
     def _wanted(self) -> Wanted:
-        return Wanted.of(name=self.name, version=self.version, package=self.package, zoo=self.zoo)
+        name = "" if self.name == NONE else self.name
+        return Wanted.of(name=name, version=self.version, package=self.package, zoo=self.zoo)
