@@ -95,11 +95,7 @@ def scratch() -> Path:
 
 def find(sha256: str) -> Path | None:
     """Return the cached zip of that hash, if there is one."""
-    origin = folder() / "packages" / sha256[:32] / ORIGIN
-    if not origin.is_file():
-        return None
-    zips = [path for path in origin.parent.iterdir() if path.suffix == ".zip"]
-    return zips[0] if zips else None
+    return next((each.path for each in pulled() if each.sha256 == sha256 and each.path.is_file()), None)
 
 
 def adopt(download: Path, entry: Pulled) -> Path:

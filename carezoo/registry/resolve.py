@@ -128,8 +128,8 @@ def find(reference: str, zoos: Locations | None = None, *, is_local_enough: bool
     local = _local(name, wanted)
     if unreached and not (local and is_local_enough):
         raise unreached[0]
-    for error in unreached:
-        log.warning("%s", error)
+    for problem in unreached:
+        log.warning("%s", problem)
     if local:
         return local
     raise _unknown(name, wanted, [*versions, *embedded().index().versions, *cache.pulled()])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def _over_http(url: str, start: int, etag: str) -> Iterator[Body | None]:
     headers |= {"Range": f"bytes={start}-"} if start else {}
     headers |= {"If-None-Match": etag} if etag else {}
     try:
-        with _client(timeout_s()).stream("GET", url, headers=headers) as response:
+        with _client() as client, client.stream("GET", url, headers=headers) as response:
             if response.status_code == httpx.codes.NOT_MODIFIED and etag:
                 yield None
                 return
@@ -174,17 +175,24 @@ def _over_http(url: str, start: int, etag: str) -> Iterator[Body | None]:
         raise DownloadError(f"{shown(url)}: {error}") from error
 
 
-@functools.cache
-def _client(timeout: float) -> httpx.Client:
-    """Return the connections of this process, kept open between files."""
+def _client() -> httpx.Client:
     import httpx
 
     return httpx.Client(
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
-        timeout=timeout,
+        timeout=timeout_s(),
+        verify=_trust(),
         event_hooks={"response": [_refuse_downgrade]},
     )
+
+
+@functools.cache
+def _trust() -> ssl.SSLContext:
+    """Return what certificates are held against; reading them takes longer than a small download."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _refuse_downgrade(response: httpx.Response) -> None:
@@ -220,7 +228,7 @@ def _body(response: httpx.Response, start: int) -> Body:
                 f"{shown(str(response.url))}: the server sends another part of the file than was asked for"
             )
         begins, total = start, None if span[3] == "*" else int(span[3])
-    return Body(begins, total, response.headers.get("ETag", ""), response.iter_raw(CHUNK_BYTES))
+    return Body(begins, total, response.headers.get("ETag", ""), response.iter_raw())
 
 
 @contextmanager

@@ -47,7 +47,8 @@ def contract(package: Package) -> Mapping[str, Any]:
         kind: [_tensor(tensor) for tensor in rdf.get(kind) or () if isinstance(tensor, dict)]
         for kind in ("inputs", "outputs")
     }
-    return _without_halo({**tensors, **{key: section.get(key) for key in _SECTION_KEYS}})
+    found: Mapping[str, Any] = _without_halo({**tensors, **{key: section.get(key) for key in _SECTION_KEYS}})
+    return found
 
 
 def _tensor(tensor: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,11 @@ def _coloured(planes: NDArray[np.float32]) -> NDArray[np.uint8]:
         low, high = display_range(plane)
         shown.append(np.clip((plane - low) / (high - low), 0, 1))
     if len(shown) == 1:
-        return (shown[0] * 255).astype(np.uint8)
+        return _bytes(shown[0])
     colours = np.array(_COLOURS[1 : len(shown) + 1], np.float32)
-    mixed = np.einsum("cyx,ck->yxk", np.stack(shown), colours)
-    return (np.clip(mixed, 0, 1) * 255).astype(np.uint8)
+    return _bytes(np.einsum("cyx,ck->yxk", np.stack(shown), colours))
+
+
+def _bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    scaled: NDArray[np.uint8] = (np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return scaled
