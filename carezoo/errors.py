@@ -4,6 +4,7 @@
     +-- InputError              2   what the user gave: images, axes, options
     |   +-- AxesError               axes string and array do not fit
     |   +-- FileFormatError         a file that cannot be read or written as an image
+    |   +-- ConversionError         a model of another program that cannot become a package
     |   +-- PixelError              pixels no restoration can start from: NaN, infinite, empty
     +-- PackageError            3   a model package
     |   +-- ManifestError           rdf.yaml cannot be understood, or contradicts the graph
@@ -49,6 +50,10 @@ class AxesError(InputError):
 
 class FileFormatError(InputError):
     """A file that cannot be read or written as an image."""
+
+
+class ConversionError(InputError):
+    """A model of another program that cannot become a package."""
 
 
 class PixelError(InputError):

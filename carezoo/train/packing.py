@@ -13,48 +13,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from carezoo.data.description import plain
 from carezoo.data.matching import Matching
 from carezoo.data.records import FileRecord
-from carezoo.evaluate import pictures
 from carezoo.evaluate.scores import Evaluation
-from carezoo.image import Image
-from carezoo.intensity import Affine, Operation, ScaleRange
 from carezoo.package import write
-from carezoo.package.draft import (
-    TEST_INPUT_PATH,
-    TEST_OUTPUT_PATH,
-    WEIGHTS_PATH,
-    Author,
-    Citation,
-    Constants,
-    Draft,
-    Percentiles,
-)
-from carezoo.package.own import ChannelMeaning
+from carezoo.package.draft import Author, Citation, Constants, Draft, Percentiles
 from carezoo.package.read import Package
-from carezoo.runtime.halo import measure_halo
-from carezoo.runtime.restore import Settings, restore
-from carezoo.runtime.session import Session
-from carezoo.train import card, measure, networks, report
+from carezoo.train import card, drafting, networks, report
 from carezoo.train.calibrate import Calibration, calibrate
-from carezoo.train.export import OPSET, to_onnx
+from carezoo.train.export import OPSET
 from carezoo.train.loop import Fit
 from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.network import Network
-from carezoo.train.peak_memory import bytes_per_pixel
 from carezoo.train.prepare import Prepared
 from carezoo.train.recipe import Recipe
-from carezoo.train.sample import Sample, as_tiff, cut_out, of_pair, side_by_side, tensors_of
+from carezoo.train.sample import Sample, cut_out, of_pair
 from carezoo.train.tasks import TASKS
-
-CARE = Citation(
-    "Weigert et al., Content-aware image restoration: pushing the limits of fluorescence microscopy, "
-    "Nature Methods 15, 1090 (2018)",
-    doi="10.1038/s41592-018-0216-7",
-)
 
 _LIBRARIES = ("torch", "lightning-fabric", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
@@ -101,7 +76,7 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
     network = networks.packed(recipe, model.cores)
     how = _normalization(recipe, prepared.matching)
     is_ensemble = len(model.cores) > 1
-    title = recipe.title or _named(recipe.name)
+    title = recipe.title or drafting.title(recipe.name)
     described = Draft(
         id=model.name,
         name=f"{title[: _LONGEST_NAME - len(_ENSEMBLE)]}{_ENSEMBLE}" if is_ensemble else title,
@@ -109,7 +84,7 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
         description=recipe.description or _described(recipe),
         authors=tuple(Author(each.name, each.affiliation, each.orcid) for each in recipe.authors)
         or (Author("not named"),),
-        cite=(CARE, *(Citation(each.text, each.doi, each.url) for each in recipe.cite)),
+        cite=(drafting.CARE, *(Citation(each.text, each.doi, each.url) for each in recipe.cite)),
         license=recipe.license,
         timestamp=max(fit.trained_at for fit in model.fits),
         task=recipe.task,
@@ -117,7 +92,7 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
         output_axes=network.geometry.output_axes,
         rules=network.geometry.rules,
         input_channels=recipe.data.channels,
-        output_channels=_meanings(recipe, network),
+        output_channels=drafting.meanings(network, recipe.data.restored),
         normalization=how,
         files={"recipe.yaml": recipe.dumps().encode(), "training_data.csv": _table(prepared.records)},
         factors=network.geometry.factors,
@@ -132,25 +107,8 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
             **({"calibration": _rounded(calibration)} if calibration else {}),
         },
     )
-    return _measured(described, network, cut_out(sample, network.geometry.rules, network.geometry.factors), recipe.seed)
-
-
-def _measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
-    """Add the graph, its test tensors on `piece`, and what is measured on it."""
-    weights = to_onnx(network)
-    parity = measure.measure_parity(network, weights, np.random.default_rng(seed))
-    how = draft.normalization
-    tensors = tensors_of(piece, weights, network, _operations(how), is_undone=isinstance(how, Constants))
-    names = [meaning.name for meaning in draft.output_channels]
-    return replace(
-        draft,
-        files={**draft.files, WEIGHTS_PATH: weights, **tensors.files((TEST_INPUT_PATH, TEST_OUTPUT_PATH))},
-        bytes_per_pixel=bytes_per_pixel(weights, network.n_in, list(draft.rules.values())),
-        sections={
-            "parity": {"torch": parity.max_difference, "sizes": [list(sizes) for sizes in parity.sizes]},
-            "fast": dict(measure.measure_fast(weights, tensors.normalized, names)),
-            **draft.sections,
-        },
+    return drafting.measured(
+        described, network, cut_out(sample, network.geometry.rules, network.geometry.factors), recipe.seed
     )
 
 
@@ -178,7 +136,7 @@ def judged(draft: Draft, recipe: Recipe, model: Model, prepared: Prepared) -> Dr
         pixel_size_um={},
     )
     shown = of_pair(prepared.parts.report[0], axes)
-    return _measured(plain, network, cut_out(shown, geometry.rules, geometry.factors), recipe.seed)
+    return drafting.measured(plain, network, cut_out(shown, geometry.rules, geometry.factors), recipe.seed)
 
 
 def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evaluation: Evaluation) -> Draft:
@@ -191,23 +149,13 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evalu
     evaluation
         Its scores on files it has not seen.
     """
-    halo = measure_halo(Session(draft.files[WEIGHTS_PATH], provider="cpu"), package.manifest, np.random.default_rng(0))
-    settings = Settings(provider="cpu")
-    piece = cut_out(sample, draft.rules, draft.factors)
-    whole = restore(sample.image, package, settings).mean
-    files = {
-        **draft.files,
-        "sample_input.tif": as_tiff(piece),
-        "sample_output.tif": as_tiff(restore(piece, package, settings).images["mean"]),
-        "cover.png": pictures.cover(*side_by_side(sample.image.array()[0], np.asarray(whole)[0], draft.factors)),
-        "README.md": card.readme(recipe, draft, evaluation, sample).encode(),
-    }
-    sections = {
-        **draft.sections,
-        "halo_measured": {letter.lower(): size for letter, size in halo.items()},
-        "scores": report.summary(evaluation),
-    }
-    return replace(draft, files=files, sections=sections)
+    finished = drafting.shown(draft, package, sample)
+    readme = card.readme(recipe, draft, evaluation, sample).encode()
+    return replace(
+        finished,
+        files={**finished.files, "README.md": readme},
+        sections={**finished.sections, "scores": report.summary(evaluation)},
+    )
 
 
 def seal(draft: Draft, folder: Path, target: Path) -> Path:
@@ -219,11 +167,6 @@ def seal(draft: Draft, folder: Path, target: Path) -> Path:
 def zip_path(out: Path, name: str, version: str) -> Path:
     """Return where the package of a training in `out` stands."""
     return out / f"{name}-{version}.zip"
-
-
-def _named(identifier: str) -> str:
-    # The format wants at least five letters.
-    return identifier if len(identifier) >= 5 else f"carezoo {identifier}"
 
 
 def _described(recipe: Recipe) -> str:
@@ -238,27 +181,6 @@ def _normalization(recipe: Recipe, matching: Matching) -> Percentiles | Constant
     assert matching.constants is not None  # measured for this mode
     dark, bright = matching.constants.values.T
     return Constants(tuple(map(float, dark)), tuple(map(float, bright)))
-
-
-def _operations(how: Percentiles | Constants) -> tuple[Operation, ...]:
-    if isinstance(how, Percentiles):
-        return (ScaleRange(how.low, how.high, how.eps),)
-    widths = [high - low for low, high in zip(how.low, how.high, strict=True)]
-    gain = tuple(1.0 / width for width in widths)
-    return (Affine(gain, tuple(-low / width for low, width in zip(how.low, widths, strict=True))),)
-
-
-def _meanings(recipe: Recipe, network: Network) -> tuple[ChannelMeaning, ...]:
-    """Return what the output channels are; they have the units of an input channel where there is one for each."""
-    names, has_units = recipe.data.restored, len(recipe.data.restored) == len(recipe.data.channels)
-    return tuple(
-        ChannelMeaning(
-            channel.kind,
-            channel.target if has_units and channel.kind != "disagreement" else None,
-            names[channel.target] + ("" if channel.kind == "mean" else f" {channel.kind}"),
-        )
-        for channel in network.outputs
-    )
 
 
 def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[str, float]:

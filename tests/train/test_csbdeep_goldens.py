@@ -1,96 +1,93 @@
-"""CARE's networks and prediction give CSBDeep's numbers for CSBDeep's weights (recorded: tests/golden/csbdeep)."""
+"""Converted models give CSBDeep's numbers for CSBDeep's weights (recorded: tests/golden/csbdeep)."""
 
-import json
+from fractions import Fraction
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
 
+from carezoo import axes as axes_
 from carezoo.image import Image
-from carezoo.intensity import ScaleRange, measure
-from carezoo.tiling import plan
-from carezoo.train.networks.unet import UNet
+from carezoo.package.read import open_package
+from carezoo.package.write import write_package
+from carezoo.runtime.restore import Settings, restore
+from carezoo.train import drafting
+from carezoo.train.convert import example, folder, network, packing
+from carezoo.train.convert.choices import Choices
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
-CASES = [
-    "care2d",
-    "care2d_keras2",
-    "care2d_d3k3",
-    "care2d_two_channels",
-    "care2d_1to2",
-    "care2d_probabilistic",
-    "care3d",
-    "care3d_probabilistic",
-]
+CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+TOLERANCE = 1e-5
+"""Of the range of intensities; carezoo promises 1e-4."""
 
 
-def _convolutions(path):
-    """Return kernel and bias of every convolution in the order in which Keras made the layers."""
-    found = []
-    with h5py.File(path) as file:
-        root = file.get("model_weights", file)
-        for layer in root.attrs["layer_names"]:
-            group = root[layer]
-            arrays = [np.asarray(group[name]) for name in group.attrs["weight_names"]]
-            found += [tuple(arrays[i : i + 2]) for i in range(0, len(arrays), 2)]
-    return found
+def _golden(case):
+    with np.load(GOLDEN / case / "golden.npz") as file:
+        return dict(file)
 
 
-def _network(case):
-    config = json.loads((GOLDEN / case / "config.json").read_text())
-    network = UNet(
-        {2: "YX", 3: "ZYX"}[config["n_dim"]],
-        config["n_channel_in"],
-        config["n_channel_out"],
-        depth=config["unet_n_depth"],
-        kernel=config["unet_kern_size"],
-        n_first=config["unet_n_first"],
-        is_residual=config["unet_residual"],
-        is_probabilistic=config["probabilistic"],
-    )
-    pairs = [*network.encoder, network.bottom, *reversed(network.decoder)]
-    ours = [layer for pair in pairs for layer in (pair.first, pair.second)] + [network.mean]
-    ours += [network.scale] if network.scale is not None else []
-    theirs = _convolutions(GOLDEN / case / "weights_best.h5")
-    assert len(ours) == len(theirs)
-    with torch.no_grad():
-        for layer, (kernel, bias) in zip(ours, theirs, strict=True):
-            spatial = range(kernel.ndim - 2)
-            layer.weight.copy_(torch.from_numpy(kernel.transpose(kernel.ndim - 1, kernel.ndim - 2, *spatial).copy()))
-            layer.bias.copy_(torch.from_numpy(bias))
-    return network.eval()
+def _converted(case, golden, factor=1):
+    """Return the network of a case, found as `carezoo convert` finds it."""
+    task = folder.CLASSES[str(golden["model_class"])]
+    found = folder.find(GOLDEN / case, task=task)
+    return found, network.load(found.config, found.weights, task, Fraction(factor))
+
+
+def _package(case, golden, tmp_path, monkeypatch):
+    """Return the package of a case; its factor is 1, so that it takes CSBDeep's own interpolated stack."""
+    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda *_: 1000)  # measured by processes of their own
+    found, restorer = _converted(case, golden)
+    choices = Choices(percentiles=tuple(golden["percentiles"].tolist()))
+    sample = example.simulated(restorer.geometry.axes, restorer.n_in, Fraction(1))
+    return open_package(write_package(packing.draft(found, restorer, sample, choices), tmp_path / "package.zip"))
+
+
+def test_every_class_has_goldens():
+    assert {str(_golden(case)["model_class"]) for case in CASES} == set(folder.CLASSES)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_bare_network(case):
-    golden = np.load(GOLDEN / case / "golden.npz")
+    golden = _golden(case)
+    _, restorer = _converted(case, golden)
+    trained = restorer.network if "factor" in golden else restorer
     source = np.moveaxis(golden["network_in"], -1, 1)
     with torch.no_grad():
-        output = _network(case)(torch.from_numpy(source.copy())).numpy()
+        output = trained(torch.from_numpy(source.copy())).numpy()
     np.testing.assert_allclose(np.moveaxis(output, 1, -1), golden["network_out"], atol=1e-5)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "care2d_1to2"])
-def test_a_whole_prediction_on_odd_sizes(case):
-    """Percentiles, padding and undoing by the runtime's own pieces, the network by torch."""
-    golden = np.load(GOLDEN / case / "golden.npz")
-    network, image = _network(case), Image(golden["image"], str(golden["axes"]))
-    channels = image.array() if "C" in image.axes else image.array()[np.newaxis]
-    low, high = map(float, golden["percentiles"])
-    normalization = measure([ScaleRange(low, high)], [lambda c=channel: [c] for channel in channels])
-    normalized, shape = normalization.apply(channels), channels.shape[1:]
-    axes = plan(shape, [None] * len(shape), list(network.geometry.rules.values())).axes
-    for dimension, axis in enumerate(axes, start=1):
-        normalized = np.take(normalized, axis.source_index(slice(0, axis.padded)), axis=dimension)
-    with torch.no_grad():
-        output = network(torch.from_numpy(normalized[np.newaxis].copy())).numpy()[0]
-    inside = tuple(slice(axis.pad_before, axis.pad_before + axis.size) for axis in axes)
-    output, n = output[(slice(None), *inside)], len(channels)
-    tolerance = 1e-4 * float(np.max(golden["high"] - golden["low"]))
-    mean = normalization.undo(output[:n], range(n), is_scale=False)
-    np.testing.assert_allclose(mean.reshape(image.shape), golden["predict_mean"], atol=tolerance)
-    if "predict_scale" in golden:
-        scale = normalization.undo(output[n:], range(n), is_scale=True)
-        np.testing.assert_allclose(scale.reshape(image.shape), golden["predict_scale"], atol=tolerance)
+@pytest.mark.parametrize("case", CASES)
+def test_a_whole_prediction_on_odd_sizes(case, tmp_path, monkeypatch):
+    """The package restores what CSBDeep predicted; with interpolation, from CSBDeep's interpolated stack."""
+    golden = _golden(case)
+    package = _package(case, golden, tmp_path, monkeypatch)
+    settings, low, width = Settings(provider="cpu", n_threads=1), 0.0, 1.0
+    image = Image(golden["image"], str(golden["axes"]))
+    if "interpolated" in golden:
+        image = Image(golden["interpolated"], str(golden["interpolated_axes"]))
+    if golden["model_class"] == "IsotropicCARE":  # interpolated after normalization: nothing is left to measure
+        settings = Settings(provider="cpu", n_threads=1, intensity_range=(0.0, 1.0))
+        low, width = golden["low"].astype(float), golden["high"].astype(float) - golden["low"]
+    restored = restore(image, package, settings).images
+    tolerance = TOLERANCE * (1.0 if case == "care2d_1to2" else float(np.max(golden["high"] - golden["low"])))
+    for name, offset in (("mean", low), ("scale", 0.0)):
+        assert (name in restored) == (f"predict_{name}" in golden)
+        if name in restored:
+            found = axes_.move(restored[name].array(), restored[name].axes, _golden_axes(case, golden))
+            found = _per_channel(found, offset, width, _golden_axes(case, golden))
+            np.testing.assert_allclose(found, golden[f"predict_{name}"], rtol=0, atol=tolerance)
+
+
+def _golden_axes(case, golden):
+    axes = str(golden["axes"])
+    if golden["model_class"] == "ProjectionCARE":
+        return axes.replace("Z", "")
+    return axes + "C" if case == "care2d_1to2" else axes
+
+
+def _per_channel(values, offset, width, axes):
+    """Return values in the intensities of the image: with one offset and width for each channel."""
+    shape = [-1 if letter == "C" else 1 for letter in axes]
+    return values * np.reshape(width, shape) + np.reshape(offset, shape)

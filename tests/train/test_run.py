@@ -20,7 +20,7 @@ from carezoo.errors import CheckError, DataError, MissingExtraError, ParityError
 from carezoo.package.read import open_package
 from carezoo.runtime.check import check
 from carezoo.tiling import AxisRule
-from carezoo.train import measure, networks, packing
+from carezoo.train import drafting, measure, networks
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
@@ -68,7 +68,7 @@ def pairs(tmp_path_factory):
 @pytest.fixture
 def _quick(monkeypatch):
     """Leave out the processes that measure memory; one test in this file runs them."""
-    monkeypatch.setattr(packing, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
+    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_packing_again_gives_the_same_bytes(trained, pairs, tmp_path, monkeypatc
     out = tmp_path / "run"
     shutil.copytree(trained, out)
     measured = open_package(trained / "package").manifest.carezoo["bytes_per_pixel"]
-    monkeypatch.setattr(packing, "bytes_per_pixel", lambda weights, n_channels, rules: measured)
+    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: measured)
     again = train(recipe_of(pairs), out, resume=True)
     assert again.read_bytes() == (trained / again.name).read_bytes()
 

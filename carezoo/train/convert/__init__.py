@@ -1,0 +1,1 @@
+"""Models trained with CSBDeep become packages; `run.convert` is the way in."""
