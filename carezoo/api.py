@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Progress, Settings, open_session
 from carezoo.runtime.restore import restore as _restore
 from carezoo.runtime.session import Session
+
+if TYPE_CHECKING:
+    from carezoo.evaluate.findings import Findings
 
 
 def load(reference: str | PathLike[str], *, zoos: Locations | None = None) -> Model:
@@ -172,6 +175,60 @@ class Model:
             if outcome.error is not None:
                 raise outcome.error
         return result_path(source, "mean", order.folder)
+
+    def evaluate(
+        self,
+        source: str | PathLike[str] | Mapping[str, str | PathLike[str]],
+        target: str | PathLike[str] | Mapping[str, str | PathLike[str]],
+        report: str | PathLike[str] | None = None,
+        *,
+        axes: str | None = None,
+        is_overwriting: bool = False,
+        progress: Callable[[int, int, str], None] | None = None,
+        **wanted: Any,
+    ) -> Findings:
+        """Restore images of which clean ones are known, and score them beside classical methods at their best.
+
+        Parameters
+        ----------
+        source
+            Folder of degraded images, or one image; several conditions by name.
+        target
+            Folder of clean images with the same file names, or one image; one for all conditions, or one for each.
+        report
+            Folder for the report (index.html, scores.json, scores.csv); None writes nothing.
+        axes
+            Of the source files; None: from their metadata.
+        is_overwriting
+            Whether a report that is there already is replaced.
+        progress
+            Called with the steps done, the steps in all, and the last step in words.
+        **wanted
+            Fields of `carezoo.evaluate.evaluation.Wanted`: `baselines`, `psf`, `diameter`, `most_frames`, `settings`.
+
+        Raises
+        ------
+        InputError
+            If images are missing or do not fit each other or the model, or there is a report already.
+        MissingExtraError
+            If the extra `evaluate` is not installed.
+
+        Examples
+        --------
+        >>> found = carezoo.load("denoise-bpae-2d").evaluate("low", "high", "report")  # doctest: +SKIP
+        >>> found.overall.scores.psnr_gain_db  # doctest: +SKIP
+        """
+        from carezoo.evaluate import evaluation, pairing
+        from carezoo.evaluate import report as report_
+
+        folder = None if report is None else Path(report)
+        if folder is not None:
+            report_.check_folder(folder, is_overwriting=is_overwriting)
+        pairs = pairing.find_pairs(pairing.conditions(source, target), self.manifest, axes)
+        found = evaluation.evaluate(self.package, pairs, evaluation.Wanted(**wanted), progress)
+        if folder is not None:
+            report_.write_evaluation(found, self.manifest, pairs, folder)
+        return found
 
     def _as_image(self, image: Any, axes: str | None) -> Image:
         if isinstance(image, Image):

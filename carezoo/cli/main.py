@@ -26,6 +26,7 @@ COMMANDS = {
     "outdated": ("carezoo.cli.zoo", "List models here of which there is a newer version."),
     "publish": ("carezoo.cli.publish", "Put a package into a zoo."),
     "site": ("carezoo.cli.site", "Make the web pages of a zoo."),
+    "fiji": ("carezoo.cli.fiji", "Use carezoo inside Fiji or ImageJ."),
     "knime": ("carezoo.cli.knime", "Use carezoo inside KNIME."),
     "demo": ("carezoo.cli.demo", "Restore a real image with a model that ships, and score it."),
     "doctor": ("carezoo.cli.doctor", "Say what is installed, what runs, and what is wrong."),

@@ -40,3 +40,28 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class Steps:
+    """Steps done of a job whose steps are known beforehand, and what the last one was."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int, words: str) -> None:
+        """Show that `done` of `total` steps are done, the last of them in words."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit="step", leave=False, dynamic_ncols=True)
+        self._bar.set_postfix_str(words, refresh=False)
+        self._bar.update(done - self._bar.n)

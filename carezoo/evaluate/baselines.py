@@ -210,8 +210,8 @@ def choose(names: Iterable[str] | None, change: Change, given: Given) -> tuple[M
             raise InputError(f"baseline {name!r} is not known; choose from {', '.join(METHODS)}")
         method = METHODS[name]
         if method.change != change:
-            fitting = [other.name for other in METHODS.values() if other.change == change]
-            raise InputError(f"baseline {name} does not make images of the target's shape; {', '.join(fitting)} do")
+            others = ", ".join(other.name for other in METHODS.values() if other.change == change)
+            raise InputError(f"baseline {name} does not make images of the target's shape; these do: {others}")
         if (error := _why_not(method, given)) is not None:
             raise error
         chosen.append(method)
@@ -282,12 +282,13 @@ def _cropped(source: Floats, target: NDArray[Any], method: Method) -> tuple[Floa
     side = (TUNING_SIDE_SLOW if method.is_slow else TUNING_SIDE)[source.ndim]
     plane = display.as_plane(target, "target")[0]
     rows, columns = display.informative_region(plane, (min(side, plane.shape[0]), min(side, plane.shape[1])))
-    planes: tuple[slice, ...] = ()
+    planes = slice(None)
     if method.change == "none" and source.ndim == 3:
         n = TUNING_PLANES_SLOW if method.is_slow else TUNING_PLANES
         start = max(0, (len(source) - n) // 2)
-        planes = (slice(start, start + n),)
-    return source[(*planes, ..., rows, columns)], target[(*planes, ..., rows, columns)]
+        planes = slice(start, start + n)
+    in_source, in_target = ((rows, columns) if one.ndim == 2 else (planes, rows, columns) for one in (source, target))
+    return source[in_source], target[in_target]
 
 
 def _why_not(method: Method, given: Given) -> InputError | MissingExtraError | None:

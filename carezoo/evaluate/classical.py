@@ -151,7 +151,7 @@ def resample_z(stack: Floats, n_planes: int, factor: float | None, *, order: int
         1 linear, 3 cubic splines.
     """
     factor = factor or n_planes / len(stack)
-    position = (np.arange(n_planes) + 0.5) / factor - 0.5
+    position = (np.arange(n_planes, dtype=np.float64) + 0.5) / factor - 0.5
     if order == 1:
         position = position.clip(0, len(stack) - 1)
         below = np.minimum(position.astype(int), max(len(stack) - 2, 0))

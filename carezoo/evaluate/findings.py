@@ -134,7 +134,7 @@ def to_json(findings: Findings) -> str:
         "segmentation_diameter_pixels": findings.diameter,
         "seconds": round(findings.seconds, 2),
     }
-    return json.dumps(finite(plain), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_rounded(finite(plain)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 COLUMNS = (
@@ -187,6 +187,15 @@ def _group_to_dict(group: Group) -> dict[str, Any]:
         },
         "segmentation": {method: dataclasses.asdict(one) for method, one in group.segmentation.items()},
     }
+
+
+def _rounded(value: Any) -> Any:
+    """Return plain values with every number to seven digits: more is noise, and makes curves long."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def _mean_segmentation(each: Sequence[SegmentationScores]) -> SegmentationScores:

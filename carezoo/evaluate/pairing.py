@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 from pathlib import Path
@@ -27,6 +28,25 @@ class Condition:
     """A folder, or one file."""
     target: Path
     """A folder with files of the same names, or one file."""
+
+
+Paths = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
+"""One path, or one for each condition by its name."""
+
+
+def conditions(source: Paths, target: Paths) -> list[Condition]:
+    """Return the conditions that folders or images stand for.
+
+    Raises
+    ------
+    InputError
+        If there are targets for other conditions than sources.
+    """
+    sources = source if isinstance(source, Mapping) else {"": source}
+    targets = target if isinstance(target, Mapping) else dict.fromkeys(sources, target)
+    if set(sources) != set(targets):
+        raise InputError(f"sources are named {sorted(sources)}, targets {sorted(targets)}; expected the same names")
+    return [Condition(name, Path(path), Path(targets[name])) for name, path in sources.items()]
 
 
 def find_pairs(conditions: Sequence[Condition], manifest: Manifest, axes: str | None = None) -> list[Pair]:

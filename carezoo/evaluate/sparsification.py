@@ -91,4 +91,4 @@ def _remaining(ascending: NDArray[np.float64]) -> NDArray[np.float64]:
     whole = sums[-1] / len(ascending)
     if whole == 0:
         return np.ones(len(REMOVED))
-    return np.sqrt(np.array([sums[n - 1] / n for n in counts]) / whole)
+    return np.asarray(np.sqrt(np.array([sums[n - 1] / n for n in counts]) / whole))

@@ -1,0 +1,126 @@
+"""``carezoo evaluate``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import files
+from carezoo.cli.progress import Steps
+from carezoo.cli.talk import talk_on_stderr
+from carezoo.errors import InputError
+from carezoo.runtime.restore import Settings
+
+
+@click.command("evaluate")
+@click.option("--model", "-m", "reference", required=True, metavar="REF", help="Name or path of a model.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]DIR",
+    help="Folder of degraded images, or one image. Repeat it for several conditions: --source C1=low --source C2=dim.",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="DIR",
+    help="Folder of clean images with the same file names. One for all conditions, or one for each.",
+)
+@click.option("--output", "-o", "folder", required=True, type=click.Path(path_type=Path), help="Folder for the report.")
+@click.option(
+    "--baselines",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|NAME,NAME",
+    help="Classical methods to compare with, such as gaussian,median,nlm,bm3d,richardson-lucy. auto: all that fit but "
+    "BM3D, which is slow.",
+)
+@click.option("--psf", type=click.Path(path_type=Path), help="Image of a point, for Richardson-Lucy.")
+@click.option(
+    "--segment",
+    "diameter",
+    type=click.FloatRange(min=3),
+    metavar="DIAMETER",
+    help="Count objects of this diameter in pixels with one fixed segmentation, and score them.",
+)
+@click.option(
+    "--frames",
+    "most_frames",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Time points (or planes) scored of each file, spread evenly.",
+)
+@click.option("--axes", help="Axes of the source files, letters out of STCZYX.  [default: from the metadata]")
+@click.option("--threads", "n_threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing report.")
+def evaluate_command(
+    reference: str, sources: Sequence[str], targets: Sequence[str], folder: Path, overwrite: bool, **given: object
+) -> None:
+    """Score a model on pairs it has not seen, beside classical methods at their best.
+
+    Writes REPORT/index.html (one page with tables, curves and pictures), scores.json and scores.csv. Needs the extra
+    "evaluate".
+    """
+    import carezoo
+    from carezoo.evaluate import page
+
+    conditions = _conditions(sources, targets)
+    with talk_on_stderr(), Steps() as progress:
+        found = carezoo.load(reference).evaluate(
+            {name: source for name, source, _ in conditions},
+            {name: target for name, _, target in conditions},
+            folder,
+            is_overwriting=overwrite,
+            progress=progress,
+            axes=given["axes"],  # type: ignore[arg-type]
+            baselines=_baselines(str(given["baselines"])),
+            psf=_psf(given["psf"]),  # type: ignore[arg-type]
+            diameter=given["diameter"],
+            most_frames=given["most_frames"],
+            settings=Settings(n_threads=given["n_threads"]),  # type: ignore[arg-type]
+        )
+    for group in found.all_groups:
+        click.echo(f"{group.name or 'scores'}, {group.n_files} file(s)")
+        for row in page.table(found, group):
+            click.echo(f"  {row.name:<52}" + "".join(f"{cell:>19}" for cell in row.cells[:3]))
+    click.echo(page.headline(found))
+    click.echo(f"written: {folder / 'index.html'}")
+
+
+def _conditions(sources: Sequence[str], targets: Sequence[str]) -> list[tuple[str, Path, Path]]:
+    if len(targets) not in {1, len(sources)}:
+        raise InputError(
+            f"--target: expected one folder for all sources or one for each; found {len(targets)} for {len(sources)}"
+        )
+    named = []
+    for number, text in enumerate(sources):
+        match = re.fullmatch(r"([^=/\\]+)=(.+)", text)
+        is_named = match is not None and not Path(text).exists()
+        name, path = (match[1], match[2]) if match and is_named else ("", text)
+        if len(sources) > 1 and not name:
+            name = Path(path).name
+        named.append((name, Path(path), Path(targets[number if len(targets) > 1 else 0])))
+    names = [name for name, _, _ in named]
+    if len(set(names)) < len(names):
+        raise InputError(f"--source: conditions need different names, such as C1=FOLDER; found {', '.join(names)}")
+    return named
+
+
+def _baselines(text: str) -> tuple[str, ...] | None:
+    if text == "auto":
+        return None
+    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _psf(path: Path | None) -> NDArray[np.generic] | None:
+    return None if path is None else np.squeeze(files.open_image(path).array())
