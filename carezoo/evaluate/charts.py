@@ -89,8 +89,10 @@ def _furnish(axes: Any, frame: Frame) -> None:
     axes.set_ylabel(frame.y, color=_INK, fontsize=10.5)
     if frame.x_log:
         axes.set_xscale("log")
+        _mark(axes.xaxis)
     if frame.y_log:
         axes.set_yscale("log")
+        _mark(axes.yaxis)
     if frame.x_range:
         axes.set_xlim(*frame.x_range)
     if frame.y_range:
@@ -102,6 +104,17 @@ def _furnish(axes: Any, frame: Frame) -> None:
     axes.spines[["bottom", "left"]].set_color(_INK)
     axes.grid(color=_GRID, linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def _mark(axis: Any) -> None:
+    """Label 1, 2 and 5 of every decade, or the decades alone where there are many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _themed(svg: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Wanted:
     """Of objects to segment, in pixels; None: nothing is segmented."""
     most_frames: int = 10
     """Frames (time points, samples, and planes for 2D models) that are scored of each file, spread evenly."""
+    largest: Mapping[str, int] = field(default_factory=dict)
+    """Pixels by axis letter: of larger images the middle is scored. They are restored whole."""
     settings: Settings | None = None
     """How to restore."""
 
@@ -109,7 +111,7 @@ class _Work:
             self.provenance = restoration.report.provenance.to_dict()
             self._step(f"restored {pair.name}")
             for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration):
-                self._assess(frame)
+                self._assess(frame.cropped(self.wanted.largest))
             self._step(f"scored {pair.name}")
 
     def _assess(self, frame: Frame) -> None:
@@ -151,6 +153,7 @@ class _Work:
             groups=tuple(groups),
             overall=findings.pool("all", whole, {}) if len(groups) > 1 else groups[0],
             skipped=tuple(self.skipped),
+            largest=self.wanted.largest,
             n_files_with_more=sum(_n_frames(p, self.manifest) > self.wanted.most_frames for p in self.pairs),
             has_own_units=self.options.has_own_units,
             calibration_factor=self.options.calibration_factor,

@@ -71,6 +71,8 @@ class Findings:
     """Over all images."""
     skipped: tuple[tuple[str, str], ...]
     """Images that could not be scored, and why."""
+    largest: Mapping[str, int]
+    """Pixels by axis letter: of larger images, only the middle was scored."""
     n_files_with_more: int
     """Files of which not all frames were scored."""
     has_own_units: bool
@@ -129,6 +131,7 @@ def to_json(findings: Findings) -> str:
         "conditions": [_group_to_dict(group) for group in findings.groups],
         "all": _group_to_dict(findings.overall),
         "skipped": [{"name": name, "reason": reason} for name, reason in findings.skipped],
+        "scored_at_most": dict(findings.largest),
         "has_own_units": findings.has_own_units,
         "calibration_factor": findings.calibration_factor,
         "segmentation_diameter_pixels": findings.diameter,

@@ -21,7 +21,7 @@ THRESHOLD = 1.0 / 7.0
 CONE_DEGREES = 30.0
 
 N_FREQUENCIES = 64
-"""Most points of a spectrum; neighbouring frequencies of longer lines are averaged."""
+"""Most points of a curve; neighbouring frequencies of larger images are taken together."""
 
 LEAST_SIDE = 16
 """Pixels an axis must have for anything to be said about frequencies along it."""
@@ -140,7 +140,7 @@ def correlations(
         if (direction == "Z" and first.ndim == 2) or min(first.shape[axis] for axis in axes) < LEAST_SIDE:
             continue
         nyquist = min(0.5 / size[axis] for axis in axes)
-        n_rings = min(first.shape[axis] for axis in axes) // 2
+        n_rings = min(min(first.shape[axis] for axis in axes) // 2, N_FREQUENCIES)
         inside = mask & (radius > 0) & (radius <= nyquist)
         ring = np.minimum((radius[inside] / nyquist * n_rings).astype(int), n_rings - 1)
         values = _by_ring(transforms[0][inside], transforms[1][inside], ring, n_rings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,31 @@ class Frame:
     """What a probabilistic model says of every pixel."""
     disagreement: NDArray[Any] | None = None
     """Of an ensemble."""
+
+    def cropped(self, largest: Mapping[str, int]) -> Frame:
+        """Return the middle of the frame, at most `largest` pixels along each axis named there.
+
+        Z stays whole where source and target differ along it.
+        """
+        is_whole = self.source.shape[:-2] != self.target.shape[:-2]
+
+        def middle(image: NDArray[Any]) -> NDArray[Any]:
+            index: list[slice] = [slice(None)] * image.ndim
+            for axis, letter in zip((-1, -2, -3), "XYZ", strict=True):
+                n = image.shape[axis] if image.ndim >= -axis else 0
+                if letter in largest and n > largest[letter] and not (letter == "Z" and is_whole):
+                    start = (n - largest[letter]) // 2
+                    index[axis] = slice(start, start + largest[letter])
+            return image[tuple(index)]
+
+        return replace(
+            self,
+            source=middle(self.source),
+            target=middle(self.target),
+            restored=None if self.restored is None else middle(self.restored),
+            predicted=None if self.predicted is None else _mapped(self.predicted, middle),
+            disagreement=None if self.disagreement is None else middle(self.disagreement),
+        )
 
 
 def factor_of(manifest: Manifest) -> float | None:
@@ -124,6 +149,15 @@ def restored_pairs(
 def given_of(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
     """Return what baselines are told beside the images."""
     return Given(None if psf is None else np.asarray(psf, np.float32), factor_of(manifest))
+
+
+def _mapped(predicted: Laplace | Mixture, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Laplace | Mixture:
+    """Return the distribution of the pixels that `function` chooses of an image."""
+    if isinstance(predicted, Laplace):
+        return Laplace(function(predicted.mean), function(predicted.scale))
+    members = predicted.members
+    chosen = [np.stack([function(one) for one in each]) for each in (members.mean, members.scale)]
+    return Mixture(Laplace(*chosen))
 
 
 def _distribution(images: Mapping[str, NDArray[Any]]) -> Laplace | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from carezoo.evaluate import scores
-from carezoo.evaluate.scores import Evaluation
+from carezoo.evaluate import page, scores
+from carezoo.evaluate.findings import Findings, Group
 from carezoo.package.draft import Constants, Draft
 from carezoo.train.recipe import Recipe
 from carezoo.train.sample import Sample
@@ -32,7 +32,7 @@ _VALUES = {
 }
 
 
-def readme(recipe: Recipe, draft: Draft, evaluation: Evaluation, sample: Sample) -> str:
+def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: Sample) -> str:
     """Return the card as Markdown.
 
     Parameters
@@ -47,7 +47,7 @@ def readme(recipe: Recipe, draft: Draft, evaluation: Evaluation, sample: Sample)
     parts = [
         opening(draft, sample),
         what_it_does(draft),
-        _validation(recipe, evaluation),
+        _validation(draft, evaluation),
         _training(recipe, draft),
         use(draft),
         limits(draft),
@@ -88,18 +88,64 @@ def what_it_does(draft: Draft) -> Iterator[str]:
         yield f"- Made for a pixel size of {shown} µm."
 
 
-def _validation(recipe: Recipe, evaluation: Evaluation) -> Iterator[str]:
+def _validation(draft: Draft, findings: Findings) -> Iterator[str]:
     yield "## Validation"
     yield ""
     yield (
-        "Scores on files that neither trained the model nor chose its checkpoint, before → after restoration. The data "
-        "were split by file, never by patch; the package itself was run, as a user runs it."
+        "Scores on files that neither trained the model nor chose its checkpoint. The data were split by file, never "
+        "by patch; the package itself was run, as a user runs it."
+    )
+    if findings.largest:
+        sizes = " x ".join(str(size) for size in findings.largest.values())
+        yield f"Of images larger than {sizes} pixels ({''.join(findings.largest)}) the middle was scored."
+    yield ""
+    yield page.headline(findings)
+    for group in findings.all_groups:
+        yield ""
+        yield from _methods(findings, group)
+    if findings.overall.scores.baselines:
+        yield ""
+        yield (
+            "Baselines are at their best: their parameters (in brackets) gave the lowest NRMSE against the targets "
+            "themselves, on crops of up to three of these images. A user has no targets and will do worse."
+        )
+    if findings.overall.calibration:
+        yield ""
+        yield from _intervals(draft, findings)
+    yield ""
+    yield "### Image by image"
+    yield ""
+    yield scores.to_markdown_table(findings.overall.scores).rstrip()
+    if findings.has_own_units:
+        yield ""
+        yield "Restored intensities have units of their own: gain and offset errors are not judged."
+
+
+def _methods(findings: Findings, group: Group) -> Iterator[str]:
+    if len(findings.groups) > 1:
+        yield f"### {group.name if group is not findings.overall else 'All conditions together'}"
+        yield ""
+    yield f"| mean over {group.n_files} file(s) | " + " | ".join(words for _, words, _ in page.COLUMNS) + " |"
+    yield "| --- " * (len(page.COLUMNS) + 1) + "|"
+    for row in page.table(findings, group):
+        cells = [row.name, *row.cells]
+        yield "| " + " | ".join(f"**{cell}**" if row.is_model else cell for cell in cells) + " |"
+
+
+def _intervals(draft: Draft, findings: Findings) -> Iterator[str]:
+    factor = draft.sections.get("calibration", {}).get("factor")
+    yield "### Do the intervals hold?"
+    yield ""
+    yield (
+        "How often the true value lies inside the central interval the model gives, on the files above. Foreground is "
+        "what is brighter than Otsu's threshold of the target."
+        + (f" Calibration multiplied all scales by {factor:.3g}, found on the files to choose on." if factor else "")
     )
     yield ""
-    yield scores.to_markdown_table(evaluation).rstrip()
-    if recipe.intensity.mode == "own":
-        yield ""
-        yield "Gain and offset errors are listed for completeness: this model does not keep intensities."
+    yield "| pixels | " + " | ".join(f"{100 * level:g} % interval" for level in page.LEVELS) + " |"
+    yield "| --- " * (len(page.LEVELS) + 1) + "|"
+    for row in page.coverage_rows(findings.overall):
+        yield "| " + " | ".join((row.name, *row.cells[: len(page.LEVELS)])) + " |"
 
 
 def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:

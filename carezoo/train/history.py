@@ -1,4 +1,4 @@
-"""The course of a training on disk: `log.csv` with a row for each epoch, and TensorBoard with the same and pictures."""
+"""The course of a training on disk: `log.csv` with a row an epoch, TensorBoard with the same, and example patches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from carezoo.errors import MissingExtraError
 from carezoo.files.atomic import replacing
 
-LOG, TENSORBOARD = "log.csv", "tensorboard"
+LOG, TENSORBOARD, EXAMPLES = "log.csv", "tensorboard", "examples"
 
 
 class History:
@@ -62,7 +62,27 @@ class History:
         for name, batch in images.items():
             limits = (0.0, 100.0) if name == "scale" else (1.0, 99.8)
             for i, patch in enumerate(batch):
-                self._board.add_image(f"{name}/{i}", picture(patch, limits), epoch, dataformats="CHW")
+                shown = picture(patch, limits)
+                self._board.add_image(f"{name}/{i}", shown, epoch, dataformats="CHW")
+                if i == 0 and is_kept(epoch):
+                    _save(shown, example_path(self.path.parent, epoch, name))
+
+
+def is_kept(epoch: int) -> bool:
+    """Whether example patches of an epoch are kept as pictures: the first ones, fewer and fewer, every tenth."""
+    return epoch % 10 == 0 or epoch & (epoch - 1) == 0
+
+
+def example_path(folder: Path, epoch: int, name: str) -> Path:
+    """Return where the example patch `name` (source, target, mean, scale) of an epoch is kept."""
+    return folder / EXAMPLES / f"{epoch:05d}-{name}.png"
+
+
+def example_epochs(folder: Path) -> list[int]:
+    """Return the epochs of which a restored example patch is kept, ascending, up to the last one in the log."""
+    last = max((int(row["epoch"]) for row in read(folder)), default=0)
+    epochs = sorted(int(path.name.split("-")[0]) for path in (folder / EXAMPLES).glob("*-mean.png"))
+    return [epoch for epoch in epochs if epoch <= last]
 
 
 def read(folder: Path) -> list[dict[str, str]]:
@@ -84,3 +104,12 @@ def picture(patch: NDArray[np.float32], percentiles: tuple[float, float]) -> NDA
     low, high = np.percentile(plane, percentiles, axis=(1, 2), keepdims=True)
     shown: NDArray[np.float32] = np.clip((plane - low) / np.maximum(high - low, 1e-9), 0.0, 1.0).astype(np.float32)
     return shown[[0, 1, 0]] if len(shown) == 2 else shown
+
+
+def _save(shown: NDArray[np.float32], path: Path) -> None:
+    from carezoo.evaluate.panels import png
+
+    levels = np.rint(shown * 255).astype(np.uint8)
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(png(levels[0] if len(levels) == 1 else np.moveaxis(levels[:3], 0, -1)))

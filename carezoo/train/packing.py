@@ -16,7 +16,7 @@ from typing import Any
 from carezoo.data.description import plain
 from carezoo.data.matching import Matching
 from carezoo.data.records import FileRecord
-from carezoo.evaluate.scores import Evaluation
+from carezoo.evaluate.findings import Findings
 from carezoo.package import write
 from carezoo.package.draft import Author, Citation, Constants, Draft, Percentiles
 from carezoo.package.read import Package
@@ -125,7 +125,7 @@ def judged(draft: Draft, recipe: Recipe, model: Model, prepared: Prepared) -> Dr
         return draft
     network = model.cores[0] if len(model.cores) == 1 else Ensemble(model.cores)
     geometry = network.geometry
-    plain = replace(
+    alone = replace(
         draft,
         id=f"{draft.id}-slices",
         task="denoise",
@@ -135,11 +135,11 @@ def judged(draft: Draft, recipe: Recipe, model: Model, prepared: Prepared) -> Dr
         factors=geometry.factors,
         pixel_size_um={},
     )
-    shown = of_pair(prepared.parts.report[0], axes)
-    return drafting.measured(plain, network, cut_out(shown, geometry.rules, geometry.factors), recipe.seed)
+    piece = cut_out(of_pair(prepared.parts.report[0], axes), geometry.rules, geometry.factors)
+    return drafting.graphed(alone, network, piece)[0]
 
 
-def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evaluation: Evaluation) -> Draft:
+def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evaluation: Findings) -> Draft:
     """Add what only a package that runs can tell: measured halo, scores, samples, cover and card.
 
     Parameters
@@ -151,11 +151,10 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evalu
     """
     finished = drafting.shown(draft, package, sample)
     readme = card.readme(recipe, draft, evaluation, sample).encode()
-    return replace(
-        finished,
-        files={**finished.files, "README.md": readme},
-        sections={**finished.sections, "scores": report.summary(evaluation)},
-    )
+    sections = {**finished.sections, "scores": report.summary(evaluation)}
+    if coverage := report.coverage(evaluation):
+        sections["calibration"] = {**sections.get("calibration", {}), "coverage": coverage}
+    return replace(finished, files={**finished.files, "README.md": readme}, sections=sections)
 
 
 def seal(draft: Draft, folder: Path, target: Path) -> Path:

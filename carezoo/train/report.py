@@ -1,37 +1,36 @@
-"""How good a packed model is on files it has never seen, restored as a user would restore them."""
+"""How good a packed model is on files it has never seen, restored as a user would restore them; how it came to be."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import Pair
-from carezoo.data.raw import read
-from carezoo.evaluate import pictures, scores
-from carezoo.evaluate.scores import Evaluation
-from carezoo.files.atomic import replacing
-from carezoo.image import Image
-from carezoo.metrics import score
+from carezoo.evaluate import charts, evaluation
+from carezoo.evaluate import report as report_
+from carezoo.evaluate.charts import Frame, Series
+from carezoo.evaluate.evaluation import Wanted
+from carezoo.evaluate.findings import Findings
+from carezoo.evaluate.page import LEVELS, Chart, Course, Picture
+from carezoo.package.draft import Draft
 from carezoo.package.read import Package
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import Settings
+from carezoo.train import history
 
-FRAMES_PER_FILE = 5
-"""Planes, frames and samples that are scored of a file that has more of them, spread evenly."""
+MOST_FRAMES, MOST_FRAMES_PER_FILE = 16, 5
+"""Planes, frames and samples that are scored in all, at least one of each file; and of one file. Spread evenly."""
 
-N_PICTURES = 4
+LARGEST = {"Z": 32, "Y": 512, "X": 512}
+"""Of what is scored of an image: its middle. Classical methods take longer than the training has ended to seem."""
 
-Scored = tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]
-"""Name, noisy, restored and clean image, one channel each."""
+SHOWN_EPOCHS = 6
+"""Moments of the training of which example patches are shown."""
 
 
-def evaluate(package: Package, pairs: Iterable[Pair], axes: PairAxes, folder: Path) -> Evaluation:
-    """Restore and score files, and write `scores.json`, `scores.md` and pictures of the first ones into `folder`.
+def evaluate(package: Package, pairs: Sequence[Pair]) -> Findings:
+    """Restore and score files, beside classical methods.
 
     Parameters
     ----------
@@ -39,101 +38,133 @@ def evaluate(package: Package, pairs: Iterable[Pair], axes: PairAxes, folder: Pa
         The model.
     pairs
         Files that neither trained nor chose it.
-    axes
-        Of sources and targets: an image to score has these axes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    evaluation = scores.evaluate_pairs(_drawn(_restored(package, pairs, axes), folder))
-    for name, text in (
-        ("scores.json", scores.to_json(evaluation)),
-        ("scores.md", scores.to_markdown_table(evaluation)),
-    ):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return evaluation
+    most_frames = max(1, min(MOST_FRAMES_PER_FILE, MOST_FRAMES // len(pairs)))
+    wanted = Wanted(most_frames=most_frames, largest=LARGEST, settings=Settings(provider="cpu"))
+    return evaluation.evaluate(package, list(_by_condition(pairs)), wanted)
 
 
-def summary(evaluation: Evaluation) -> dict[str, float | int | None]:
+def write(findings: Findings, draft: Draft, folder: Path, members: Sequence[Path]) -> Path:
+    """Write the report of a training into a folder, and return its page.
+
+    Parameters
+    ----------
+    findings
+        Of `evaluate`.
+    draft
+        The model.
+    members
+        Folders with the logs of its members.
+    """
+    report_.check_folder(folder, is_overwriting=True)
+    facts = [
+        ("Model", f"{draft.name} ({draft.id} {draft.version}), {draft.task}"),
+        ("Scored on", f"{findings.overall.n_files} file(s) that neither trained the model nor chose its checkpoint"),
+        ("Licence", draft.license),
+    ]
+    course = Course(list(_facts(draft, members)), list(_curves(members)), list(_examples(members[0])))
+    return report_.write(findings, folder, title=f"{draft.name}: training", facts=facts, course=course)
+
+
+def summary(findings: Findings) -> dict[str, float | int | None]:
     """Return the mean scores as plain numbers for a manifest."""
-    before, after, intensities = evaluation.input.mean, evaluation.restored.mean, evaluation.intensities.mean
+    scores, best = findings.overall.scores, findings.overall.best_baseline
+    before, after = scores.input.mean, scores.restored.mean
+    intensities = None if scores.intensities is None else scores.intensities.mean
     numbers = {
         "psnr_db_input": before.psnr_db,
         "psnr_db": after.psnr_db,
-        "psnr_gain_db": evaluation.psnr_gain_db,
+        "psnr_gain_db": scores.psnr_gain_db,
         "nrmse_input": before.nrmse,
         "nrmse": after.nrmse,
         "ssim_input": before.ssim,
         "ssim": after.ssim,
-        "gain_error": intensities.gain_error,
-        "offset_error": intensities.offset_error,
+        "gain_error": intensities and intensities.gain_error,
+        "offset_error": intensities and intensities.offset_error,
+        "psnr_db_best_baseline": scores.baselines[best].mean.psnr_db if best else None,
     }
     rounded = {name: None if value is None else float(f"{value:.5g}") for name, value in numbers.items()}
-    return {"n_images": len(evaluation.files), **rounded}
+    return {"n_images": len(scores.files), **rounded}
 
 
-def _restored(package: Package, pairs: Iterable[Pair], axes: PairAxes) -> Iterator[Scored]:
-    settings = Settings(provider="cpu")
-    session = open_session(package, settings)
+def coverage(findings: Findings) -> dict[str, dict[str, float]]:
+    """Return how often the true value lies in central intervals, by part of the image and level in percent."""
+    return {
+        part: {f"{100 * level:g}": round(one.at(level), 4) for level in LEVELS}
+        for part, one in findings.overall.calibration.items()
+    }
+
+
+def _by_condition(pairs: Sequence[Pair]) -> Iterator[Pair]:
+    """Yield the pairs, those of a set with several source folders named after their folders too."""
+    folders: dict[str, set[Path]] = {}
     for pair in pairs:
-        source = _model_input(pair)
-        restored = restore(source, package, settings, session=session).images["mean"]
-        for region, frame in _frames(source, axes.source):
-            images = [read(image, region) for image in (source, restored)]
-            target = read(pair.target, _in_target(pair.target, region))[list(pair.target_channels)]
-            for channel in range(min(len(images[1]), len(target))):
-                name = pair.name + frame + (f", channel {channel}" if len(target) > 1 else "")
-                noisy = beside_target(images[0][min(channel, len(images[0]) - 1)], axes)
-                yield name, noisy.squeeze(), images[1][channel].squeeze(), target[channel].squeeze()
+        folders.setdefault(pair.dataset, set()).add(pair.source_path.parent)
+    for pair in pairs:
+        several = len(folders[pair.dataset]) > 1
+        yield replace(pair, dataset=f"{pair.dataset}, {pair.source_path.parent.name}") if several else pair
 
 
-def beside_target(source: NDArray[Any], axes: PairAxes) -> NDArray[Any]:
-    """Return one channel of a source (ZYX) with the planes of its target, as without a model.
-
-    The maximum of all planes for a projection, else planes interpolated between the planes (cubic, half-pixel
-    convention).
-    """
-    if axes.is_projected:
-        return np.asarray(source.max(axis=0, keepdims=True))
-    if axes.factor == 1:
-        return source
-    from scipy.ndimage import map_coordinates
-
-    n_planes = int(len(source) * axes.factor)
-    z = (np.arange(n_planes) + 0.5) / float(axes.factor) - 0.5
-    grid = np.meshgrid(z, *(np.arange(size) for size in source.shape[1:]), indexing="ij", sparse=True)
-    positions = np.stack(np.broadcast_arrays(*grid))
-    return np.asarray(map_coordinates(source.astype(np.float32), positions, order=3, mode="nearest"))
-
-
-def _model_input(pair: Pair) -> Image:
-    """Return the source with the channels of the model alone."""
-    image = pair.source
-    if image.sizes.get("C", 1) == len(pair.source_channels):
-        return image
-    channels = np.take(image.array(), pair.source_channels, axis=image.axes.index("C"))
-    return Image(channels, image.axes, image.pixel_size_um, name=image.name)
+def _facts(draft: Draft, members: Sequence[Path]) -> Iterator[tuple[str, str]]:
+    training, network = draft.sections["training"], draft.sections["network"]
+    for each in training["data"]:
+        parts = f"{each['fit']} files to fit, {each['choose']} to choose on, {each['report']} to report on"
+        yield f"Data {each['name']}", f"{parts}; {each['license']}; {each['origin']}"
+    kind = f"{network['name']} of depth {network['depth']}, {network['n_first']} first filters"
+    yield "Network", f"{kind}, {network['n_parameters']:,} parameters"
+    for number, (fit, folder) in enumerate(zip(training["members"], members, strict=True), start=1):
+        name = f"Member {number}" if len(members) > 1 else "Steps"
+        seconds = sum(float(row.get("seconds") or 0) for row in history.read(folder))
+        yield (
+            name,
+            f"{fit['n_steps']} in {fit['n_epochs']} epochs, {_duration(seconds)}; best epoch {fit['best_epoch']}",
+        )
+    yield "Ran with", ", ".join(f"{name} {version}" for name, version in training["libraries"].items())
+    if calibration := draft.sections.get("calibration"):
+        yield "Calibration", f"scales multiplied by {calibration['factor']:.3g}, found on the files to choose on"
 
 
-def _frames(image: Image, spatial_axes: str) -> Iterator[tuple[dict[str, slice], str]]:
-    """Yield regions of single frames, spread evenly, and what to add to the name of the image."""
-    letters = [letter for letter in "STZ" if letter not in spatial_axes and letter in image.sizes]
-    shape = tuple(image.sizes[letter] for letter in letters)
-    n = int(np.prod(shape))
-    for flat in sorted({int(i) for i in np.linspace(0, n - 1, min(n, FRAMES_PER_FILE))}):
-        index = dict(zip(letters, (int(i) for i in np.unravel_index(flat, shape)), strict=True)) if shape else {}
-        region = {letter: slice(i, i + 1) for letter, i in index.items()}
-        yield region, "".join(f", {letter} {i}" for letter, i in index.items() if image.sizes[letter] > 1)
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _in_target(target: Image, region: dict[str, slice]) -> dict[str, slice]:
-    """Return the region of a target, which may have one frame for all those of its source."""
-    return {letter: span if target.sizes.get(letter, 1) > 1 else slice(0, 1) for letter, span in region.items()}
+def _curves(members: Sequence[Path]) -> Iterator[Chart]:
+    losses, rates = [], []
+    for number, folder in enumerate(members):
+        rows = history.read(folder)
+        of = f", member {number + 1}" if len(members) > 1 else ""
+        losses.append(_series(rows, "train_loss", f"training{of}", number, ":"))
+        losses.append(_series(rows, "val_loss", f"validation{of}", number, "-"))
+        rates.append(_series(rows, "learning_rate", "", number, "-"))
+    losses, rates = ([one for one in each if one.x] for each in (losses, rates))
+    if losses:
+        values = [y for one in losses for y in one.y]
+        is_log = min(values) > 0 and max(values) > 10 * min(values)
+        yield Chart("Loss", charts.line_chart(losses, Frame("epoch", "loss", y_log=is_log)), "Mean over an epoch.")
+    if rates:
+        yield Chart("Learning rate", charts.line_chart(rates, Frame("epoch", "learning rate", y_log=True)), "")
 
 
-def _drawn(scored: Iterable[Scored], folder: Path) -> Iterator[Scored]:
-    for number, (name, noisy, restored, target) in enumerate(scored):
-        if number < N_PICTURES:
-            both = (score(noisy, target), score(restored, target), None)
-            path = folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}.png"
-            pictures.before_after(noisy, restored, target, scores=both, path=path)
-        yield name, noisy, restored, target
+def _series(rows: Sequence[Mapping[str, Any]], column: str, label: str, colour: int, style: str) -> Series:
+    known = [(float(row["epoch"]), float(row[column])) for row in rows if row.get(column)]
+    return Series(label, [x for x, _ in known], [y for _, y in known], colour, style)
+
+
+def _examples(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
+    """Yield the first validation patch as source and target, and as it was restored after some epochs."""
+    given = [
+        Picture(name.capitalize(), "", path.read_bytes())
+        for name in ("source", "target")
+        if (path := history.example_path(folder, 1, name)).exists()
+    ]
+    epochs = history.example_epochs(folder)
+    n = min(SHOWN_EPOCHS, len(epochs))
+    shown = sorted({epochs[round(i * (len(epochs) - 1) / max(n - 1, 1))] for i in range(n)})
+    restored = [
+        Picture(f"Epoch {epoch}", "", history.example_path(folder, epoch, "mean").read_bytes()) for epoch in shown
+    ]
+    if restored:
+        yield "A validation patch over time", [*given, *restored]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ try:
 except ImportError as error:
     raise MissingExtraError.of("torch", "train", "to train models") from error
 
+from carezoo.evaluate.page import headline
 from carezoo.evaluate.pictures import curves
 from carezoo.files.atomic import replacing
 from carezoo.package.read import open_package
@@ -60,9 +61,10 @@ def train(
     recipe
         The recipe, or its file.
     out
-        Folder of the training. It gets `recipe.yaml`, `log.csv`, `curves.png`, `tensorboard`, `checkpoints`, `cache`
-        (decoded images; may be deleted), `report` (scores and pictures), `package`, and the package as a zip. Of an
-        ensemble every member has a folder `member-N` with its log, curves and checkpoints.
+        Folder of the training. It gets `recipe.yaml`, `log.csv`, `curves.png`, `tensorboard`, `examples`,
+        `checkpoints`, `cache` (decoded images; may be deleted), `report` (a page with scores, curves and pictures),
+        `package`, and the package as a zip. Of an ensemble every member has a folder `member-N` with its log, curves,
+        examples and checkpoints.
     data
         Where relative paths of a recipe file start, instead of its own choice.
     resume
@@ -116,10 +118,15 @@ def train(
     model = Model(name, tuple(cores), tuple(fits), (start.name, start.version) if start else None)
     folder = out / f"member-{numbers[0]}" if len(numbers) < recipe.members else out
     target = packing.zip_path(out, name, recipe.version)
-    return _pack(recipe, model, prepared, sample, folder, target) if fits[0].is_first_process else target
+    if not fits[0].is_first_process:
+        return target
+    logs = [members.folder_of(out, number, recipe.members) for number in numbers]
+    return _pack(recipe, model, prepared, sample, logs, folder, target)
 
 
-def _pack(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample, folder: Path, target: Path) -> Path:
+def _pack(
+    recipe: Recipe, model: Model, prepared: Prepared, sample: Sample, logs: Sequence[Path], folder: Path, target: Path
+) -> Path:
     """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = packing.draft(recipe, model, prepared, sample)
@@ -127,10 +134,10 @@ def _pack(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample, fold
         package = open_package(write_package(draft, Path(scratch, "draft")))
         judged = packing.judged(draft, recipe, model, prepared)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = report.evaluate(scored, prepared.parts.report, recipe.pair_axes, folder / "report")
+        evaluation = report.evaluate(scored, prepared.parts.report)
+        log.info("%s See %s", headline(evaluation), report.write(evaluation, draft, folder / "report", logs))
         finished = packing.finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()
-    log.info("mean PSNR gain on %d report image(s): %.2f dB", len(evaluation.files), evaluation.psnr_gain_db)
     return packing.seal(finished, folder / "package", target)
 
 

@@ -83,13 +83,16 @@ def test_a_training_leaves_everything_in_its_folder(trained):
     found = {path.name for path in trained.iterdir()}
     assert found == {
         *("recipe.yaml", "log.csv", "curves.png", "tensorboard", "checkpoints", "cache", "report", "package"),
+        "examples",
         "cells-0.1.0.zip",
     }
     assert {path.name for path in (trained / "report").iterdir()} == {
-        "scores.json",
-        "scores.md",
-        "bpae-low-report-tif.png",
+        *("index.html", "scores.json", "scores.csv"),
     }
+    page = (trained / "report" / "index.html").read_text(encoding="utf-8")
+    for expected in ("Gaussian", "Loss", "Learning rate", "A validation patch over time", "Epoch 2", "4 in 2 epochs"):
+        assert expected in page
+    assert "http" not in page.replace("http://www.w3.org", "")  # one file, no network
 
 
 def test_the_package_is_complete_and_passes_its_check(trained):
@@ -126,7 +129,8 @@ def test_scores_are_those_of_the_package_on_the_report_file(trained, pairs):
     expected = carezoo.score(restored, clean)
     assert section["scores"]["psnr_db"] == pytest.approx(expected.psnr_db, abs=1e-2)
     assert section["scores"]["psnr_db_input"] == pytest.approx(carezoo.score(noisy, clean).psnr_db, abs=1e-2)
-    assert json.loads((trained / "report" / "scores.json").read_text())["n"] == 1
+    assert json.loads((trained / "report" / "scores.json").read_text())["all"]["scores"]["n"] == 1
+    assert section["scores"]["psnr_db_best_baseline"] > section["scores"]["psnr_db_input"]
 
 
 def test_the_training_data_are_recorded_without_paths_of_the_machine(trained, pairs):
@@ -145,7 +149,7 @@ def test_the_training_data_are_recorded_without_paths_of_the_machine(trained, pa
 def test_the_card_says_how_good_on_what_and_how_to_use_it(trained):
     text = open_package(trained / "package").read_bytes("README.md").decode()
     for expected in (
-        *("# cells 0.1.0", "## Validation", "low/report.tif", "gain error", "CC0-1.0", "GigaDB"),
+        *("# cells 0.1.0", "## Validation", "low/report.tif", "gain error", "| Gaussian (", "CC0-1.0", "GigaDB"),
         *("carezoo restore image.tif --model cells-0.1.0.zip", 'carezoo.load("cells-0.1.0.zip")', "## Limits"),
         "intensity units of the input",
     ):
