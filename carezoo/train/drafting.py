@@ -28,7 +28,7 @@ from carezoo.train import measure
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.network import Network
 from carezoo.train.peak_memory import bytes_per_pixel
-from carezoo.train.sample import Sample, as_tiff, cut_out, side_by_side, tensors_of
+from carezoo.train.sample import Sample, Tensors, as_tiff, cut_out, side_by_side, tensors_of
 
 CARE = Citation(
     "Weigert et al., Content-aware image restoration: pushing the limits of fluorescence microscopy, "
@@ -58,6 +58,14 @@ def meanings(network: Network, names: Sequence[str]) -> tuple[ChannelMeaning, ..
     )
 
 
+def graphed(draft: Draft, network: Network, piece: Image) -> tuple[Draft, Tensors]:
+    """Add the exported graph and its test tensors on `piece`; return these, too."""
+    weights, how = to_onnx(network), draft.normalization
+    tensors = tensors_of(piece, weights, network, _operations(how), is_undone=isinstance(how, Constants))
+    files = {**draft.files, WEIGHTS_PATH: weights, **tensors.files((TEST_INPUT_PATH, TEST_OUTPUT_PATH))}
+    return replace(draft, files=files), tensors
+
+
 def measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
     """Add the graph, its test tensors on `piece`, and what is measured on it.
 
@@ -66,14 +74,12 @@ def measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
     ParityError
         If graph and network differ.
     """
-    weights = to_onnx(network)
+    complete, tensors = graphed(draft, network, piece)
+    weights = complete.files[WEIGHTS_PATH]
     parity = measure.measure_parity(network, weights, np.random.default_rng(seed))
-    how = draft.normalization
-    tensors = tensors_of(piece, weights, network, _operations(how), is_undone=isinstance(how, Constants))
     names = [meaning.name for meaning in draft.output_channels]
     return replace(
-        draft,
-        files={**draft.files, WEIGHTS_PATH: weights, **tensors.files((TEST_INPUT_PATH, TEST_OUTPUT_PATH))},
+        complete,
         bytes_per_pixel=bytes_per_pixel(weights, network.n_in, list(draft.rules.values())),
         sections={
             "parity": {"torch": parity.max_difference, "sizes": [list(sizes) for sizes in parity.sizes]},

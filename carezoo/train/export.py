@@ -115,6 +115,8 @@ def _cleaned(exported: bytes, parameters: Sequence[str]) -> bytes:
     _remove_notes(model.graph)
     model.graph.name = "carezoo"
     _separate_equal_parameters(model, parameters)
+    kept = {*parameters, *(each.name for each in (*model.graph.input, *model.graph.output))}
+    _rename(model.graph, {name: name for name in kept})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -128,6 +130,33 @@ def _remove_notes(graph: Any) -> None:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _remove_notes(attribute.g)
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    """Number all values but those in `names`, in the order in which they appear.
+
+    The exporter names them after modules, as its tracer happens to see them: the same network would not give the same
+    bytes twice. A graph inside a node (a loop) sees the values of the graph around it.
+    """
+    graph.ClearField("value_info")
+    for each in (*graph.input, *graph.initializer):
+        each.name = _renamed(each.name, names)
+    for node in graph.node:
+        node.input[:] = [_renamed(name, names) for name in node.input]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                attribute.g.name = "loop"
+                _rename(attribute.g, names)
+        node.output[:] = [_renamed(name, names) for name in node.output]
+        node.name = f"make_{node.output[0]}"
+    for each in graph.output:
+        each.name = _renamed(each.name, names)
+
+
+def _renamed(name: str, names: dict[str, str]) -> str:
+    if not name:  # an input that is left out
+        return name
+    return names.setdefault(name, f"value{len(names)}")
 
 
 def _separate_equal_parameters(model: Any, parameters: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ class Parts:
 
     core: Callable[[Recipe], Network]
     """Makes what has weights, of which an ensemble has several."""
-    around: Callable[[Recipe, Network], Network] = lambda recipe, core: core
+    around: Callable[[Recipe, Network], Network] = lambda _, core: core
     """Puts around it what has no weights, and what an ensemble computes once for all members."""
 
 
