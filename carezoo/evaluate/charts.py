@@ -13,6 +13,8 @@ from typing import Any
 
 from carezoo.evaluate.figures import figure
 
+_LEAST_LOG = 4.0
+
 _INK, _GRID = "#a00001", "#a00002"
 _SERIES = tuple(f"#b000{number:02d}" for number in range(10))
 _VARIABLES = {
@@ -44,10 +46,13 @@ class Frame:
     y: str
     x_log: bool = False
     y_log: bool = False
+    """Logarithmic, if the values are positive and differ by a factor of `_LEAST_LOG`."""
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
     level: float | None = None
     """A horizontal line."""
+    legend: str = "best"
+    """matplotlib's place of the legend."""
 
 
 def line_chart(series: Sequence[Series], frame: Frame) -> str:
@@ -78,7 +83,7 @@ def line_chart(series: Sequence[Series], frame: Frame) -> str:
                 )
             _furnish(axes, frame)
             if any(one.label for one in series):
-                axes.legend(frameon=False, fontsize=9.5, labelcolor=_INK)
+                axes.legend(frameon=False, loc=frame.legend, fontsize=9.5, labelcolor=_INK)
             buffer = io.StringIO()
             drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return _themed(buffer.getvalue())
@@ -87,12 +92,14 @@ def line_chart(series: Sequence[Series], frame: Frame) -> str:
 def _furnish(axes: Any, frame: Frame) -> None:
     axes.set_xlabel(frame.x, color=_INK, fontsize=10.5)
     axes.set_ylabel(frame.y, color=_INK, fontsize=10.5)
-    if frame.x_log:
-        axes.set_xscale("log")
-        _mark(axes.xaxis)
-    if frame.y_log:
-        axes.set_yscale("log")
-        _mark(axes.yaxis)
+    for is_log, set_scale, axis in (
+        (frame.x_log, axes.set_xscale, axes.xaxis),
+        (frame.y_log, axes.set_yscale, axes.yaxis),
+    ):
+        low, high = axis.get_data_interval()
+        if is_log and high > _LEAST_LOG * low > 0:
+            set_scale("log")
+            _mark(axis)
     if frame.x_range:
         axes.set_xlim(*frame.x_range)
     if frame.y_range:
@@ -111,7 +118,7 @@ def _mark(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = axis.get_view_interval()
-    if high < 100 * low:
+    if high < 100 * low:  # few decades, or none
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())

@@ -107,7 +107,7 @@ def headline(findings: Findings) -> str:
     spread = "" if error is None else f" ± {error:.1f}"
     text = (
         f"PSNR {scores.input.mean.psnr_db:.1f} dB before, {scores.restored.mean.psnr_db:.1f} dB restored: a gain of "
-        f"{scores.psnr_gain_db:.1f}{spread} dB over {findings.overall.n_files} file(s)."
+        f"{round(scores.psnr_gain_db, 1) + 0.0:.1f}{spread} dB over {findings.overall.n_files} file(s)."
     )
     if best := findings.overall.best_baseline:
         baseline = scores.baselines[best].mean.psnr_db
@@ -174,7 +174,9 @@ def _trust(group: Group) -> list[Chart]:
                 if part + words in group.calibration:
                     one = group.calibration[part + words]
                     series.append(Series(part + words, one.levels, one.observed, colour, style))
-        frame = Frame("level of the interval", "true values inside", x_range=(0, 1), y_range=(0, 1))
+        frame = Frame(
+            "level of the interval", "true values inside", x_range=(0, 1), y_range=(0, 1), legend="lower right"
+        )
         made.append(
             Chart("Calibration", charts.line_chart(series, frame), "Above the diagonal: intervals wider than needed.")
         )
@@ -187,7 +189,7 @@ def _trust(group: Group) -> list[Chart]:
         frame = Frame("least certain pixels removed", "error of the rest, relative", y_range=(0, 1.05))
         words = "AUSE: 0 if uncertainty sorts pixels as their errors do, 1 if it knows nothing."
         made.append(Chart("Sparsification", charts.line_chart(series, frame), words))
-    if (scale := group.sparsification.get("scale")) and min(scale.bin_uncertainty) > 0 and min(scale.bin_error) > 0:
+    if scale := group.sparsification.get("scale"):
         ends = (min(scale.bin_uncertainty), max(scale.bin_uncertainty))
         series = [
             Series("images", scale.bin_uncertainty, scale.bin_error, 0, "."),

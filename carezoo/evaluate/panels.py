@@ -120,7 +120,8 @@ def _richest(stack: NDArray[Any]) -> int:
 
 
 def _grey(images: Mapping[str, NDArray[Any]], captions: Mapping[str, str], cut: _Cut) -> list[Panel]:
-    low, high = display.display_range(cut(images[TARGET]))
+    # Of the whole target, so that the views of an image can be compared.
+    low, high = (float(p) for p in np.percentile(images[TARGET], display.PERCENTILES))
     return [Panel(name, captions.get(name, ""), png(_levels(cut(image), low, high))) for name, image in images.items()]
 
 

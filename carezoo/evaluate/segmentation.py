@@ -1,7 +1,7 @@
 """What a restoration is worth for counting: one fixed segmentation on every image, compared with that of the target.
 
-The segmentation is plain (smooth, Otsu threshold, watershed from smoothed maxima), with one parameter, the diameter of
-the objects, and the same for all images. It is a yardstick, not a recommendation, and its result on the target is
+The segmentation is plain (smooth, Otsu threshold, watershed of the distance to the border), with one parameter, the
+diameter of the objects, and the same for all images. It is a yardstick, not a recommendation, and its result on the target is
 not a truth made by hand: SEG 1 means that an image leads to the objects its target leads to.
 """
 
@@ -57,10 +57,9 @@ def segment(image: NDArray[Any], diameter: float) -> Labels:
     if smooth.min() == smooth.max():
         return np.zeros(image.shape, np.int32)
     mask = smooth > threshold_otsu(smooth)
-    seeds_from = ndimage.gaussian_filter(values, diameter / 5.0)
-    is_peak = (ndimage.maximum_filter(seeds_from, size=max(3, round(diameter / 2) | 1)) == seeds_from) & mask
-    seeds = label(is_peak)
-    labels = watershed(-seeds_from, seeds, mask=mask)
+    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), diameter / 10.0)
+    is_deepest = (ndimage.maximum_filter(depth, size=max(3, round(diameter / 2) | 1)) == depth) & mask
+    labels = watershed(-depth, label(is_deepest), mask=mask)
     least = 0.1 * (np.pi / 4 * diameter**2 if image.ndim == 2 else np.pi / 6 * diameter**3)
     sizes = np.bincount(labels.ravel())
     kept = np.flatnonzero(sizes >= least)

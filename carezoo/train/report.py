@@ -141,9 +141,7 @@ def _curves(members: Sequence[Path]) -> Iterator[Chart]:
         rates.append(_series(rows, "learning_rate", "", number, "-"))
     losses, rates = ([one for one in each if one.x] for each in (losses, rates))
     if losses:
-        values = [y for one in losses for y in one.y]
-        is_log = min(values) > 0 and max(values) > 10 * min(values)
-        yield Chart("Loss", charts.line_chart(losses, Frame("epoch", "loss", y_log=is_log)), "Mean over an epoch.")
+        yield Chart("Loss", charts.line_chart(losses, Frame("epoch", "loss", y_log=True)), "Mean over an epoch.")
     if rates:
         yield Chart("Learning rate", charts.line_chart(rates, Frame("epoch", "learning rate", y_log=True)), "")
 

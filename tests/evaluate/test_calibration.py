@@ -5,7 +5,8 @@ import pytest
 
 from carezoo.distribution import Laplace
 from carezoo.errors import InputError
-from carezoo.evaluate.calibration import LEVELS, calibration, coverage
+from carezoo.evaluate.calibration import LEVELS, Calibration, calibration, coverage, pooled
+from carezoo.mixture import Mixture
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,40 @@ def test_impossible_levels_are_told(truth, levels):
 def test_other_shape_is_told(truth):
     with pytest.raises(InputError, match=r"shape \(300, 400\), the target \(300, 1\)"):
         calibration(truth[0], truth[1][:, :1])
+
+
+def test_pooled_images_are_as_one_image():
+    rng = np.random.default_rng(5)
+    mean, scale = rng.normal(size=400), rng.uniform(0.5, 2, 400)
+    true = rng.laplace(mean, 1.5 * scale)
+    whole = calibration(Laplace(mean, scale), true)
+    parts = [calibration(Laplace(mean[part], scale[part]), true[part]) for part in (slice(0, 100), slice(100, 400))]
+    found = pooled(parts)
+    np.testing.assert_allclose(found.observed, whole.observed)
+    assert (found.nll, found.crps, found.n_pixels) == pytest.approx((whole.nll, whole.crps, whole.n_pixels))
+    assert pooled([]) is None
+    with pytest.raises(InputError, match="different levels"):
+        pooled([whole, calibration(Laplace(mean, scale), true, (0.5,))])
+
+
+def test_a_mixture_is_judged_by_its_own_distribution():
+    rng = np.random.default_rng(6)
+    means = np.stack([np.full(20_000, -4.0), np.full(20_000, 4.0)])
+    members = Laplace(means, np.ones_like(means))
+    true = Mixture(members).sample(rng)
+    found = calibration(Mixture(members), true)
+    assert found.error < 0.01
+    assert found.crps is None
+    single = calibration(Laplace(np.zeros(20_000), Mixture(members).scale), true)
+    assert single.error > 0.05  # the same mean and variance, another distribution
+
+
+def test_the_distance_from_nominal_levels():
+    found = Calibration((0.5, 0.9), (0.4, 0.95), 0.0, 0.0, 10)
+    assert found.error == pytest.approx((0.1 + 0.05) / 2)
+    assert found.at(0.9) == 0.95
+
+
+def test_no_pixels():
+    with pytest.raises(InputError, match="at least one pixel"):
+        calibration(Laplace(np.zeros(0), np.ones(0)), np.zeros(0))
