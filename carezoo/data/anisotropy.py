@@ -187,7 +187,7 @@ def degrade_laterally(
     for k, channel in enumerate(channels):
         psf = psfs[k] if len(psfs) > 1 else psfs[0]
         sampled = subsample(blur(channel, psf, pixel_size_um), factor, axis=-1)
-        source, target, drawn = _recorded(sampled, channel, camera, rng, ranges[k] if ranges else (None, None))
+        source, target, drawn = recorded(sampled, channel, camera, rng, ranges[k] if ranges else (None, None))
         sources.append(upsample(source, factor, axis=-1))
         targets.append(target[..., : sources[-1].shape[-1]])
         parameters |= {f"{name}_{k}" if len(channels) > 1 else name: value for name, value in drawn.items()}
@@ -195,7 +195,7 @@ def degrade_laterally(
     return AnisotropicPair(np.stack(sources).reshape(shape), np.stack(targets).reshape(shape), factor, parameters)
 
 
-def _recorded(
+def recorded(
     degraded: NDArray[np.float32],
     clean: NDArray[np.generic],
     camera: Camera | None,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from carezoo import axes as axes_
 from carezoo.data.camera import REFERENCE_PERCENTILE
@@ -30,6 +31,8 @@ class CleanImage:
     """Height map YX of a stack to project."""
     path: Path
     """File of the image."""
+    planes: tuple[int, ...] = ()
+    """Of a stack whose planes are images of their own: those that show something."""
     bounds: Mapping[str, slice] = field(default_factory=dict)
     """The part of the image from which pieces are cut, by axis; missing axes: all of it."""
 
@@ -54,11 +57,18 @@ class CleanImage:
         same = {letter: bounds for letter, bounds in region.items() if letter in "YX"}
         return pixels, axes_.move(self.height.cropped(same).array(), self.height.axes, "YX")
 
+    def whole(self, axes: str) -> NDArray[np.generic]:
+        """Return all of that part of the image, with `axes`."""
+        return axes_.move(self.image.cropped(dict(self.bounds)).array(), self.image.axes, axes)
+
     def _region(self, simulation: Simulation, rng: np.random.Generator) -> dict[str, slice]:
         wanted = _wanted(simulation)
-        if "Z" in self.image.axes and "Z" not in self.axes:
-            wanted["Z"] = 1
         region = dict(self.bounds)
+        if self.planes:
+            inside = range(self.image.sizes["Z"])[self.bounds.get("Z", slice(None))]
+            shown = [z for z in self.planes if z in inside] or list(inside)
+            z = shown[int(rng.integers(len(shown)))]
+            region["Z"] = slice(z, z + 1)
         for letter, size in wanted.items():
             first = self.bounds[letter].start if letter in self.bounds else 0
             start = first + int(rng.integers(0, self.sizes[letter] - size + 1))
@@ -124,9 +134,24 @@ def _measured(path: Path, height: Image | None, simulation: Simulation) -> Clean
     pixels = image.array().astype(np.float32)
     channels = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
     ranges = tuple(_range(channel, simulation, path) for channel in channels)
-    clean = CleanImage(image, axes, ranges, height, path)
+    planes = _telling_planes(channels, ranges) if "Z" in image.axes and "Z" not in axes else ()
+    clean = CleanImage(image, axes, ranges, height, path, planes)
     check_size(clean, simulation)
     return clean
+
+
+def _telling_planes(channels: NDArray[np.float32], ranges: Sequence[tuple[float, float]]) -> tuple[int, ...]:
+    """Return the planes (axes CZYX) with at least half the contrast of the best one, in any channel.
+
+    Others are out of focus or empty: normalized on their own, which no stack is, they would be nothing but noise.
+    """
+    contrasts = []
+    for channel, (black, white) in zip(channels, ranges, strict=True):
+        smooth = ndimage.uniform_filter(channel, (1, 5, 5))
+        low, high = np.percentile(smooth, (50, 99.5), axis=(1, 2))
+        contrasts.append((high - low) / (white - black))
+    best = np.max([contrast / contrast.max() for contrast in contrasts], axis=0)
+    return tuple(int(z) for z in np.flatnonzero(best >= 0.5))
 
 
 def check_size(clean: CleanImage, simulation: Simulation) -> None:

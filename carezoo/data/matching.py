@@ -184,7 +184,7 @@ def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = No
         that are projections should be fitted to stacks.
     """
     factor = ONE if axes is None else axes.factor
-    if axes is not None and axes.is_projected and settings.mode != "own" and settings.fit != "none":
+    if pairs and axes is not None and axes.is_projected and settings.mode != "own" and settings.fit != "none":
         raise DataError(
             "intensity.fit: which voxel a projection shows is not known before the training, so that targets "
             "cannot be fitted to stacks. Use fit: none if both have the same exposure and gain, else mode: own"
@@ -196,7 +196,8 @@ def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = No
             relations[dataset] = _identity(len(members[0].target_channels))
         elif settings.fit == "dataset":
             relations[dataset] = relate(members, f"set {dataset}", factor)
-    return Matching(settings, relations, _constants(pairs, settings) if settings.mode == "fixed" else None, factor)
+    constants = _constants(pairs, settings) if settings.mode == "fixed" and pairs else None
+    return Matching(settings, relations, constants, factor)
 
 
 def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +57,11 @@ class Prepared:
     maps: PixelMaps | None
     """Measured pixel maps of the camera."""
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether pairs have a C axis in front."""
+        return bool(self.images) and "C" in self.images[0].axes
+
 
 def prepare(simulation: Simulation, folder: Path, *, maps: PixelMaps | None = None) -> Prepared:
     """Check `simulation` and open what it needs, before any pair is made.
@@ -78,7 +83,7 @@ def prepare(simulation: Simulation, folder: Path, *, maps: PixelMaps | None = No
     MissingExtraError
         If the PSF is to be computed and psfmodels is not installed.
     """
-    _check_structures(simulation)
+    check_structures(simulation.structures, Field(simulation.field_shape, simulation.pixel_size_um))
     prepared = Prepared(
         simulation,
         open_clean_images(simulation, folder),
@@ -129,9 +134,15 @@ def check_disk(prepared: Prepared, folder: Path) -> None:
     require_space(folder / "pairs", n_bytes(prepared))
 
 
-def _check_structures(simulation: Simulation) -> None:
-    field = Field(simulation.field_shape, simulation.pixel_size_um)
-    for structure in simulation.structures:
+def check_structures(structures: Sequence[Structure], field: Field) -> None:
+    """Check that the largest pieces fit an image that shows `field`.
+
+    Raises
+    ------
+    RecipeError
+        If not.
+    """
+    for structure in structures:
         if isinstance(structure, Epithelium):
             epithelium_.check_fits(structure, field)
             largest_um = structure.cell_diameter_um.high
@@ -168,7 +179,7 @@ def check_psfs_and_factor(prepared: Prepared) -> None:
     checked: list[Psf] = []
     if simulation.psf is not None:
         checked.append(drawn_psf.source_psf(drawn_psf.widest(simulation.psf), prepared.measured, size_um, rng)[0])
-    checked += [_axial(prepared, k, rng)[0] for k in range(len(simulation.axial_psfs))]
+    checked += [axial_part(prepared, k, rng)[0] for k in range(len(simulation.axial_psfs))]
     for shape in shapes:
         for each in checked:
             psf.check_fits(each, shape, size_um, "psf")
@@ -177,10 +188,30 @@ def check_psfs_and_factor(prepared: Prepared) -> None:
             anisotropy.check_coarse(along, simulation.factor)
 
 
-def _axial(prepared: Prepared, k: int, rng: np.random.Generator) -> tuple[Gaussian, dict[str, float]]:
+def axial_part(prepared: Prepared, k: int, rng: np.random.Generator) -> tuple[Gaussian, dict[str, float]]:
+    """Draw what turns a lateral slice (YX) into an axial one, along X, by the `k`-th of the axial PSFs."""
     simulation = prepared.simulation
     part, drawn = drawn_psf.axial_psf(simulation.axial_psfs[k], prepared.axial[k], simulation.axial_width, rng)
     return part, _prefixed(f"axial_psf_{k}", drawn)
+
+
+def axial_parts(prepared: Prepared, rng: np.random.Generator) -> tuple[list[Gaussian], dict[str, float]]:
+    """Draw the part of every axial PSF: one for all channels, or one for each."""
+    drawn = [axial_part(prepared, k, rng) for k in range(len(prepared.simulation.axial_psfs))]
+    return [part for part, _ in drawn], {name: value for _, numbers in drawn for name, value in numbers.items()}
+
+
+def structures_spectrum(
+    structures: Sequence[Structure], canvas: Canvas, rng: np.random.Generator
+) -> tuple[NDArray[np.complex64], dict[str, float]]:
+    """Draw all structures in one field and return the spectrum of their light, and the numbers they were drawn with."""
+    spectrum: NDArray[np.complex64] = np.zeros((), np.complex64)
+    parameters: dict[str, float] = {}
+    for structure in structures:
+        emitters, drawn = _emit(structure, canvas, rng)
+        spectrum = spectrum + rendering.spectrum(emitters, canvas)
+        parameters |= _prefixed(structure.kind, drawn)
+    return spectrum, parameters
 
 
 def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedPair:
@@ -197,11 +228,8 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
         both = (source_psf, target_psf)
         made = projection_pairs.simulate(structure, canvas, both, simulation.background, camera, rng)
         return SimulatedPair(made.source, made.target, parameters | made.parameters)
-    spectrum = np.zeros((), np.complex64)
-    for structure in simulation.structures:
-        emitters, drawn = _emit(structure, canvas, rng)
-        spectrum = spectrum + rendering.spectrum(emitters, canvas)
-        parameters |= _prefixed(structure.kind, drawn)
+    spectrum, drawn = structures_spectrum(simulation.structures, canvas, rng)
+    parameters |= drawn
     clean = rendering.image(spectrum, target_psf, canvas)
     if simulation.task == "isotropic":
         return _as_axial(prepared, clean, None, parameters, rng)
@@ -235,7 +263,9 @@ def _from_image(prepared: Prepared, clean: CleanImage, rng: np.random.Generator)
     simulation = prepared.simulation
     pixels, height = clean.cut(simulation, rng)
     if simulation.task == "isotropic":
-        return _as_axial(prepared, pixels, clean.ranges, {}, rng)
+        # Before X is degraded, a lateral slice may be turned.
+        turns = int(rng.integers(4)) if pixels.shape[-1] == pixels.shape[-2] else 0
+        return _as_axial(prepared, np.rot90(pixels, turns, axes=(-2, -1)), clean.ranges, {}, rng)
     if simulation.task == "project":
         assert height is not None
         assert simulation.camera is not None
@@ -289,14 +319,10 @@ def _as_axial(
 ) -> SimulatedPair:
     simulation = prepared.simulation
     assert simulation.factor is not None
-    parts = []
-    for k in range(len(simulation.axial_psfs)):
-        part, drawn = _axial(prepared, k, rng)
-        parts.append(part)
-        parameters = parameters | drawn
+    parts, drawn = axial_parts(prepared, rng)
     size_um = (simulation.pixel_size_um[0], simulation.pixel_size_um[1])
     made = anisotropy.degrade_laterally(clean, simulation.factor, parts, size_um, simulation.camera, rng, ranges)
-    parameters = parameters | _prefixed("camera", made.parameters) | {"factor": float(made.factor)}
+    parameters = parameters | drawn | _prefixed("camera", made.parameters) | {"factor": float(made.factor)}
     return SimulatedPair(made.source, made.target, parameters)
 
 

@@ -97,9 +97,8 @@ class SimulatedSampler:
     def _make(self, number: int) -> _Made:
         for attempt in range(_N_ATTEMPTS):
             pair = simulate.pair(self.prepared, self.seed, number + attempt * _APART)
-            has_channels = pair.source.ndim > len(self.axes.source)
-            source = pair.source if has_channels else pair.source[None]
-            target = pair.target if has_channels else pair.target[None]
+            source = pair.source if self.prepared.has_channels else pair.source[None]
+            target = pair.target if self.prepared.has_channels else pair.target[None]
             scaling = _scaling(source, target, self.intensity, self.constants)
             starts, grid = self._starts(target)
             if scaling is not None and len(starts):
@@ -184,8 +183,8 @@ def measured_constants(prepared: Prepared, intensity: Intensity, seed: int) -> L
     DataError
         If the sources have no range of intensities.
     """
-    sources = [np.atleast_3d(pair.source) for pair in simulate.pairs(prepared, seed, range(16))]
-    n_channels = len(sources[0]) if prepared.images and "C" in prepared.images[0].axes else 1
+    sources = [pair.source for pair in simulate.pairs(prepared, seed, range(16))]
+    n_channels = len(sources[0]) if prepared.has_channels else 1
     pixels = np.concatenate([source.reshape(n_channels, -1) for source in sources], axis=1)
     limits = intensity.range or np.percentile(pixels.astype(np.float64), intensity.percentiles, axis=1).T
     values = np.broadcast_to(np.asarray(limits, np.float64), (n_channels, 2))

@@ -1,4 +1,4 @@
-"""Sets of computed pairs in a training: checked and split, and their pairs to choose and to report on as files."""
+"""Sets of computed pairs in a training: checked and split, and their pairs to report on as files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from carezoo.data import isotropic_volumes, simulate
 from carezoo.data.clean_images import CleanImage, check_size
 from carezoo.data.simulate import Prepared, check_psfs_and_factor, prepare
 from carezoo.data.sources import FileSet, ImageSplit, SimulatedSet, Split
@@ -78,6 +79,8 @@ def _of_part(prepared: Prepared, described: SimulatedSet, part: Part) -> Prepare
         check_size(image, simulation)
     chosen = replace(prepared, simulation=simulation, images=images)
     check_psfs_and_factor(chosen)
+    if part == "report" and described.n_report and simulation.task == "isotropic":
+        isotropic_volumes.check(chosen)
     return chosen
 
 
@@ -111,37 +114,37 @@ def _strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, slice]
     return {split.axis: slice(start, stop)}
 
 
-def write_files(opened: OpenSet, cache: Path) -> FileSet | None:
-    """Write the pairs to choose and to report on, unless they are there, and return them as a set of files.
+def write_report_files(opened: OpenSet, cache: Path) -> FileSet | None:
+    """Write the pairs to report on, unless they are there, and return them as a set of files that all report.
+
+    They are what the packed model takes and gives: whole stacks for task isotropic.
 
     Returns
     -------
     FileSet or None
-        Every file named by its split; None if there is none.
+        None if there is none.
     """
-    described = opened.described
-    counts: dict[Part, int] = {"choose": described.n_choose, "report": described.n_report}
-    folders = {part: _folder(opened, part, cache) for part, n in counts.items() if n}
-    if not folders:
+    described, prepared = opened.described, opened.parts["report"]
+    if described.n_report == 0:
         return None
-    for part, folder in folders.items():
-        n_there = n_written(folder)
-        if n_there < counts[part]:
-            log.info("set %s: writing %d pairs to %s into %s", described.name, counts[part] - n_there, part, folder)
-        write_pairs(opened.parts[part], folder, opened.seeds[part], prefix=f"{part}-")
-    patterns = {part: (f"{part}-*",) if part in folders else () for part in counts}
+    folder = _folder(opened, cache)
+    n_missing = described.n_report - n_written(folder)
+    if n_missing > 0:
+        log.info("set %s: making %d pairs to report on in %s", described.name, n_missing, folder)
+    make = isotropic_volumes.pair if described.simulate.task == "isotropic" else simulate.pair
+    write_pairs(prepared, folder, opened.seeds["report"], prefix="report-", make=make)
     return FileSet(
         name=described.name,
-        source=tuple(str(folder / SOURCES) for folder in folders.values()),
-        target=tuple(str(folder / TARGETS) for folder in folders.values()),
-        split=Split(choose=patterns["choose"], report=patterns["report"]),
+        source=(str(folder / SOURCES),),
+        target=(str(folder / TARGETS),),
+        split=Split(report=("*",)),
         license=described.license,
         origin=described.origin,
     )
 
 
-def _folder(opened: OpenSet, part: Part, cache: Path) -> Path:
+def _folder(opened: OpenSet, cache: Path) -> Path:
     """Return a folder of its own for every description, seed and state of the clean images."""
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in opened.clean_files[part]]
-    key = f"{opened.described}|{opened.seeds[part]}|{states}"
-    return cache / "simulated" / f"{opened.described.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}" / part
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in opened.clean_files["report"]]
+    key = f"{opened.described}|{opened.seeds['report']}|{states}"
+    return cache / "simulated" / f"{opened.described.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

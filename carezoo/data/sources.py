@@ -134,9 +134,10 @@ share is 1."""
     patches_per_image: int = 4
     """Patches cut from an image before the next one is made: more are faster and less varied."""
     n_choose: int = 4
-    """Pairs written to choose on."""
+    """Pairs from which patches are cut to choose on; 0 where another set does that."""
     n_report: int = 8
-    """Pairs written to report on; 0 where another set does that."""
+    """Pairs to report on, made once as files, clean images whole (their part of `split`); 0 where another set does \
+that. Task isotropic: stacks, of structures in 3D, or of stacks of images that are turned so that their X becomes Z."""
     split: ImageSplit = field(default_factory=ImageSplit)
     """Which clean images, or which parts of them, fit, choose and report; structures have no need of it."""
 

@@ -13,6 +13,7 @@ from carezoo.data.patches import Patches, Sampler, prepare_patches
 from carezoo.data.simulated_patches import SimulatedSampler, measured_constants
 from carezoo.data.simulated_sets import OpenSet
 from carezoo.data.split import Part, Parts
+from carezoo.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ def prepare_all(parts: Parts, opened: Sequence[OpenSet], how: Drawing, cache: Pa
     Parameters
     ----------
     parts
-        Files, as `split_pairs` returns them. Those that were computed to choose on are left alone: patches to choose on
-        come from the same pairs, made anew.
+        Files, as `split_pairs` returns them.
     opened
         Sets of computed pairs. All files together have share 1 of the patches.
 
@@ -51,23 +51,25 @@ def prepare_all(parts: Parts, opened: Sequence[OpenSet], how: Drawing, cache: Pa
     DataError
         As `prepare_patches`; or simulated pairs have no contrast.
     """
-    computed = {each.described.name for each in opened}
-    choose = tuple(pair for pair in parts.choose if pair.dataset not in computed)
-    files = prepare_patches(replace(parts, choose=choose), how.intensity, how.settings, cache, how.seed, how.axes)
+    files = prepare_patches(parts, how.intensity, how.settings, cache, how.seed, how.axes)
     matching = files.matching
     if how.intensity.mode == "fixed" and matching.constants is None:
         first = opened[0]
         constants = measured_constants(first.parts["fit"], how.intensity, first.seeds["fit"])
         matching = replace(matching, constants=constants)
-    samplers: dict[Part, list[tuple[Sampler, float]]] = {"fit": [], "choose": []}
-    for part, of_files in (("fit", files.fit), ("choose", files.choose)):
-        if of_files is not None:
-            samplers["fit" if part == "fit" else "choose"].append((of_files, 1.0))
+    drawn: dict[Part, list[tuple[Sampler, float]]] = {
+        "fit": [(files.fit, 1.0)] if files.fit else [],
+        "choose": [(files.choose, 1.0)] if files.choose else [],
+    }
     for each in opened:
-        for part, drawn in samplers.items():
+        for part, samplers in drawn.items():
             if part == "fit" or each.described.n_choose:
-                drawn.append((_sampler(each, part, how, matching.constants), each.described.share))
-    return TrainingPatches(_together(samplers["fit"]), _together(samplers["choose"]), matching)
+                samplers.append((_sampler(each, part, how, matching.constants), each.described.share))
+    if not drawn["choose"]:
+        raise DataError(
+            "nothing is left to choose on; give a simulated set n_choose of 1 or more, or name files (split)"
+        )
+    return TrainingPatches(_together(drawn["fit"]), _together(drawn["choose"]), matching)
 
 
 def _sampler(opened: OpenSet, part: Part, how: Drawing, constants: Levels | None) -> Sampler:

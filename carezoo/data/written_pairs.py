@@ -33,6 +33,7 @@ def write_pairs(
     seed: int,
     *,
     prefix: str = "",
+    make: Callable[[Prepared, int, int], SimulatedPair] = simulate.pair,
     on_pair: Callable[[int, SimulatedPair], None] | None = None,
 ) -> Path:
     """Make all pairs of a description and write them to ``source/``, ``target/`` and ``parameters.csv`` in `folder`.
@@ -47,6 +48,8 @@ def write_pairs(
         Made if it does not exist.
     prefix
         Beginning of the files' names.
+    make
+        Makes a pair, given description, seed and number.
     on_pair
         Called with the number of each pair (from 0) and the pair after it is written.
 
@@ -63,7 +66,7 @@ def write_pairs(
     rows = _begin(prepared, folder, seed)
     told = time.monotonic()
     for i in range(len(rows), prepared.simulation.n_pairs):
-        pair = simulate.pair(prepared, seed, i)
+        pair = make(prepared, seed, i)
         name = f"{prefix}{i:05d}.tif"
         write_image(folder / SOURCES / name, _image(prepared, pair.source, is_source=True))
         write_image(folder / TARGETS / name, _image(prepared, pair.target, is_source=False))
@@ -110,15 +113,15 @@ def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
 
 
 def _image(prepared: Prepared, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
-    """Return `pixels` with axes and pixel size; the planes of an upsampling source are `factor` times as far apart."""
+    """Return `pixels` with axes and pixel size; where planes are restored, those of a source are further apart."""
     simulation = prepared.simulation
-    letters = "ZYX"[-len(simulation.pixel_size_um) :]
-    size_um = dict(zip(letters, simulation.pixel_size_um, strict=True))
-    if simulation.task == "upsample" and is_source and simulation.factor is not None:
+    n_axes = pixels.ndim - int(prepared.has_channels)
+    # Volumes of a simulation in 2D have cubic voxels.
+    size_um = dict(zip("ZYX", (simulation.pixel_size_um[-1], *simulation.pixel_size_um)[-3:], strict=True))
+    if is_source and n_axes == 3 and simulation.factor is not None:
         size_um["Z"] *= float(simulation.factor)
-    if simulation.task == "project" and not is_source:
-        letters = "YX"
-    axes = letters if pixels.ndim == len(letters) else f"C{letters}"
+    letters = "ZYX"[-n_axes:]
+    axes = f"C{letters}" if prepared.has_channels else letters
     return Image(pixels, axes, {letter: size_um[letter] for letter in letters})
 
 

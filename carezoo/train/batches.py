@@ -76,8 +76,10 @@ def default_workers(device: str, *, is_computed: bool = False) -> int:
     """Return how many processes should draw patches for a training on `device` (torch's name of its type).
 
     None for a CPU where patches are cut from files: that takes a hundredth of a step there, and workers would take the
-    cores the step computes on. One where pairs are computed, which takes longer than a step leaves idle.
+    cores the step computes on. Pairs that are computed take a tenth of a step or more, which one worker takes off it
+    where there are cores to spare.
     """
+    n_cores = os.cpu_count() or 1
     if device == "cpu":
-        return int(is_computed)
-    return min(MOST_WORKERS, max(1, (os.cpu_count() or 1) - 1))
+        return int(is_computed and n_cores > 2)
+    return min(MOST_WORKERS, max(1, n_cores - 1))

@@ -13,7 +13,7 @@ from carezoo.data.pair_axes import ONE, PairAxes
 from carezoo.data.pairs import find_pairs
 from carezoo.data.patches import Sampler
 from carezoo.data.records import FileRecord, record_clean_files, record_files
-from carezoo.data.simulated_sets import OpenSet, open_set, write_files
+from carezoo.data.simulated_sets import OpenSet, open_set, write_report_files
 from carezoo.data.split import Part, Parts, split_pairs
 from carezoo.data.training_patches import Drawing, prepare_all
 from carezoo.errors import RecipeError
@@ -41,8 +41,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     Parameters
     ----------
     cache
-        Folder for decoded images and for the pairs to choose and to report on that are computed; may be deleted after
-        the training.
+        Folder for decoded images and for computed pairs to report on; may be deleted after the training.
 
     Raises
     ------
@@ -52,11 +51,11 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
         If the images cannot be used; see `find_pairs`, `split_pairs`, `record_files` and `prepare_all`.
     """
     opened = _open_sets(recipe)
-    written = tuple(files for each in opened if (files := write_files(each, cache)) is not None)
+    written = tuple(files for each in opened if (files := write_report_files(each, cache)) is not None)
     sets = (*recipe.data.sets, *written)
     acquired = find_pairs(recipe.data, recipe.pair_axes)
     computed = find_pairs(replace(recipe.data, sets=written, simulated=()), _model_axes(recipe)) if written else ()
-    elsewhere: tuple[Part, ...] = ("fit",) if opened else ()
+    elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
     how = Drawing(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
