@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from carezoo.evaluate.figures import figure
 
@@ -51,7 +51,7 @@ class Frame:
     y_range: tuple[float, float] | None = None
     level: float | None = None
     """A horizontal line."""
-    legend: str = "best"
+    legend: Literal["best", "lower right"] = "best"
     """matplotlib's place of the legend."""
 
 

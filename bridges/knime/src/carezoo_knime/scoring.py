@@ -97,14 +97,15 @@ def _score(paths: Mapping[str, Path], axes: str | None) -> ScoredRow:
         mean = mean_scores([score(each["restored"], each["reference"]) for _, each in _planes(images)]).mean
         return ScoredRow(psnr_db=mean.psnr_db, nrmse=mean.nrmse, ssim=mean.ssim)
     found = evaluate_pairs((name, each["noisy"], each["restored"], each["reference"]) for name, each in _planes(images))
+    intensities = found.intensities.mean if found.intensities else None
     return ScoredRow(
         psnr_db=found.restored.mean.psnr_db,
         nrmse=found.restored.mean.nrmse,
         ssim=found.restored.mean.ssim,
         input_psnr_db=found.input.mean.psnr_db,
         psnr_gain_db=found.psnr_gain_db,
-        gain_error=found.intensities.mean.gain_error,
-        offset_error=found.intensities.mean.offset_error,
+        gain_error=intensities.gain_error if intensities else None,
+        offset_error=intensities.offset_error if intensities else None,
     )
 
 
