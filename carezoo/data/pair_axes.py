@@ -28,6 +28,15 @@ class PairAxes:
         """Whether a target is one plane made of all planes of its source, which are never cut."""
         return self.target != self.source
 
+    def fits(self, source: Mapping[str, int], target: Mapping[str, int]) -> bool:
+        """Whether images of these sizes by axis letter may be a pair."""
+        if any(letter not in source for letter in self.source) or any(letter not in target for letter in self.target):
+            return False
+        expected = {letter: source.get(letter, 1) for letter in "ZYX"} | self.target_size(source)
+        if self.is_projected:
+            expected["Z"] = 1
+        return all(expected[letter] == target.get(letter, 1) for letter in "ZYX")
+
     def target_size(self, size: Mapping[str, int]) -> dict[str, int]:
         """Return the pixels of a target along each of its axes, given those of its source."""
         kept = {letter: size[letter] for letter in self.target}

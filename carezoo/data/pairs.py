@@ -168,16 +168,11 @@ def _check_pair(pair: Pair, data: Data, axes: PairAxes) -> None:
                 "what its dimensions are (axes of the set), or change patches.size (z makes the network 3D)"
             )
     source, target = pair.source.sizes, pair.target.sizes
-    expected = {letter: source.get(letter, 1) for letter in "ZYX"} | axes.target_size(source)
-    if axes.is_projected:
-        expected["Z"] = 1
-    for letter in "ZYX":
-        if expected[letter] != target.get(letter, 1):
-            raise DataError(
-                f"{pair.name}: {_rule(axes)}, but {pair.source_path} is {_described(source)} and {pair.target_path} is "
-                f"{_described(target)}: expected {letter} {expected[letter]}; crop or resample one of them to the "
-                "other, or correct axes"
-            )
+    if not axes.fits(source, target):
+        raise DataError(
+            f"{pair.name}: {_rule(axes)}, but {pair.source_path} is {_described(source)} and {pair.target_path} is "
+            f"{_described(target)}; crop or resample one of them to the other, or correct axes"
+        )
     for letter in "ST":
         if target.get(letter, 1) not in {1, source.get(letter, 1)}:
             raise DataError(

@@ -15,6 +15,7 @@ from typing import Any
 
 from carezoo.data.description import plain
 from carezoo.data.matching import Matching
+from carezoo.data.pairs import Pair
 from carezoo.data.records import FileRecord
 from carezoo.evaluate.findings import Findings
 from carezoo.package import write
@@ -112,17 +113,22 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
     )
 
 
-def judged(draft: Draft, recipe: Recipe, model: Model, prepared: Prepared) -> Draft:
-    """Return what restores the sources of pairs: `draft`, or its cores alone where it takes other axes than they have.
+def judged(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pair]) -> tuple[Draft, tuple[Pair, ...]]:
+    """Return what is scored, and on which pairs.
+
+    That is `draft` itself, on pairs of images it takes and gives. Where all pairs are of the kind that a part of it was
+    trained on (task isotropic, slices), it is that part.
 
     Parameters
     ----------
     draft
         Of `model`.
+    pairs
+        Those to report on.
     """
-    axes = recipe.pair_axes
-    if draft.axes == axes.source:
-        return draft
+    fitting = tuple(pair for pair in pairs if recipe.model_axes.fits(pair.source.sizes, pair.target.sizes))
+    if fitting:
+        return draft, fitting
     network = model.cores[0] if len(model.cores) == 1 else Ensemble(model.cores)
     geometry = network.geometry
     alone = replace(
@@ -135,8 +141,8 @@ def judged(draft: Draft, recipe: Recipe, model: Model, prepared: Prepared) -> Dr
         factors=geometry.factors,
         pixel_size_um={},
     )
-    piece = cut_out(of_pair(prepared.parts.report[0], axes), geometry.rules, geometry.factors)
-    return drafting.graphed(alone, network, piece)[0]
+    piece = cut_out(of_pair(pairs[0], recipe.pair_axes), geometry.rules, geometry.factors)
+    return drafting.graphed(alone, network, piece)[0], tuple(pairs)
 
 
 def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evaluation: Findings) -> Draft:
@@ -185,9 +191,9 @@ def _normalization(recipe: Recipe, matching: Matching) -> Percentiles | Constant
 def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[str, float]:
     if recipe.package.pixel_size_um is not None:
         return recipe.package.pixel_size_um.by_axis
-    pair, axes = prepared.parts.report[0], recipe.spatial_axes
-    known = (pair.source if axes == recipe.pair_axes.source else sample.image).pixel_size_um
-    return {letter: float(known[letter]) for letter in axes if letter in known}
+    pair, axes = prepared.parts.report[0], recipe.model_axes
+    known = (pair.source if axes.fits(pair.source.sizes, pair.target.sizes) else sample.image).pixel_size_um
+    return {letter: float(known[letter]) for letter in axes.source if letter in known}
 
 
 def _architecture(recipe: Recipe, model: Model) -> dict[str, Any]:

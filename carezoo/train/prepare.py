@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from carezoo.data.matching import Matching
-from carezoo.data.pair_axes import ONE, PairAxes
 from carezoo.data.pairs import find_pairs
 from carezoo.data.patches import Sampler
 from carezoo.data.records import FileRecord, record_clean_files, record_files
@@ -54,7 +53,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     written = tuple(files for each in opened if (files := write_report_files(each, cache)) is not None)
     sets = (*recipe.data.sets, *written)
     acquired = find_pairs(recipe.data, recipe.pair_axes)
-    computed = find_pairs(replace(recipe.data, sets=written, simulated=()), _model_axes(recipe)) if written else ()
+    computed = find_pairs(replace(recipe.data, sets=written, simulated=()), recipe.model_axes) if written else ()
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
@@ -82,13 +81,6 @@ def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
             )
         opened.append(open_set(each, Path(recipe.data.folder), recipe.seed))
     return tuple(opened)
-
-
-def _model_axes(recipe: Recipe) -> PairAxes:
-    """Return the axes of whole images before and after the packed model."""
-    if recipe.spatial_axes == recipe.pair_axes.source:
-        return recipe.pair_axes
-    return PairAxes(recipe.spatial_axes, factor=recipe.factor or ONE)
 
 
 def _batches(

@@ -301,7 +301,13 @@ and where they disagree they should not be trusted. `--member N` trains and pack
     @property
     def spatial_axes(self) -> str:
         """Axes of the images that the packed model takes: YX or ZYX."""
-        return TASKS[self.task].model_axes or self.pair_axes.source
+        return self.model_axes.source
+
+    @property
+    def model_axes(self) -> PairAxes:
+        """Spatial axes of whole images before and after the packed model."""
+        axes = TASKS[self.task].model_axes
+        return PairAxes(axes, factor=self.factor or ONE) if axes else self.pair_axes
 
     @classmethod
     def load(cls, path: str | Path, data_folder: str | Path | None = None) -> Recipe:

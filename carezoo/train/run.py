@@ -132,9 +132,9 @@ def _pack(
     draft = packing.draft(recipe, model, prepared, sample)
     with tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
         package = open_package(write_package(draft, Path(scratch, "draft")))
-        judged = packing.judged(draft, recipe, model, prepared)
+        judged, pairs = packing.judged(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = report.evaluate(scored, prepared.parts.report)
+        evaluation = report.evaluate(scored, pairs)
         log.info("%s See %s", headline(evaluation), report.write(evaluation, draft, folder / "report", logs))
         finished = packing.finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()

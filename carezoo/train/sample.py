@@ -64,14 +64,14 @@ def choose_sample(recipe: Recipe, parts: Parts) -> Sample:
     InputError
         If it cannot be read.
     """
-    named, axes = recipe.package.sample, recipe.pair_axes
+    named, axes = recipe.package.sample, recipe.model_axes
     if named is None:
-        if recipe.spatial_axes != axes.source:
+        pair = next((each for each in parts.report if axes.fits(each.source.sizes, each.target.sizes)), None)
+        if pair is None:
             raise RecipeError(
-                f"package.sample: name an image with axes {recipe.spatial_axes} to show what the model does; sources "
-                f"have axes {axes.source} in task {recipe.task}"
+                f"package.sample: name an image with axes {axes.source} to show what the model does; the sources to "
+                f"report on have axes {parts.report[0].source.axes}"
             )
-        pair = parts.report[0]
         chosen = next(each for each in recipe.data.every_set if each.name == pair.dataset)
         if not chosen.license:
             log.warning(
@@ -81,9 +81,8 @@ def choose_sample(recipe: Recipe, parts: Parts) -> Sample:
                 chosen.name,
             )
         return replace(of_pair(pair, axes), license=chosen.license, origin=chosen.origin)
-    source = _named(recipe, named.source, len(recipe.data.channels), recipe.spatial_axes)
-    clean_axes = "YX" if axes.is_projected else recipe.spatial_axes
-    clean = _named(recipe, named.target, len(recipe.data.restored), clean_axes) if named.target else None
+    source = _named(recipe, named.source, len(recipe.data.channels), axes.source)
+    clean = _named(recipe, named.target, len(recipe.data.restored), axes.target) if named.target else None
     return Sample(source, clean, named.license, named.origin)
 
 
