@@ -40,7 +40,7 @@ GRANULE_DENSITY = (0.05, 0.09), (1.7, 2.5)
 """Per um^2: outside training (0.1 to 1.5)."""
 GRANULE_RADIUS_UM = (0.05, 0.3)
 """Uniform, not log-normal."""
-TARGET_SIGMA_UM = 0.06
+TARGET_SIGMA_UM = 0.08
 """Width of all targets: that of the recipes."""
 SPHERE_RADIUS_UM = (1.5, 4.0)
 """Balls and shells in volumes of 0.25 um voxels."""
