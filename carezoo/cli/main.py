@@ -16,6 +16,10 @@ from carezoo.errors import CarezooError
 COMMANDS = {
     "restore": ("carezoo.cli.restore", "Restore image files with a model."),
     "evaluate": ("carezoo.cli.evaluate", "Score a model on pairs it has not seen, beside classical methods."),
+    "simulate": (
+        "carezoo.cli.simulate",
+        "Make training pairs without acquiring any; fit the noise of a camera.",
+    ),
     "train": ("carezoo.cli.train", "Train a model from a recipe and pack it."),
     "convert": ("carezoo.cli.convert", "Make a package of a model that CSBDeep trained."),
     "check": ("carezoo.cli.package", "Check that a package does what it says."),

@@ -270,7 +270,7 @@ def _plane_beside(target: Image, region: Mapping[str, slice], factor: Fraction) 
     centre = (region["Z"].start + Fraction(1, 2)) * factor - Fraction(1, 2)
     lower = floor(centre)
     upper = min(lower + 1, target.sizes["Z"] - 1)
-    first, second = (read(target, {**region, "Z": slice(z, z + 1)}) for z in (lower, upper))
+    first, second = (read(target, {**region, "Z": slice(z, z + 1)}).astype(np.float64) for z in (lower, upper))
     weight = float(centre - lower)
     return (1 - weight) * first + weight * second
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from carezoo import axes as axes_
@@ -15,14 +17,22 @@ from carezoo.image import Image
 
 
 def fit_files(
-    noisy: Path, clean: Path | None = None, *, axes: str | None = None, channel: int = 0, offset: float | None = None
+    paths: Sequence[Path],
+    *,
+    is_repeats: bool,
+    axes: str | None = None,
+    channel: int = 0,
+    offset: float | None = None,
 ) -> NoiseFit:
-    """Fit the noise from one file of repeated frames, or from a noisy and a clean file of one scene.
+    """Fit the noise from repeated frames of one scene, or from a noisy and a clean image of it.
 
     Parameters
     ----------
-    noisy
-        With `clean`: one noisy image. Without: frames of one scene along T.
+    paths
+        Repeated frames: one file with frames along T, or several files of one frame each. Else two files, the noisy
+        image first.
+    is_repeats
+        Which of the two.
     axes
         Axes of the files; None: from their metadata. Frames that are stored as Z are named so: "TYX".
     channel
@@ -37,16 +47,51 @@ def fit_files(
     InputError
         If a file cannot be read.
     """
-    first = open_image(noisy, axes)
-    if clean is None:
-        if first.sizes.get("T", 1) < 2:
+    images = [open_image(path, axes) for path in paths]
+    if not is_repeats:
+        noisy, clean = (_of_channel(image, channel, "", path) for image, path in zip(images, paths, strict=True))
+        return fit_pair(noisy, clean, offset=offset)
+    n_frames = [image.sizes.get("T", 1) for image in images]
+    if sum(n_frames) < 2:
+        raise DataError(
+            f"{paths[0]}: expected repeated frames along T, found axes {images[0].axes} with shape {images[0].shape}; "
+            "name the axis of the frames T (--axes TYX), or give a clean image of the same scene as a second file"
+        )
+    frames = [_of_channel(image, channel, "T", path) for image, path in zip(images, paths, strict=True)]
+    for path, each in zip(paths, frames, strict=True):
+        if each.shape[1:] != frames[0].shape[1:] or each.dtype != frames[0].dtype:
             raise DataError(
-                f"{noisy}: expected repeated frames along T, found axes {first.axes} with shape {first.shape}; name "
-                "the axis of the frames T (--axes TYX), or give a clean image of the same scene as a second file"
+                f"{path}: frames of one scene have one size and type, found {each.shape[1:]} {each.dtype}, and "
+                f"{frames[0].shape[1:]} {frames[0].dtype} in {paths[0]}"
             )
-        return fit_repeats(_of_channel(first, channel, "T", noisy), offset=offset)
-    second = open_image(clean, axes)
-    return fit_pair(_of_channel(first, channel, "", noisy), _of_channel(second, channel, "", clean), offset=offset)
+    return fit_repeats(np.concatenate(frames), offset=offset)
+
+
+def numbers(fit: NoiseFit) -> dict[str, object]:
+    """Return what was fitted as plain values: each number with its standard error, and where offset comes from."""
+    estimates = {"gain": fit.gain, "offset": fit.offset, "read_noise": fit.read_noise, "excess_skew": fit.excess_skew}
+    plain: dict[str, object] = {
+        name: {"value": each.value, "standard_error": each.se} for name, each in estimates.items() if each is not None
+    }
+    return plain | {"basis": fit.basis, "photons": fit.photons, "camera": fit.section()}
+
+
+def camera_text(fit: NoiseFit, paths: Sequence[Path]) -> str:
+    """Return the section ``camera`` of a recipe as YAML, with what it comes from as comments."""
+    told = [
+        f"Noise fitted from {', '.join(path.name for path in paths[:3])}{' and others' if len(paths) > 3 else ''}",
+        f"gain {fit.gain} grey levels per photoelectron",
+        f"offset {fit.offset} grey levels",
+        f"read noise {fit.read_noise} electrons",
+        fit.basis,
+    ]
+    skew = fit.excess_skew
+    if skew is not None and skew.value - 2 * skew.se > 1.3:
+        told.append(
+            f"the noise is {skew.value:.2f} times as skewed as shot noise: with an EM register set em_gain, too"
+        )
+    body = yaml.safe_dump(fit.section(), sort_keys=False, default_flow_style=None)
+    return "".join(f"# {line}\n" for line in told) + body
 
 
 def _of_channel(image: Image, channel: int, lead: str, path: Path) -> NDArray[np.generic]:

@@ -123,15 +123,19 @@ def n_bytes(prepared: Prepared) -> int:
     return 8 * n_pixels
 
 
-def check_disk(prepared: Prepared, folder: Path) -> None:
-    """Check that all pairs fit on the disk of `folder`, which must exist.
+def check_disk(prepared: Prepared, folder: Path, n_done: int = 0) -> None:
+    """Check that all pairs but `n_done` fit on the disk that `folder` is or will be on.
 
     Raises
     ------
     InputError
         If they do not; both sizes are named.
     """
-    require_space(folder / "pairs", n_bytes(prepared))
+    n_pairs = prepared.simulation.n_pairs
+    folder = folder.resolve()
+    there = next(each for each in (folder, *folder.parents) if each.is_dir())
+    file = folder / "pairs" if there == folder else there / folder.name
+    require_space(file, n_bytes(prepared) * (n_pairs - n_done) // n_pairs)
 
 
 def check_structures(structures: Sequence[Structure], field: Field) -> None:

@@ -94,7 +94,10 @@ def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
                 f"{folder} holds pairs of another simulation (see {kept}), and pairs of two must not be mixed; give "
                 "another folder, or remove this one"
             )
-        return _read_table(folder / TABLE)
+        rows = _read_table(folder / TABLE)
+        simulate.check_disk(prepared, folder, len(rows))
+        return rows
+    simulate.check_disk(prepared, folder)
     for part in (SOURCES, TARGETS):
         try:
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -106,7 +109,6 @@ def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
                 f"{folder / part} is not empty (it has {found.name}): pairs of two simulations must not be mixed. Give "
                 "another folder, or empty this one"
             )
-    simulate.check_disk(prepared, folder)
     with replacing(kept) as temporary:
         temporary.write_text(words, encoding="utf-8")
     return []

@@ -10,12 +10,31 @@ import yaml
 
 from carezoo.errors import RecipeError
 
+INCLUDE = "!include"
+"""Tag of a file name that stands for the content of the file, whose folder relative names start from."""
+
+_MERGE = "tag:yaml.org,2002:merge"
+
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, which YAML forbids and PyYAML accepts."""
+    """Refuses a key that stands twice, which YAML forbids and PyYAML accepts; understands `INCLUDE`."""
+
+    folder = Path()
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event() if self.check_event(yaml.ScalarEvent) else None  # type: ignore[no-untyped-call]
+        if event is None or event.tag != INCLUDE:
+            return super().compose_node(parent, index)
+        self.get_event()  # type: ignore[no-untyped-call]
+        path = self.folder / event.value
+        try:
+            # A file that is included includes no further ones: there are no circles.
+            return yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RecipeError(f"{INCLUDE} {event.value}: cannot use {path}: {error}") from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
         for i, key in enumerate(keys):
             if key in keys[:i]:
                 raise yaml.MarkedYAMLError(
@@ -39,7 +58,10 @@ def read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: expected a YAML text file in UTF-8: {error}") from None
     try:
-        values = yaml.load(text, _Loader)
+        loader = _Loader(text)
+        loader.folder = path.parent
+        values = loader.get_single_data()
+        loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -114,9 +114,9 @@ def test_a_place_that_cannot_be_a_folder_is_told(tmp_path):
 
 
 def test_noise_is_fitted_from_a_file_of_frames():
-    fit = fit_files(IMAGES / "photons_tyx_imagej.tif")
+    fit = fit_files([IMAGES / "photons_tyx_imagej.tif"], is_repeats=True)
     assert fit.gain.value == pytest.approx(1.05, abs=0.1)
-    assert fit_files(IMAGES / "photons_tyx_imagej.tif", offset=0.0).offset == (0.0, 0.0)
+    assert fit_files([IMAGES / "photons_tyx_imagej.tif"], is_repeats=True, offset=0.0).offset == (0.0, 0.0)
 
 
 def test_noise_is_fitted_from_a_noisy_and_a_clean_file(tmp_path):
@@ -125,13 +125,13 @@ def test_noise_is_fitted_from_a_noisy_and_a_clean_file(tmp_path):
     noisy = (3 * rng.poisson(clean) + 50).astype(np.uint16)
     tifffile.imwrite(tmp_path / "clean.tif", clean, imagej=True, metadata={"axes": "CYX"})
     tifffile.imwrite(tmp_path / "noisy.tif", noisy, imagej=True, metadata={"axes": "CYX"})
-    fit = fit_files(tmp_path / "noisy.tif", tmp_path / "clean.tif", channel=1)
+    fit = fit_files([tmp_path / "noisy.tif", tmp_path / "clean.tif"], is_repeats=False, channel=1)
     assert fit.gain.value == pytest.approx(3.0, rel=0.05)
     assert fit.offset.value == pytest.approx(50.0, abs=1.5)
     with pytest.raises(DataError, match="has 2 channel"):
-        fit_files(tmp_path / "noisy.tif", tmp_path / "clean.tif", channel=2)
+        fit_files([tmp_path / "noisy.tif", tmp_path / "clean.tif"], is_repeats=False, channel=2)
 
 
 def test_a_file_without_frames_is_refused():
     with pytest.raises(DataError, match=r"expected repeated frames along T, found axes ZYX .*--axes TYX"):
-        fit_files(IMAGES / "nuclei_zyx_imagej.tif")
+        fit_files([IMAGES / "nuclei_zyx_imagej.tif"], is_repeats=True)

@@ -1,0 +1,130 @@
+"""``carezoo simulate``: pairs without a second acquisition, and the noise of a camera."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from carezoo.cli.talk import talk_on_stderr
+from carezoo.errors import InputError
+
+N_SHOWN = 6
+"""Pairs on the contact sheet."""
+
+
+class _PairsByDefault(click.Group):
+    """Takes a first word that is no command for the recipe of `pairs`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
+            args = ["pairs", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("simulate", cls=_PairsByDefault)
+def simulate_command() -> None:
+    r"""Make training pairs, or fit the noise of a camera.
+
+    \b
+    carezoo simulate RECIPE.yaml -o DIR              pairs, table and contact sheet
+    carezoo simulate RECIPE.yaml -o DIR --preview    the contact sheet alone
+    carezoo simulate fit-noise FRAMES.tif            gain, offset and read noise
+    """
+
+
+@simulate_command.command("pairs", short_help="Write pairs; the word may be left out.")
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--output", "-o", "folder", required=True, type=click.Path(path_type=Path), help="Folder for the pairs.")
+@click.option("--preview", is_flag=True, help="Make the contact sheet alone, of the first pairs.")
+@click.option("--set", "name", help="Which set, where RECIPE is that of a training with several.")
+@click.option("--n-pairs", type=click.IntRange(min=1), help="How many pairs.  [default: the recipe's]")
+@click.option("--seed", type=click.IntRange(min=0), help="Other pairs of the same kind.  [default: the recipe's]")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder that relative paths of the recipe start from.  [default: that of the recipe]",
+)
+def pairs_command(
+    recipe: Path,
+    folder: Path,
+    preview: bool,
+    name: str | None,
+    n_pairs: int | None,
+    seed: int | None,
+    data: Path | None,
+) -> None:
+    """Write pairs as RECIPE (YAML) describes: source/, target/, parameters.csv and preview.png in a folder.
+
+    RECIPE is a section `simulate`, or the recipe of a training that has one. A folder that was begun with the same
+    recipe is completed.
+    """
+    from tqdm import tqdm
+
+    from carezoo.data import simulate
+    from carezoo.data.written_pairs import write_pairs
+    from carezoo.evaluate.contact_sheet import contact_sheet
+    from carezoo.train.simulation_file import load
+
+    simulation, data_folder = load(recipe, data, name=name, n_pairs=n_pairs, seed=seed)
+    with talk_on_stderr():
+        prepared = simulate.prepare(simulation, data_folder)
+        if not preview:
+            with tqdm(total=simulation.n_pairs, desc="pairs", unit="pair", leave=False, disable=None) as bar:
+
+                def on_pair(i: int, _: simulate.SimulatedPair) -> None:
+                    bar.update(i + 1 - bar.n)
+
+                table = write_pairs(prepared, folder, simulation.seed, on_pair=on_pair)
+            click.echo(str(table))
+    shown = simulate.pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
+    folder.mkdir(parents=True, exist_ok=True)
+    contact_sheet([(pair.source, pair.target, pair.parameters) for pair in shown], folder / "preview.png")
+    click.echo(str(folder / "preview.png"))
+
+
+@simulate_command.command("fit-noise", short_help="Fit gain, offset and read noise of a camera.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--repeats", is_flag=True, help="Two files are two frames of a scene, not a noisy and a clean image of it."
+)
+@click.option("--axes", help="Axes of the files, letters out of STCZYX.  [default: from the metadata]")
+@click.option("--channel", default=0, show_default=True, type=click.IntRange(min=0), help="Which channel, from 0.")
+@click.option("--offset", type=float, help="Grey level of no light, if known from a dark frame.")
+@click.option(
+    "--output",
+    "-o",
+    "path",
+    type=click.Path(path_type=Path),
+    help="File for the section `camera` (.yaml); the mean-variance plot is written beside it (.png).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print numbers with standard errors as JSON.")
+def fit_noise_command(
+    files: tuple[Path, ...],
+    repeats: bool,
+    axes: str | None,
+    channel: int,
+    offset: float | None,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Fit gain, offset and read noise, and print the section `camera` of a recipe.
+
+    FILES are a series of frames of one scene along T, several files with a frame each, or a noisy and a clean image.
+    """
+    from carezoo.data.noise_files import camera_text, fit_files, numbers
+    from carezoo.evaluate.noise_plot import noise_plot
+    from carezoo.files.atomic import replacing
+
+    if path is not None and path.suffix not in {".yaml", ".yml"}:
+        raise InputError(f"-o: expected a name that ends in .yaml, found {path}")
+    fit = fit_files(files, is_repeats=repeats or len(files) != 2, axes=axes, channel=channel, offset=offset)
+    text = camera_text(fit, files)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise_plot(fit, path.with_suffix(".png"))
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        click.echo(f"written: {path}, {path.with_suffix('.png')}; in a recipe: camera: !include {path.name}", err=True)
+    click.echo(json.dumps(numbers(fit), indent=2) if as_json else text, nl=as_json)
