@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from carezoo.runtime import processor
 
-NAMES = ("startup", "exactness", "end_to_end", "memory", "against_csbdeep", "training_speed", "quality")
+NAMES = ("startup", "exactness", "end_to_end", "memory", "against_csbdeep", "training_speed", "evaluate", "quality")
 
 
 def main() -> int:
