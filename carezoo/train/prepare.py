@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 
 from carezoo.data.matching import Matching
+from carezoo.data.pair_check import check_files
 from carezoo.data.pairs import find_pairs
 from carezoo.data.patches import Sampler
 from carezoo.data.records import FileRecord, record_clean_files, record_files
+from carezoo.data.registration import RegistrationReport
 from carezoo.data.simulated_sets import OpenSet, open_set, write_report_files
 from carezoo.data.split import Part, Parts, split_pairs
 from carezoo.data.training_patches import Drawing, prepare_all
@@ -32,6 +34,8 @@ class Prepared:
     choose: Sampler
     """Of the files to choose on."""
     records: tuple[FileRecord, ...]
+    registration: RegistrationReport | None
+    """How the acquired pairs match, as far as that was measured."""
 
 
 def prepare(recipe: Recipe, cache: Path) -> Prepared:
@@ -58,10 +62,11 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
     how = Drawing(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
+    registration = check_files(acquired, recipe.pair_axes)
     patches = prepare_all(parts, opened, how, cache)
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
     data = Data(batches, _validation(patches.choose, recipe.training))
-    return Prepared(parts, patches.matching, data, patches.choose, records)
+    return Prepared(parts, patches.matching, data, patches.choose, records, registration)
 
 
 _SIMULATED_TASK = {"denoise": "restore"}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from carezoo.data import pair_check
 from carezoo.errors import MissingExtraError, RecipeError, TrainError
 
 try:
@@ -61,10 +62,10 @@ def train(
     recipe
         The recipe, or its file.
     out
-        Folder of the training. It gets `recipe.yaml`, `log.csv`, `curves.png`, `tensorboard`, `examples`,
-        `checkpoints`, `cache` (decoded images; may be deleted), `report` (a page with scores, curves and pictures),
-        `package`, and the package as a zip. Of an ensemble every member has a folder `member-N` with its log, curves,
-        examples and checkpoints.
+        Folder of the training. It gets `recipe.yaml`, `registration.csv` (how acquired pairs match), `log.csv`,
+        `curves.png`, `tensorboard`, `examples`, `checkpoints`, `cache` (decoded images; may be deleted), `report` (a
+        page with scores, curves and pictures), `package`, and the package as a zip. Of an ensemble every member has a
+        folder `member-N` with its log, curves, examples and checkpoints.
     data
         Where relative paths of a recipe file start, instead of its own choice.
     resume
@@ -99,6 +100,8 @@ def train(
     _begin(recipe, out, is_continued=is_continued)
     settings = recipe.training if max_minutes is None else dataclasses.replace(recipe.training, max_minutes=max_minutes)
     prepared = prepare(recipe, out / "cache")
+    if prepared.registration:
+        pair_check.write_table(prepared.registration, out / "registration.csv")
     sample = choose_sample(recipe, prepared.parts)
     start = _start(start_from, out)
     cores, fits = [], []

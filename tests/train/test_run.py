@@ -83,7 +83,7 @@ def test_a_training_leaves_everything_in_its_folder(trained):
     found = {path.name for path in trained.iterdir()}
     assert found == {
         *("recipe.yaml", "log.csv", "curves.png", "tensorboard", "checkpoints", "cache", "report", "package"),
-        "examples",
+        *("examples", "registration.csv"),
         "cells-0.1.0.zip",
     }
     assert {path.name for path in (trained / "report").iterdir()} == {

@@ -1,0 +1,83 @@
+"""What a training tells of its acquired pairs before it begins."""
+
+import csv
+import logging
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from carezoo.data.pair_axes import PairAxes
+from carezoo.data.pair_check import check_files, write_table
+from carezoo.data.pairs import find_pairs
+from carezoo.data.sources import Data, FileSet
+
+
+def scene(seed, shape=(120, 120)):
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.standard_normal(shape), 3)
+    return (1000 + 300 * smooth / smooth.std()).astype(np.float32)
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Return a function that saves pairs and finds them again."""
+
+    def save(*images, axes="YX", spatial="YX"):
+        for side, which in (("low", 0), ("high", 1)):
+            (tmp_path / side).mkdir()
+            for i, pair in enumerate(images):
+                tifffile.imwrite(tmp_path / side / f"{i}.tif", pair[which], photometric="minisblack")
+        data = Data(sets=(FileSet(source=("low",), target=("high",), axes=axes),), folder=str(tmp_path))
+        return find_pairs(data, PairAxes(spatial))
+
+    return save
+
+
+def test_pairs_that_match_are_told_with_numbers(found, caplog, tmp_path):
+    pairs = found(*((0.5 * scene(k) + 20, scene(k)) for k in range(3)))
+    with caplog.at_level(logging.INFO, "carezoo"):
+        report = check_files(pairs, PairAxes("YX"))
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "source = 0.5 * target +20" in caplog.text
+    assert "3 pairs match" in caplog.text
+    write_table(report, tmp_path / "registration.csv")
+    rows = list(csv.DictReader((tmp_path / "registration.csv").read_text().splitlines()))
+    assert [row["pair"] for row in rows] == [f"data1: low/{k}.tif" for k in range(3)]
+    assert float(rows[0]["gain"]) == pytest.approx(0.5, rel=0.01)
+    assert abs(float(rows[0]["shift_y_px"])) < 0.05
+
+
+def test_a_shifted_pair_is_warned_of_and_left_as_it_is(found, caplog):
+    moved = ndimage.shift(scene(0), (0, 3), mode="nearest")
+    pairs = found((moved, scene(0)), (scene(1), scene(1)))
+    with caplog.at_level(logging.INFO, "carezoo"):
+        report = check_files(pairs, PairAxes("YX"))
+    (warning,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "1 of 2 pairs do not match" in warning
+    assert "shifted by 3.0" in warning
+    assert not report.is_fine
+    np.testing.assert_array_equal(pairs[0].source.array(), moved)
+
+
+def test_the_middle_frame_is_measured_against_its_own_target(found):
+    series = np.stack([scene(k) for k in range(3)])
+    other = series.copy()
+    other[1] = ndimage.shift(series[1], (2, 0), mode="nearest")
+    report = check_files(found((other, series), axes="TYX"), PairAxes("YX"))
+    assert report.pairs[0].shift_px == pytest.approx((2.0, 0.0), abs=0.1)
+
+
+def test_constant_images_are_warned_of(found, caplog):
+    pairs = found((np.zeros((80, 80), np.float32), scene(0, (80, 80))))
+    assert check_files(pairs, PairAxes("YX")) is None
+    assert "constant" in caplog.text
+
+
+def test_pairs_with_other_planes_are_left_alone(found):
+    pairs = found((scene(0), scene(0)))
+    assert check_files(pairs, PairAxes("ZYX", "YX")) is None
+    assert check_files(pairs, PairAxes("ZYX", factor=Fraction(4))) is None
+    assert check_files((), PairAxes("YX")) is None
