@@ -163,10 +163,11 @@ class _Work:
         )
 
     def _examples(self, group: str) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        """Return source and target of the first frame of up to three files of a condition, that can be scored."""
+        """Return source and target of up to three frames of a condition that can be scored, of as many files."""
         found: list[tuple[NDArray[Any], NDArray[Any]]] = []
+        most = max(1, -(-baselines.N_EXAMPLES // len(self.pairs)))
         for pair in self.pairs:
-            for frame in frames.frames(pair, self.manifest, 1):
+            for frame in frames.frames(pair, self.manifest, most):
                 if frame.group == group and frame.target.min() < frame.target.max():
                     found.append((frame.source, frame.target))
             if len(found) >= baselines.N_EXAMPLES:

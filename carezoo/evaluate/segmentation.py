@@ -1,8 +1,8 @@
 """What a restoration is worth for counting: one fixed segmentation on every image, compared with that of the target.
 
 The segmentation is plain (smooth, Otsu threshold, watershed of the distance to the border), with one parameter, the
-diameter of the objects, and the same for all images. It is a yardstick, not a recommendation, and its result on the target is
-not a truth made by hand: SEG 1 means that an image leads to the objects its target leads to.
+diameter of the objects, and the same for all images. It is a yardstick, not a recommendation, and its result on the
+target is not a truth made by hand: SEG 1 means that an image leads to the objects its target leads to.
 """
 
 from __future__ import annotations
