@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import floor
 from typing import Any, Literal
 
 from carezoo.intensity import Operation
@@ -56,6 +57,13 @@ class OutputTensor:
     sizes: Mapping[str, OutputAxis]
     """For every axis but B and C. An input axis that is missing here has been projected away."""
     postprocessing: tuple[Operation, ...] = ()
+
+    def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the shape of the tensor for one image of `sizes`, by axis letter."""
+        known = {"B": 1, "C": len(self.channels)}
+        for letter, axis in self.sizes.items():
+            known[letter] = floor(sizes[letter] * axis.factor) + axis.offset
+        return tuple(known.get(letter, 1) for letter in self.axes)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,21 +136,13 @@ def check_sizes(work: Subject) -> list[Finding]:
         sizes = _random_sizes(work, smallest=i == 0)
         image = work.image(sizes) if i else np.zeros_like(work.image(sizes))
         for tensor, output in zip(work.run(image), work.manifest.outputs, strict=True):
-            expected = expected_shape(output, sizes)
+            expected = output.shape(sizes)
             if tensor.shape != expected:
                 problems.append(f"{output.name} of an input {shown(sizes)} has shape {tensor.shape}, not {expected}")
             elif not np.isfinite(tensor).all():
                 problems.append(f"{output.name} of an input {shown(sizes)} holds NaN or infinite values")
         tried.append(shown(sizes))
     return [Finding("sizes", not problems, "; ".join(problems[:3]) or f"right and finite for {', '.join(tried)}")]
-
-
-def expected_shape(output: OutputTensor, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """Return the shape of an output tensor for one image of `sizes`, as the manifest says."""
-    known = {"B": 1, "C": len(output.channels)}
-    for letter, axis in output.sizes.items():
-        known[letter] = math.floor(sizes[letter] * axis.factor) + axis.offset
-    return tuple(known.get(letter, 1) for letter in output.axes)
 
 
 def _random_sizes(work: Subject, *, smallest: bool) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo import tiling
+from carezoo.errors import ManifestError
 from carezoo.intensity import Normalization
 from carezoo.package.manifest import Manifest, OutputAxis, OutputTensor, Result
 from carezoo.runtime import postprocess
@@ -52,16 +53,33 @@ class Network:
         ------
         list of Piece
             For every tile, one piece of each result.
+
+        Raises
+        ------
+        ManifestError
+            If the graph gives tensors of other shapes than its manifest says.
         """
         for tile in plan:
             tensor = self._tensor(normalization.apply(padded(read, plan, tile.read)))
+            found = self.session.run(tensor, self._names)
+            self._check_shapes(found, tensor)
             outputs = [
                 post.apply(self._block(values, output))
-                for values, output, post in zip(
-                    self.session.run(tensor, self._names), self.manifest.outputs, self._post, strict=False
-                )
+                for values, output, post in zip(found, self.manifest.outputs, self._post, strict=False)
             ]
             yield [self._piece(result, outputs, tile, plan, normalization) for result in self.manifest.results]
+
+    def _check_shapes(self, found: Sequence[NDArray[np.generic]], given: NDArray[np.generic]) -> None:
+        sizes = dict(zip(self.manifest.input.axes, given.shape, strict=True))
+        for values, output in zip(found, self.manifest.outputs, strict=False):
+            expected = output.shape(sizes)
+            if values.shape != expected:
+                raise ManifestError(
+                    f"package {self.manifest.reference} contradicts itself: for an input of shape {given.shape} "
+                    f"({self.manifest.input.axes}) its graph gives {output.name} of shape {values.shape}, its manifest "
+                    f"says {expected} ({output.axes}). Nothing can be restored with it; carezoo check tells more, and "
+                    "its makers should know"
+                )
 
     def _tensor(self, block: Float) -> NDArray[np.generic]:
         laid_out = axes_.move(block, "C" + self.manifest.spatial_axes, self.manifest.input.axes)

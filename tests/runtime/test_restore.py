@@ -1,6 +1,7 @@
 """One path for every model: any axes, any size, any tile, and the numbers bare ONNX Runtime gives."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import packages
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carezoo.errors import AxesError, Cancelled, InputError, OutOfMemoryError, PixelError
+from carezoo.errors import AxesError, Cancelled, InputError, ManifestError, OutOfMemoryError, PixelError
 from carezoo.image import Image, Metadata
+from carezoo.package.manifest import OutputAxis
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime import tile_size
@@ -289,3 +291,13 @@ def test_remarks_on_a_package_reach_the_user(opened):
     assert package.manifest.remarks
     restored = restore(_image_for(package, (75, 62)), package)
     assert set(package.manifest.remarks) <= set(restored.report.warnings)
+
+
+def test_a_graph_that_contradicts_its_manifest_is_named(opened):
+    package = opened("denoise_2d")
+    wrong = replace(package.manifest.outputs[0], sizes={"Y": OutputAxis(), "X": OutputAxis(Fraction(2))})
+    package = replace(package, manifest=replace(package.manifest, outputs=(wrong,)))
+    image = Image(packages.picture((20, 30)), "YX", name="image")
+    said = r"restored of shape \(1, 1, 20, 30\), its manifest says \(1, 1, 20, 60\)"
+    with pytest.raises(ManifestError, match=said):
+        restore(image, package, Settings(provider="cpu"))
