@@ -17,7 +17,18 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from carezoo.runtime import processor
 
-NAMES = ("startup", "exactness", "end_to_end", "memory", "against_csbdeep", "training_speed", "evaluate", "quality")
+NAMES = (
+    "startup",
+    "exactness",
+    "end_to_end",
+    "memory",
+    "against_csbdeep",
+    "training_speed",
+    "evaluate",
+    "quality",
+    "simulate",
+    "simulated_models",
+)
 
 
 def main() -> int:

@@ -98,5 +98,5 @@ def _middle(image: Image, channel: int, spatial: str, like: Image) -> NDArray[np
         if letter not in spatial and letter in image.axes:
             at = like.sizes.get(letter, 1) // 2 if image.sizes[letter] > 1 else 0
             region[letter] = slice(at, at + 1)
-    pixels = read(image, region)[channel]
-    return pixels if "Z" in spatial else pixels[0]
+    pixels: NDArray[np.generic] = read(image, region)[channel]
+    return pixels if "Z" in spatial else np.asarray(pixels[0])

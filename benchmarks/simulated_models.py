@@ -1,0 +1,148 @@
+"""Figures: models that never saw an acquired pair, on images that no simulation of theirs made.
+
+Tubules and granules are scored on pairs of `benchmarks.renderer`, whose densities and PSFs lie outside the ranges of
+the recipes; the baseline is Richardson-Lucy with the exact PSF, stopped at the iteration that is best for each image,
+which nobody could know. Nuclei, learned from clean images with fitted noise, are scored on acquired pairs beside the model
+that learned from such pairs.
+
+Models are those that ship, or the packages that the variables CAREZOO_TUBULES, CAREZOO_GRANULES, CAREZOO_NUCLEI_REAL
+(`zoo/models/denoise-nuclei-confocal-2d`) and CAREZOO_NUCLEI_DEGRADED (`benchmarks/recipes/nuclei-degraded.yaml`) name.
+Acquired images need CAREZOO_DATA. With CAREZOO_PICTURES, a folder, what is shown in docs/simulate.md is drawn there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+import carezoo
+from benchmarks import renderer
+from benchmarks.figures import Figure
+from carezoo.data import camera
+from carezoo.data.camera import Camera
+from carezoo.data.psf import Gaussian, blur
+from carezoo.data.span import Span
+from carezoo.errors import CarezooError
+from carezoo.evaluate.classical import richardson_lucy
+from carezoo.evaluate.pictures import before_after
+from carezoo.metrics import score
+
+Float = NDArray[np.float32]
+
+N_IMAGES = 24
+ITERATIONS = (1, 2, 3, 5, 8, 12, 20, 35, 60)
+REPORT = ("fov07.tif", "fov08.tif")
+"""What both nuclei models have not seen."""
+MICROTUBULES = ("clean_2d/cell_dna_microtubules_actin_cyx.tif", 1, 0.1325)
+"""File, channel and pixel size of a real widefield image of microtubules."""
+
+
+def figures() -> Iterator[Figure]:
+    for name, variable, pair in (
+        ("tubules", "CAREZOO_TUBULES", renderer.tubule_pair),
+        ("granules", "CAREZOO_GRANULES", renderer.granule_pair),
+    ):
+        model = _model(variable, f"restore-{name}-2d")
+        if model is None:
+            yield Figure(f"PSNR gain, synthetic {name}, other renderer", None, at_least=3.0, note=f"needs {variable}")
+            continue
+        yield from _on_renderer(name, model, pair)
+        if name == "tubules":
+            yield from _on_microtubules(model)
+    yield from _on_nuclei()
+
+
+def _model(variable: str, name: str) -> carezoo.Model | None:
+    try:
+        return carezoo.load(os.environ.get(variable, name))
+    except CarezooError:
+        return None
+
+
+def _on_renderer(name: str, model: carezoo.Model, pair: Callable[[int], renderer.Pair]) -> Iterator[Figure]:
+    gains, ahead = [], []
+    for seed in range(N_IMAGES):
+        made = pair(seed)
+        before, restored, deconvolved = _psnr(model, made.source, made.target, _psf(made.numbers))
+        gains.append(restored - before)
+        ahead.append(restored - deconvolved)
+    note = f"{min(gains):.1f} to {max(gains):.1f} dB on {N_IMAGES} images"
+    yield Figure(f"PSNR gain, synthetic {name}, other renderer", float(np.mean(gains)), "dB", at_least=3.0, note=note)
+    note = f"{min(ahead):.1f} to {max(ahead):.1f} dB; best iteration of each image, exact PSF"
+    yield Figure(f"PSNR above Richardson-Lucy, {name}", float(np.mean(ahead)), "dB", at_least=0.0, note=note)
+
+
+def _psnr(model: carezoo.Model, source: Float, target: Float, psf: Float) -> tuple[float, float, float]:
+    """Return the PSNR of source, restored and deconvolved image after the affine fit."""
+    deconvolved = max(_db(richardson_lucy(source, psf, n), target) for n in ITERATIONS)
+    return _db(source, target), _db(model.restore(source).mean, target), deconvolved
+
+
+def _db(image: NDArray[np.generic], target: NDArray[np.generic]) -> float:
+    return score(image, target, with_ssim=False).psnr_db
+
+
+def _psf(numbers: dict[str, float]) -> Float:
+    """Return what the source of the renderer is blurred with beyond its target: core and pedestal."""
+    at = np.arange(-15, 16) * renderer.PIXEL_UM
+    squared = at[:, None] ** 2 + at**2
+
+    def gaussian(sigma: float) -> NDArray[np.float64]:
+        beyond = sigma**2 - renderer.TARGET_SIGMA_UM**2
+        bell = np.exp(-squared / (2 * beyond))
+        return np.asarray(bell / bell.sum())
+
+    share = numbers["pedestal"]
+    both = (1 - share) * gaussian(numbers["sigma_um"]) + share * gaussian(2.5 * numbers["sigma_um"])
+    return both.astype(np.float32)
+
+
+def _on_microtubules(model: carezoo.Model) -> Iterator[Figure]:
+    """Restore a real image, blurred and with little light, and compare with the image as it was acquired."""
+    name = "PSNR gain, real microtubules blurred and noised"
+    if "CAREZOO_DATA" not in os.environ:
+        yield Figure(name, None, note="needs CAREZOO_DATA")
+        return
+    file, channel, size_um = MICROTUBULES
+    clean = tifffile.imread(Path(os.environ["CAREZOO_DATA"], file))[channel].astype(np.float32)
+    sigma_um = 0.16
+    blurred = blur(clean, Gaussian((sigma_um,) * 2), (size_um, size_um))
+    weak = Camera(photons=Span(40, 40), read_noise=Span(2, 2))
+    rng = np.random.default_rng(0)
+    exposure = camera.expose(clean, weak, rng)
+    source = camera.acquire(camera.electrons(blurred, exposure), exposure, rng).astype(np.float32)
+    at = np.arange(-6, 7) * size_um
+    bell = np.exp(-(at[:, None] ** 2 + at**2) / (2 * sigma_um**2)).astype(np.float32)
+    before, restored, deconvolved = _psnr(model, source, clean, bell)
+    note = f"{before:.1f} dB before, Richardson-Lucy {deconvolved:.1f} dB at its best"
+    yield Figure(name, restored - before, "dB", at_least=0.0, note=note)
+    if "CAREZOO_PICTURES" in os.environ:
+        path = Path(os.environ["CAREZOO_PICTURES"], "microtubules.png")
+        result = np.asarray(model.restore(source).mean)
+        both = (score(source, clean), score(result, clean), None)
+        before_after(source, result, clean, scores=both, path=path, pixel_size_um=size_um)
+
+
+def _on_nuclei() -> Iterator[Figure]:
+    name = "PSNR of degraded-trained below pair-trained, confocal nuclei"
+    degraded, real = (
+        _model("CAREZOO_NUCLEI_DEGRADED", "nuclei-degraded"),
+        _model("CAREZOO_NUCLEI_REAL", "denoise-nuclei-confocal-2d"),
+    )
+    if degraded is None or real is None or "CAREZOO_DATA" not in os.environ:
+        needs = "CAREZOO_DATA, CAREZOO_NUCLEI_DEGRADED, CAREZOO_NUCLEI_REAL"
+        yield Figure(name, None, at_most=1.0, note=f"needs {needs}")
+        return
+    folder = Path(os.environ["CAREZOO_DATA"], "fmd_confocal_nuclei")
+    rows = []
+    for file in REPORT:
+        low, high = (tifffile.imread(folder / side / file) for side in ("low", "high"))
+        rows.append([_db(image, high) for image in (low, degraded.restore(low).mean, real.restore(low).mean)])
+    noisy, without, with_pairs = np.mean(rows, axis=0)
+    note = f"{noisy:.1f} dB noisy, {without:.1f} without, {with_pairs:.1f} with acquired pairs"
+    yield Figure(name, float(with_pairs - without), "dB", at_most=1.0, note=note)
