@@ -22,8 +22,8 @@ from carezoo.train import history
 MOST_FRAMES, MOST_FRAMES_PER_FILE = 16, 5
 """Planes, frames and samples that are scored in all, at least one of each file; and of one file. Spread evenly."""
 
-LARGEST = {"Z": 32, "Y": 512, "X": 512}
-"""Of what is scored of an image: its middle. Classical methods take longer than the training has ended to seem."""
+LARGEST = {"YX": {"Y": 512, "X": 512}, "ZYX": {"Z": 32, "Y": 192, "X": 192}}
+"""What is scored of an image, by the axes of the model: its middle, a few seconds with all classical methods."""
 
 SHOWN_EPOCHS = 6
 """Moments of the training of which example patches are shown."""
@@ -40,7 +40,8 @@ def evaluate(package: Package, pairs: Sequence[Pair]) -> Findings:
         Files that neither trained nor chose it.
     """
     most_frames = max(1, min(MOST_FRAMES_PER_FILE, MOST_FRAMES // len(pairs)))
-    wanted = Wanted(most_frames=most_frames, largest=LARGEST, settings=Settings(provider="cpu"))
+    largest = LARGEST[package.manifest.spatial_axes]
+    wanted = Wanted(most_frames=most_frames, largest=largest, settings=Settings(provider="cpu"))
     return evaluation.evaluate(package, list(_by_condition(pairs)), wanted)
 
 
@@ -108,7 +109,7 @@ def _by_condition(pairs: Sequence[Pair]) -> Iterator[Pair]:
 def _facts(draft: Draft, members: Sequence[Path]) -> Iterator[tuple[str, str]]:
     training, network = draft.sections["training"], draft.sections["network"]
     for each in training["data"]:
-        parts = f"{each['fit']} files to fit, {each['choose']} to choose on, {each['report']} to report on"
+        parts = each["parts"]
         yield f"Data {each['name']}", f"{parts}; {each['license']}; {each['origin']}"
     kind = f"{network['name']} of depth {network['depth']}, {network['n_first']} first filters"
     yield "Network", f"{kind}, {network['n_parameters']:,} parameters"
