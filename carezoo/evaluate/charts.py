@@ -100,6 +100,8 @@ def _furnish(axes: Any, frame: Frame) -> None:
         if is_log and high > _LEAST_LOG * low > 0:
             set_scale("log")
             _mark(axis)
+        elif not is_log:
+            axis.get_major_locator().set_params(nbins=6)
     if frame.x_range:
         axes.set_xlim(*frame.x_range)
     if frame.y_range:

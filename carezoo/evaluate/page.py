@@ -186,7 +186,8 @@ def _trust(group: Group) -> list[Chart]:
             series.append(Series(f"by {by} (AUSE {found.ause:.2f})", found.removed, found.by_uncertainty, colour))
         best = next(iter(group.sparsification.values()))
         series.append(Series("by true error (best possible)", best.removed, best.by_error, 9, "--"))
-        frame = Frame("least certain pixels removed", "error of the rest, relative", y_range=(0, 1.05))
+        highest = max(1.0, *(y for one in series for y in one.y))
+        frame = Frame("least certain pixels removed", "error of the rest, relative", y_range=(0, 1.05 * highest))
         words = "AUSE: 0 if uncertainty sorts pixels as their errors do, 1 if it knows nothing."
         made.append(Chart("Sparsification", charts.line_chart(series, frame), words))
     if scale := group.sparsification.get("scale"):
