@@ -2,8 +2,8 @@
 
 Tubules and granules are scored on pairs of `benchmarks.renderer`, whose densities and PSFs lie outside the ranges of
 the recipes; the baseline is Richardson-Lucy with the exact PSF, stopped at the iteration that is best for each image,
-which nobody could know. Nuclei, learned from clean images with fitted noise, are scored on acquired pairs beside the model
-that learned from such pairs.
+which nobody could know. Nuclei, learned from clean images with fitted noise, are scored on acquired pairs beside the
+model that learned from such pairs.
 
 Models are those that ship, or the packages that the variables CAREZOO_TUBULES, CAREZOO_GRANULES, CAREZOO_NUCLEI_REAL
 (`zoo/models/denoise-nuclei-confocal-2d`) and CAREZOO_NUCLEI_DEGRADED (`benchmarks/recipes/nuclei-degraded.yaml`) name.

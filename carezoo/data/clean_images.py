@@ -100,7 +100,15 @@ def open_clean_images(simulation: Simulation, folder: Path) -> tuple[CleanImage,
         raise RecipeError(f"heights: expected one for each of {len(paths)} images, found {len(heights)}")
     maps: list[Image | None] = [open_image(path) for path in heights]
     maps = maps or [None] * len(paths)
-    return tuple(_measured(path, height, simulation) for path, height in zip(paths, maps, strict=True))
+    images = tuple(_measured(path, height, simulation) for path, height in zip(paths, maps, strict=True))
+    for image in images:
+        if len(image.ranges) != len(images[0].ranges) or image.axes != images[0].axes:
+            raise DataError(
+                f"{image.path} has {len(image.ranges)} channel(s) ({image.image.axes}), and {images[0].path} has "
+                f"{len(images[0].ranges)} ({images[0].image.axes}): expected the same of all images of a set; make two "
+                "sets"
+            )
+    return images
 
 
 def _patterns(simulation: Simulation) -> Iterator[tuple[Sequence[str], str]]:

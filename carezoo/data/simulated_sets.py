@@ -33,6 +33,12 @@ class OpenSet:
     seeds: Mapping[Part, int]
 
     @property
+    def n_channels(self) -> int:
+        """Channels of the pairs."""
+        images = self.parts["fit"].images
+        return images[0].image.sizes.get("C", 1) if images else 1
+
+    @property
     def clean_files(self) -> Mapping[Part, tuple[Path, ...]]:
         """The clean images behind each part."""
         return {part: tuple(each.path for each in prepared.images) for part, prepared in self.parts.items()}

@@ -153,10 +153,7 @@ def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
     yield "## Training"
     yield ""
     for each in training["data"]:
-        yield (
-            f"- Data `{each['name']}`: {each['fit']} files to fit, {each['choose']} to choose the checkpoint, "
-            f"{each['report']} to report on. Licence: {each['license']}. Origin: {each['origin']}."
-        )
+        yield f"- Data `{each['name']}`: {each['parts']}. Licence: {each['license']}. Origin: {each['origin']}."
     yield "- Every file with its hash stands in `training_data.csv`, every setting in `recipe.yaml`."
     fits = training["members"]
     kind = f"{len(fits)} members, each a {network['name']}" if len(fits) > 1 else network["name"]

@@ -17,6 +17,8 @@ from carezoo.data.description import plain
 from carezoo.data.matching import Matching
 from carezoo.data.pairs import Pair
 from carezoo.data.records import FileRecord
+from carezoo.data.sources import FileSet, SimulatedSet
+from carezoo.data.split import PARTS
 from carezoo.evaluate.findings import Findings
 from carezoo.package import write
 from carezoo.package.draft import Author, Citation, Constants, Draft, Percentiles
@@ -214,7 +216,7 @@ def _training(recipe: Recipe, model: Model, prepared: Prepared) -> dict[str, Any
                 "name": each.name,
                 "license": each.license or "not stated",
                 "origin": each.origin or "not stated",
-                **{part: _n_files(prepared.records, each.name, part) for part in ("fit", "choose", "report")},
+                **_parts(each, prepared.records),
             }
             for each in recipe.data.every_set
         ],
@@ -239,8 +241,17 @@ def _rounded(calibration: Calibration) -> dict[str, float | int]:
     return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in numbers.items()}
 
 
-def _n_files(records: Sequence[FileRecord], dataset: str, part: str) -> int:
-    return sum(each.dataset == dataset and each.part == part and each.role == "source" for each in records)
+def _parts(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> dict[str, Any]:
+    """Return how much of a set served for what, as numbers and in words."""
+    mine = [record for record in records if record.dataset == each.name]
+    files: dict[str, int] = {part: sum(one.part == part and one.role == "source" for one in mine) for part in PARTS}
+    if isinstance(each, FileSet):
+        words = f"{files['fit']} files to fit, {files['choose']} to choose on, {files['report']} to report on"
+        return {**files, "parts": words}
+    n_clean = len({record.sha256 for record in mine if record.role == "clean"})
+    made = f"pairs degraded from {n_clean} clean image(s)" if n_clean else "simulated pairs"
+    words = f"{made}, made anew while training to fit, {each.n_choose} to choose on, {each.n_report} to report on"
+    return {"choose": each.n_choose, "report": each.n_report, "parts": words}
 
 
 def _versions() -> dict[str, str]:

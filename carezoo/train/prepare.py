@@ -85,7 +85,24 @@ def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
                 f"found task {found[0]}" + (f" and factor {found[1]}" if found[1] else "")
             )
         opened.append(open_set(each, Path(recipe.data.folder), recipe.seed))
+        _check_axes(opened[-1], recipe)
     return tuple(opened)
+
+
+def _check_axes(opened: OpenSet, recipe: Recipe) -> None:
+    name, channels, axes = opened.described.name, recipe.data.channels, recipe.pair_axes.source
+    found = "ZYX"[-len(opened.described.simulate.pixel_size_um) :]
+    if found != axes:
+        raise RecipeError(
+            f"set {name}: simulates {found}, and the model takes patches {axes}; give pixel_size_um (and shape) for "
+            f"{axes}, or change patches.size (z makes the network 3D)"
+        )
+    n_channels = opened.n_channels
+    if n_channels != len(channels):
+        raise RecipeError(
+            f"set {name}: makes {n_channels} channel(s), and the model has {len(channels)}: {', '.join(channels)}; "
+            "name as many in data.channels as the clean images have"
+        )
 
 
 def _batches(

@@ -248,6 +248,14 @@ def test_a_strip_smaller_than_the_pieces_is_told(two_images):
         open_set(described(DEGRADED | {"shape": [40, 40]}), two_images, 1)
 
 
+def test_images_of_a_set_have_the_same_channels(two_images):
+    tifffile.imwrite(two_images / "c.tif", np.zeros((2, 60, 40), np.uint16) + np.arange(40, dtype=np.uint16), imagej=True,
+                     metadata={"axes": "CYX"})  # fmt: skip
+    mixed = {key: value for key, value in DEGRADED.items() if key != "axes"}
+    with pytest.raises(DataError, match=r"c\.tif has 2 channel\(s\) \(CYX\).* make two sets"):
+        open_set(described(mixed), two_images, 1)
+
+
 def test_pairs_to_report_on_are_written_once(tmp_path, two_images, monkeypatch):
     opened = open_set(described(DEGRADED, n_report=3), two_images, 1)
     files = write_report_files(opened, tmp_path / "cache")
