@@ -249,8 +249,8 @@ def test_a_strip_smaller_than_the_pieces_is_told(two_images):
 
 
 def test_images_of_a_set_have_the_same_channels(two_images):
-    tifffile.imwrite(two_images / "c.tif", np.zeros((2, 60, 40), np.uint16) + np.arange(40, dtype=np.uint16), imagej=True,
-                     metadata={"axes": "CYX"})  # fmt: skip
+    image = np.zeros((2, 60, 40), np.uint16) + np.arange(40, dtype=np.uint16)
+    tifffile.imwrite(two_images / "c.tif", image, imagej=True, metadata={"axes": "CYX"})
     mixed = {key: value for key, value in DEGRADED.items() if key != "axes"}
     with pytest.raises(DataError, match=r"c\.tif has 2 channel\(s\) \(CYX\).* make two sets"):
         open_set(described(mixed), two_images, 1)
