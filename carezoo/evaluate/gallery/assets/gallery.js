@@ -41,7 +41,7 @@ if (list) {
   };
   const filters = document.querySelector(".filters");
   filters.hidden = false;
-  filters.addEventListener("input", update);
+  for (const event of ["input", "change"]) filters.addEventListener(event, update);
   field("reset").addEventListener("click", () => {
     for (const id of ["search", "task", "dims"]) field(id).value = "";
     field("probabilistic").checked = false;
