@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import InputError
+from carezoo.errors import FileFormatError, InputError
 from carezoo.hosting import LoadedModels
 from carezoo.image import Image
 from carezoo.runtime.restoration import Restoration
@@ -49,6 +50,20 @@ class Session:
         if imp is None:
             raise InputError("there is no image open in ImageJ")
         return images.to_image(imp)
+
+    def open(self, path: str | os.PathLike[str]) -> Any:
+        """Open an image file as ImageJ does, and return the ij.ImagePlus.
+
+        Raises
+        ------
+        FileFormatError
+            If ImageJ cannot read it.
+        """
+        imp = load("ij.IJ").openImage(os.fspath(path))
+        if imp is None:
+            raise FileFormatError(f"{path}: ImageJ cannot open this file. carezoo restore may: it reads other formats")
+        self.show_window(imp)
+        return imp
 
     def restore(self, model: str, imp: Any = None, settings: Settings | None = None) -> Restoration:
         """Restore an ij.ImagePlus, by default the active one, with a model that stays loaded.

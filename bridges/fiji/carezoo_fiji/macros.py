@@ -1,0 +1,75 @@
+"""What macros ask of the command line when ImageJ was started by itself.
+
+ImageJ's ``exec`` gives a macro what a program wrote on stdout, and nothing else: no errors, no exit code. So everything
+is said on stdout, and the last line is the verdict: ``CAREZOO OK`` or ``CAREZOO ERROR TYPE: MESSAGE``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from carezoo import hosting
+from carezoo.cli import options
+from carezoo.errors import CarezooError, InputError
+from carezoo.package.info import summary
+from carezoo.package.read import open_package
+from carezoo.registry.resolve import pull, resolve
+from carezoo.runtime.folder import Order, restore_files
+from carezoo.runtime.restore import Settings
+
+AUTO = "auto"
+
+
+def answer(words: Sequence[str]) -> int:
+    """Answer one request and return the exit code."""
+    words = [word for word in words if word]  # macros fill up with empty ones
+    try:
+        if not words or words[0] not in _VERBS:
+            raise InputError(f"expected one of {', '.join(_VERBS)}, found {' '.join(words)!r}")
+        for line in _VERBS[words[0]](*words[1:]):
+            print(line)  # noqa: T201
+    except Exception as error:
+        problem = hosting.Problem.of(error)
+        print(f"CAREZOO ERROR {problem.line} {problem.hint}".rstrip(), flush=True)  # noqa: T201
+        return error.exit_code if isinstance(error, CarezooError) else 1
+    print("CAREZOO OK", flush=True)  # noqa: T201
+    return 0
+
+
+def _models() -> Iterator[str]:
+    """Yield the names of the models on this computer."""
+    for choice in hosting.choices():
+        yield choice.name
+
+
+def _info(model: str) -> Iterator[str]:
+    """Yield what a model is."""
+    yield summary(open_package(resolve(model).path))
+
+
+def _pull(model: str) -> Iterator[str]:
+    """Bring a model to this computer."""
+    yield f"path={pull(model).path}"
+
+
+def _restore(source: str, folder: str, model: str, tile: str = AUTO, dtype: str = "float32") -> Iterator[str]:
+    """Restore one TIFF into a folder; yield ``NAME=PATH`` for each result, and ``note=...`` for remarks."""
+    package = open_package(resolve(model).path)
+    settings = Settings(tile=options.tile(tile), dtype=dtype)
+    order = Order(models={None: package}, settings=settings, folder=Path(folder), is_overwriting=True)
+    for outcome in restore_files([Path(source)], order):
+        if outcome.error is not None:
+            raise outcome.error
+        names = [result.name for result in package.manifest.results]
+        yield from (f"{name}={path}" for name, path in zip(names, outcome.outputs, strict=True))
+        yield f"model={package.manifest.reference}"
+        for report in outcome.reports:
+            yield from (f"note={warning}" for warning in report.warnings)
+
+
+_VERBS = {"models": _models, "info": _info, "pull": _pull, "restore": _restore}
+
+if __name__ == "__main__":
+    sys.exit(answer(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""``carezoo fiji``: ImageJ and Fiji, started from here or by themselves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from carezoo.errors import InputError
+
+
+@click.group("fiji")
+def fiji_command() -> None:
+    """Use carezoo inside Fiji or ImageJ: the commands in Plugins > CAREzoo."""
+
+
+@fiji_command.command("start")
+@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.  [default: CAREZOO_FIJI, or found]")
+@click.option("--imagej-jar", type=click.Path(path_type=Path), help="An ij.jar, to start plain ImageJ instead of Fiji.")
+@click.option("--headless", is_flag=True, help="Without windows; needs --run.")
+@click.option("--run", "macro", type=click.Path(path_type=Path), help="Run this macro and end.")
+@click.option("--argument", default="", help="What the macro gets from getArgument().")
+@click.option("--memory", "memory_gib", type=click.FloatRange(min=0.25), help="Most GiB for Java.")
+@click.argument("images", nargs=-1, type=click.Path(path_type=Path, exists=True))
+def start_command(
+    fiji: Path | None,
+    imagej_jar: Path | None,
+    headless: bool,
+    macro: Path | None,
+    argument: str,
+    memory_gib: float | None,
+    images: tuple[Path, ...],
+) -> int:
+    """Start Fiji or ImageJ with carezoo's commands, and open IMAGES. Ends when its window is closed.
+
+    With --run, exit code 0 only if the last command of carezoo in the macro ended well.
+    """
+    if headless and macro is None:
+        raise InputError("--headless has no window to work in: say what to do with --run MACRO.ijm")
+    if macro is not None and not macro.is_file():
+        raise InputError(f"--run {macro}: there is no such file")
+    from carezoo_fiji import start
+
+    session = start(fiji, imagej_jar=imagej_jar, headless=headless, memory_gib=memory_gib)
+    for image in images:
+        session.open(image)
+    if macro is None:
+        session.wait()
+        return 0
+    result = session.run_macro(macro.read_text("utf8"), argument)
+    verdict = session.verdict
+    click.echo(result, nl=bool(result))
+    click.echo(f"CAREZOO {verdict}" if verdict else "CAREZOO OK no command of carezoo was called")
+    return int(not verdict.startswith("OK") and bool(verdict))
+
+
+@fiji_command.command("install")
+@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.")
+@click.option("--imagej", type=click.Path(path_type=Path), help="Folder of an ImageJ 1.x (the one with plugins in it).")
+def install_command(fiji: Path | None, imagej: Path | None) -> None:
+    """Put the commands into a Fiji or ImageJ that you start yourself; this Python does the work."""
+    from carezoo_fiji import install
+
+    written = install.install(_folder(fiji, imagej), is_fiji=fiji is not None, python=Path(sys.executable))
+    for path in written:
+        click.echo(str(path))
+    click.echo("Start Fiji or ImageJ again: the commands are in Plugins > CAREzoo.", err=True)
+
+
+@fiji_command.command("uninstall")
+@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.")
+@click.option("--imagej", type=click.Path(path_type=Path), help="Folder of an ImageJ 1.x.")
+def uninstall_command(fiji: Path | None, imagej: Path | None) -> None:
+    """Remove what install wrote, and nothing else."""
+    from carezoo_fiji import install
+
+    for path in install.uninstall(_folder(fiji, imagej)):
+        click.echo(f"removed {path}")
+
+
+@fiji_command.command("status")
+@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.")
+@click.option("--imagej", type=click.Path(path_type=Path), help="Folder of an ImageJ 1.x.")
+def status_command(fiji: Path | None, imagej: Path | None) -> int:
+    """Say whether the commands are installed, and whether the Python they use is still there. Exit code 1 if not."""
+    from carezoo_fiji import install
+
+    findings = install.status(_folder(fiji, imagej))
+    for finding in findings:
+        click.echo(finding.text)
+    return int(any(finding.is_problem for finding in findings))
+
+
+def _folder(fiji: Path | None, imagej: Path | None) -> Path:
+    if (fiji is None) == (imagej is None):
+        raise InputError("expected one of --fiji DIR (the folder of a Fiji) and --imagej DIR (that of an ImageJ 1.x)")
+    return fiji or imagej or Path()
