@@ -10,7 +10,11 @@ endif
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-fast test-runtime check format bench golden clean
+.PHONY: system demo test test-fast test-runtime check format bench golden clean
+
+system:  ## What tests need beside Python packages: a browser, from Debian, where it is missing and can be installed
+	command -v chromium && command -v chromedriver || (apt-get update -qq && apt-get install -y -qq chromium chromium-driver) \
+		|| echo "no browser: the tests of the gallery are skipped"
 
 demo: $(VENV)/installed-demo  ## Install, restore a real image, score it, draw it: see demo/
 	$(BIN)/carezoo demo -o demo
@@ -55,5 +59,5 @@ $(VENV)/installed-dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)-runtime/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-runtime
 	$(VENV)-runtime/bin/$(PIP) --upgrade pip
-	$(VENV)-runtime/bin/$(PIP) $(PIN) -e ".[cpu,evaluate]" hypothesis onnx pytest pytest-timeout
+	$(VENV)-runtime/bin/$(PIP) $(PIN) -e ".[cpu,evaluate,site]" hypothesis onnx pytest pytest-timeout
 	touch $@

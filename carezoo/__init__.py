@@ -21,8 +21,13 @@ _HOMES = {
     "Restoration": "carezoo.runtime.restoration",
     "Settings": "carezoo.runtime.restore",
     "load": "carezoo.api",
+    "models": "carezoo.registry.catalog",
     "open_image": "carezoo.files",
+    "outdated": "carezoo.registry.catalog",
+    "pull": "carezoo.registry.resolve",
+    "remove": "carezoo.registry.catalog",
     "score": "carezoo.metrics",
+    "suggest": "carezoo.suggestion",
     "write_image": "carezoo.files",
 }
 
@@ -34,8 +39,13 @@ __all__ = [
     "Settings",
     "__version__",
     "load",
+    "models",
     "open_image",
+    "outdated",
+    "pull",
+    "remove",
     "score",
+    "suggest",
     "write_image",
 ]
 
@@ -45,8 +55,11 @@ if TYPE_CHECKING:
     from carezoo.files import open_image, write_image
     from carezoo.image import Image
     from carezoo.metrics import score
+    from carezoo.registry.catalog import models, outdated, remove
+    from carezoo.registry.resolve import pull
     from carezoo.runtime.restoration import Restoration
     from carezoo.runtime.restore import Settings
+    from carezoo.suggestion import suggest
 
 
 def __getattr__(name: str) -> Any:

@@ -76,6 +76,8 @@ def publish(
     tell = progress or (lambda _step: None)
     folder, package = Path(zoo), open_package(reference)
     before = collection.read_index(folder, "zips" if is_zips_only else "unpacked")
+    if before.layout == "unpacked":
+        site.require()
     before = replace(before, url=url.rstrip("/") or before.url)
     content = collection.flat_zip(package)
     version = collection.entry_of(package, content, before.layout, comment)

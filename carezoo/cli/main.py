@@ -25,6 +25,7 @@ COMMANDS = {
     "check": ("carezoo.cli.package", "Check that a package does what it says."),
     "info": ("carezoo.cli.package", "Tell what a package is."),
     "list": ("carezoo.cli.zoo", "List models: those that ship, those pulled, those of other zoos."),
+    "suggest": ("carezoo.cli.suggest", "Rank models by how well an image fits them."),
     "pull": ("carezoo.cli.zoo", "Bring a model of a zoo or of bioimage.io onto this machine."),
     "remove": ("carezoo.cli.zoo", "Delete a model that was pulled."),
     "outdated": ("carezoo.cli.zoo", "List models here of which there is a newer version."),
