@@ -28,6 +28,8 @@ NAMES = (
     "quality",
     "simulate",
     "simulated_models",
+    "ensemble",
+    "isotropic",
 )
 
 

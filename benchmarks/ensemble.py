@@ -48,5 +48,7 @@ def disagreement_error(n_members: int, spread: float, n_pixels: int = 10_000) ->
     distance = 0.01 * np.exp(rng.uniform(-2, math.log(spread) + 3, n_pixels))
     means = rng.normal(0, 1, scales.shape) * distance
     exact = Mixture(Laplace(means, scales)).exact_disagreement()
-    channels = torch.from_numpy(np.concatenate([means[:, 0], scales[:, 0]])[np.newaxis, :, np.newaxis].astype(np.float32))
+    channels = torch.from_numpy(
+        np.concatenate([means[:, 0], scales[:, 0]])[np.newaxis, :, np.newaxis].astype(np.float32)
+    )
     return float(np.abs(Mixing(n_members, 1, 2)(channels).numpy()[0, 2, 0] - exact[0]).max())

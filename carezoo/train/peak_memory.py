@@ -47,7 +47,7 @@ def bytes_per_pixel(weights: bytes, n_channels: int, rules: Sequence[AxisRule]) 
     with tempfile.TemporaryDirectory(prefix="carezoo-") as folder:
         path = Path(folder, "weights.onnx")
         path.write_bytes(weights)
-        peaks = [_peak_of_run(path, (1, n_channels, *shape)) for shape in shapes]
+        peaks = [peak_of_run(path, (1, n_channels, *shape)) for shape in shapes]
     grown = peaks[1] - peaks[0]
     return max(1, ceil(grown / (prod(shapes[1]) - prod(shapes[0]))))
 
@@ -58,7 +58,8 @@ def _shape(rules: Sequence[AxisRule], n_pixels: int) -> tuple[int, ...]:
     return tuple(rule.accepted(side) for rule in rules)
 
 
-def _peak_of_run(path: Path, shape: tuple[int, ...]) -> int:
+def peak_of_run(path: Path, shape: tuple[int, ...]) -> int:
+    """Return the most memory (bytes) a process of its own has that runs the graph in `path` on an input of `shape`."""
     command = [sys.executable, "-m", "carezoo.train.peak_memory", str(path), json.dumps(shape)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
