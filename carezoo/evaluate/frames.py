@@ -14,6 +14,7 @@ from carezoo.data.pairs import Pair
 from carezoo.data.raw import read
 from carezoo.distribution import Laplace
 from carezoo.errors import DataError, PixelError
+from carezoo.evaluate import members
 from carezoo.evaluate.baselines import Given
 from carezoo.image import Image
 from carezoo.mixture import Mixture
@@ -26,8 +27,6 @@ log = logging.getLogger("carezoo")
 
 Progress = Callable[[int, int, str], None]
 """Called with the steps done, the steps in all, and what is being done."""
-
-_LEAST_SCALE = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,18 +119,18 @@ def frames(pair: Pair, manifest: Manifest, most: int, restoration: Restoration |
             target = read(pair.target, _in_target(pair.target, region))[list(pair.target_channels)]
         except DataError as error:
             raise PixelError(str(error)) from error
-        found = {name: read(image, region) for name, image in images.items()}
+        found = {name: _planar(read(image, region)) for name, image in images.items()}
         for channel in range(_n_channels(pair)):
-            one = {name: _plain(values[min(channel, len(values) - 1)]) for name, values in found.items()}
+            one = {name: values[min(channel, len(values) - 1)] for name, values in found.items()}
             yield Frame(
                 name=pair.name + words + (f", channel {channel}" if _n_channels(pair) > 1 else ""),
                 file=pair.name,
                 group=_group(pair, channel, manifest),
-                source=_plain(source[min(channel, len(source) - 1)]),
-                target=_plain(target[channel]),
+                source=_planar(source)[min(channel, len(source) - 1)],
+                target=_planar(target)[channel],
                 pixel_size_um=size,
                 restored=one.get("mean"),
-                predicted=_distribution(one),
+                predicted=members.distribution(found, channel, _n_channels(pair)),
                 disagreement=one.get("disagreement"),
             )
 
@@ -141,9 +140,11 @@ def restored_pairs(
 ) -> Iterator[tuple[Pair, Restoration]]:
     """Restore the sources of `pairs`, one file at a time, with one loaded network."""
     settings = settings or Settings()
-    session = open_session(package, settings)
+    session, every = open_session(package, settings), members.exposed(package)
     for pair in pairs:
-        yield pair, restore(_model_input(pair), package, settings, session=session)
+        # Channels that go one by one through a model for one leave no place for members.
+        is_joint = len(pair.source_channels) == len(package.manifest.input.channels)
+        yield pair, restore(_model_input(pair), every if is_joint else package, settings, session=session)
 
 
 def given_of(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
@@ -160,13 +161,6 @@ def _mapped(predicted: Laplace | Mixture, function: Callable[[NDArray[Any]], NDA
     return Mixture(Laplace(*chosen))
 
 
-def _distribution(images: Mapping[str, NDArray[Any]]) -> Laplace | None:
-    if "scale" not in images:
-        return None
-    mean, scale = (np.asarray(images[name], np.float32) for name in ("mean", "scale"))
-    return Laplace(mean, np.maximum(scale, np.float32(_LEAST_SCALE)))
-
-
 def _n_channels(pair: Pair) -> int:
     return len(pair.target_channels)
 
@@ -181,9 +175,9 @@ def _group(pair: Pair, channel: int, manifest: Manifest) -> str:
     return f"{pair.dataset}: {name}" if pair.dataset else name
 
 
-def _plain(stack: NDArray[Any]) -> NDArray[Any]:
-    """Return one channel (ZYX) without a Z axis of one plane."""
-    return stack[0] if len(stack) == 1 else stack
+def _planar(channels: NDArray[Any]) -> NDArray[Any]:
+    """Return channels (CZYX) without a Z axis of one plane."""
+    return channels[:, 0] if channels.shape[1] == 1 else channels
 
 
 def _model_input(pair: Pair) -> Image:

@@ -14,9 +14,12 @@ import tifffile
 import carezoo
 from carezoo.distribution import Laplace
 from carezoo.errors import AxesError, InputError
-from carezoo.evaluate import page
+from carezoo.evaluate import frames, page
 from carezoo.evaluate.assessment import Options, assess
 from carezoo.evaluate.frames import Frame
+from carezoo.evaluate.pairing import conditions, find_pairs
+from carezoo.mixture import Mixture
+from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 
 
@@ -92,6 +95,25 @@ def frame():
     restored = 3 * target + 50 + error
     predicted = Laplace(restored, np.full(target.shape, 10, np.float32))
     return Frame("a.tif", "a.tif", "", 3 * target + 50, target, {}, restored, predicted)
+
+
+def test_an_ensemble_is_judged_by_its_mixture(pairs, tmp_path):
+    package = open_package(write_package(packages.ensemble_2d(), tmp_path / "ensemble.zip"))
+    found = find_pairs(conditions(pairs / "low", pairs / "high"), package.manifest)[:1]
+    ((pair, restoration),) = frames.restored_pairs(package, found)
+    (frame,) = frames.frames(pair, package.manifest, 1, restoration)
+    assert isinstance(frame.predicted, Mixture)
+    assert frame.predicted.n_members == 2
+    # The graph's mean is that of its members, and their scales differ from its own.
+    np.testing.assert_allclose(frame.predicted.mean, frame.restored, rtol=1e-4, atol=1e-3)
+    members = package.manifest.carezoo["members"]
+    tensor = packages.by_percentiles(tifffile.imread(pairs / "low" / "a.tif")[None, None])
+    raw = packages.run(package.read_weights(), tensor)[1][0]
+    assert members == {"output": "members", "n": 2}
+    ratio = frame.predicted.members.scale / raw[2:]
+    np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
+    cropped = frame.cropped({"Y": 8, "X": 8})
+    assert cropped.predicted.members.mean.shape == (2, 8, 8)
 
 
 def test_calibration_is_judged_in_the_units_of_the_input(frame):
