@@ -12,9 +12,12 @@ BIN = $(VENV)/bin
 
 .PHONY: system demo test test-fast test-runtime check format bench golden clean
 
-system:  ## What tests need beside Python packages: a browser, from Debian, where it is missing and can be installed
+system:  ## What tests need beside Python packages: a browser and ImageJ, from Debian, where they are missing and can be installed
 	command -v chromium && command -v chromedriver || (apt-get update -qq && apt-get install -y -qq chromium chromium-driver) \
 		|| echo "no browser: the tests of the gallery are skipped"
+	command -v imagej && command -v Xvfb && command -v fluxbox && command -v xdotool && command -v import \
+		|| (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq imagej xvfb xauth fluxbox xdotool imagemagick) \
+		|| echo "no ImageJ or no screen: the tests of the bridge to ImageJ are skipped"
 
 demo: $(VENV)/installed-demo  ## Install, restore a real image, score it, draw it: see demo/
 	$(BIN)/carezoo demo -o demo

@@ -19,6 +19,7 @@ from typing import Any
 import carezoo
 from carezoo.errors import InputError
 from carezoo.files.atomic import replacing
+from carezoo.registry import catalog
 
 LIST = "carezoo-installed.json"
 """Name of the list of what was written, in the folder of the commands."""
@@ -41,8 +42,8 @@ _LABELS = {
 }
 """Names of the files: ImageJ makes menu items of them, with blanks for underscores."""
 
-_PYTHON, _COMMON = "@PYTHON@", "// @COMMON@"
-"""In the templates: where the path of the Python goes, and the functions they share."""
+_PYTHON, _MODEL, _COMMON = "@PYTHON@", "@MODEL@", "// @COMMON@"
+"""In the templates: the path of the Python, the model that is offered first, the functions they share."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,9 @@ def _rendered(kind: str, python: Path) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents of the commands, with the Python they call written into them."""
     scripts = resources.files("carezoo_fiji") / "scripts" / kind
     common = (scripts / f"common.{kind}").read_text("utf8")
+    model = next((each.name for each in catalog.here()), "")
     for template, name in _LABELS[kind].items():
-        text = (scripts / template).read_text("utf8").replace(_COMMON, common)
+        text = (scripts / template).read_text("utf8").replace(_COMMON, common).replace(_MODEL, model)
         yield name, text.replace(_PYTHON, str(python).replace("\\", "\\\\")).encode()
 
 
