@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ def figures() -> Iterator[Figure]:
         alone, ensemble = to_onnx(Members(members)), to_onnx(Ensemble(members))
         sessions = [Session(weights, provider="cpu", n_threads=1) for weights in (ensemble, alone)]
         source = np.random.default_rng(0).random((1, 1, SIDE, SIDE), dtype=np.float32)
-        slower, with_mixture, without = ratio(*(lambda s=session: s.run(source) for session in sessions))
+        slower, with_mixture, without = ratio(*(partial(session.run, source) for session in sessions))
         note = f"{with_mixture:.3f} s and {without:.3f} s on one core, {SIDE}x{SIDE}"
         yield Figure(f"ensemble of {N_MEMBERS} / its members, {name} network", slower, at_most=SLOWER[name], note=note)
         one, all_of_them = (bytes_per_pixel(weights, 1, rules) for weights in (to_onnx(members[0]), ensemble))

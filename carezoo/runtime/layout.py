@@ -17,6 +17,9 @@ from carezoo.package.manifest import Manifest, OutputTensor, Result
 from carezoo.statistics import Blocks
 from carezoo.tiling import AxisRule
 
+_ALIKE = 1.15
+"""Ratio up to which voxel shapes count as those a model is made for."""
+
 Index = Mapping[str, int]
 """Position along the axes that are looped over, by letter."""
 
@@ -153,6 +156,22 @@ class Layout:
         shifts = {letter: (new[letter] - old[letter]) / 2 for letter in new if new[letter] != old[letter]}
         origin = self.image.metadata.origin_um
         return {letter: origin.get(letter, 0.0) + shifts.get(letter, 0.0) for letter in {*origin, *shifts}}
+
+    def remarks(self) -> Iterator[str]:
+        """Yield what is odd about the image: voxels of another shape than those a model that makes planes knows."""
+        known, found = self.manifest.input.pixel_size_um, self.image.pixel_size_um
+        sizes = self.manifest.outputs[0].sizes
+        for letter in (letter for letter, size in sizes.items() if size.factor != 1):
+            if not all({letter, "X"} <= pixel_size.keys() for pixel_size in (known, found)):
+                continue
+            wanted, given = (pixel_size[letter] / pixel_size["X"] for pixel_size in (known, found))
+            if not 1 / _ALIKE < given / wanted < _ALIKE:
+                yield (
+                    f"{self.image.name}: along {letter} its voxels are {given:.3g} times as long as along X, those "
+                    f"model {self.manifest.id} is made for {wanted:.3g} times; it puts "
+                    f"{float(sizes[letter].factor):.4g} in the place of each all the same. Check the pixel size of the "
+                    "image, or take another model"
+                )
 
     def result_key(self, result: Result, position: Index, region: Mapping[str, slice]) -> tuple[int | slice, ...]:
         """Return where a region of one frame stands in a result."""

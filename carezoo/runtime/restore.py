@@ -107,7 +107,7 @@ def restore(
     network = Network(session or open_session(package, settings), package.manifest)
     dtype = image.dtype if settings.dtype == "input" else settings.dtype
     plan = plan_tiles(layout, settings)
-    warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks]
+    warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]
     while True:
         provenance = _provenance(package, network.session, plan)
         try:

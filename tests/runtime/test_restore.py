@@ -301,3 +301,17 @@ def test_a_graph_that_contradicts_its_manifest_is_named(opened):
     said = r"restored of shape \(1, 1, 20, 30\), its manifest says \(1, 1, 20, 60\)"
     with pytest.raises(ManifestError, match=said):
         restore(image, package, Settings(provider="cpu"))
+
+
+@pytest.mark.parametrize(("z", "is_odd"), [(1.0, False), (1.1, False), (0.4, True), (5.0, True), (None, False)])
+def test_voxels_that_contradict_the_factor_are_told_with_both_numbers(opened, z, is_odd):
+    package = opened("upsample_3d")
+    known = {"Z": 1.0, "Y": 0.25, "X": 0.25}
+    package = replace(
+        package, manifest=replace(package.manifest, input=replace(package.manifest.input, pixel_size_um=known))
+    )
+    size = {"Y": 0.25, "X": 0.25} | ({} if z is None else {"Z": z})
+    image = Image(packages.picture((4, 20, 24)), "ZYX", size, name="stack")
+    warnings = " ".join(restore(image, package, Settings(provider="cpu")).report.warnings)
+    assert (f"{4 * (z or 0):.3g} times as long as along X" in warnings) is is_odd
+    assert ("is made for 4 times" in warnings) is is_odd

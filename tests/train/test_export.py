@@ -18,6 +18,7 @@ from carezoo.runtime.halo import measure_halo
 from carezoo.runtime.session import Session
 from carezoo.train import measure, peak_memory
 from carezoo.train.export import load_weights, to_onnx
+from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.unet import UNet
 
 
@@ -201,7 +202,8 @@ def test_a_graph_that_does_not_run_is_told():
         peak_memory.bytes_per_pixel(b"no graph", 1, [tiling.AxisRule(2, 2)] * 2)
 
 
-def test_fast_is_compared_with_exact(monkeypatch):
+@pytest.fixture
+def _coarse(monkeypatch):
     class Coarse(Session):
         """A session that pretends to be fast: its numbers have 8 bits, as in bfloat16."""
 
@@ -211,14 +213,29 @@ def test_fast_is_compared_with_exact(monkeypatch):
                 self.choice = dataclasses.replace(self.choice, provider=provider, precision="fast", dtype="bfloat16")
 
         def run(self, x):
-            (y,) = super().run(x)
-            return [torch.from_numpy(y).bfloat16().float().numpy() if self.precision == "fast" else y]
+            exact = super().run(x)
+            return [torch.from_numpy(y).bfloat16().float().numpy() if self.precision == "fast" else y for y in exact]
 
     monkeypatch.setattr(measure, "Session", Coarse)
+
+
+@pytest.mark.usefixtures("_coarse")
+def test_fast_is_compared_with_exact():
     source = np.random.default_rng(0).random((1, 1, 32, 32), dtype=np.float32)
     found = measure.measure_fast(to_onnx(unet("YX", 1, 3)), source)
     assert (found["provider"], found["dtype"]) == ("openvino", "bfloat16")
     assert 1e-4 < found["rms_difference"] < found["max_difference"] < 0.05
+
+
+@pytest.mark.usefixtures("_coarse")
+def test_fast_is_told_for_each_channel_of_an_ensemble():
+    members = [unet("YX", 1, 3, probabilistic=True, seed=seed) for seed in range(2)]
+    source = np.random.default_rng(0).random((1, 1, 32, 32), dtype=np.float32)
+    found = measure.measure_fast(to_onnx(Ensemble(members)), source, ["mean", "scale", "disagreement"])
+    worst = {name: each["max_difference"] for name, each in found["channels"].items()}
+    assert list(worst) == ["mean", "scale", "disagreement"]
+    assert max(worst.values()) == found["max_difference"]
+    assert len(set(worst.values())) == 3
 
 
 def test_fast_is_measured_or_the_reason_told():
