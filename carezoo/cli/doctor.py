@@ -12,7 +12,7 @@ from typing import Literal
 import click
 
 import carezoo
-from carezoo.errors import MissingExtraError, ZooError
+from carezoo.errors import InputError, MissingExtraError, ZooError
 from carezoo.registry import cache, zoo
 from carezoo.runtime import processor, providers
 
@@ -55,6 +55,7 @@ def diagnose() -> list[Finding]:
         *_versions(),
         *_onnxruntime(),
         *_bioimageio(),
+        *_bridge(),
         _models(),
         *_zoos(),
     ]
@@ -101,6 +102,29 @@ def _bioimageio() -> list[Finding]:
         text = f"bioimageio.core {core} breaks with pydantic {pydantic}. Run: pip install 'pydantic<2.14'"
         return [Finding("problem", "bioimageio.core", text)]
     return []
+
+
+def _bridge() -> list[Finding]:
+    """Look at Java, Fiji and ImageJ, if the bridge to them is installed; what is missing is a note: not everybody needs it."""
+    if installed("jpype1") is None:
+        return [Finding("note", "Fiji and ImageJ", 'no bridge: pip install "carezoo[fiji]"')]
+    from carezoo_fiji import java, launch
+
+    library, jar = java.find_java(), java.find_jar()
+    found = [Finding("fact", "java", str(library)) if library else Finding("note", "java", f"none. {java.ADVICE_JAVA}")]
+    try:
+        fiji = launch.find_fiji()
+    except InputError as error:
+        return [*found, Finding("problem", "Fiji", str(error))]
+    if fiji is None:
+        found.append(Finding("note", "Fiji", f"none found; set {launch.VARIABLE} to its folder"))
+    elif missing := launch.missing_jars(fiji):
+        text = f"{fiji} lacks {' and '.join(missing)} in jars; pyimagej will fetch them from the internet"
+        found.append(Finding("note", "Fiji", text))
+    else:
+        found.append(Finding("fact", "Fiji", str(fiji)))
+    text = str(jar) if jar else f"none found. {java.ADVICE_JAR}"
+    return [*found, Finding("fact" if jar else "note", "ImageJ 1.x", text)]
 
 
 def _models() -> Finding:

@@ -50,7 +50,7 @@ def screen() -> Iterator[dict[str, str]]:
             process.wait(timeout=20)
 
 
-def run_inside(test: Path, environment: dict[str, str], timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_inside(test: Path, environment: dict[str, str], timeout: float = 560) -> subprocess.CompletedProcess[str]:
     """Run a file of tests in a Python process of its own, which may start one Java virtual machine."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:faulthandler", "-p", "no:cacheprovider", str(test)]
     environment = {**environment, "CAREZOO_INSIDE_IMAGEJ": "1"}
