@@ -60,9 +60,15 @@ def test_a_patch_depends_on_the_seed_and_its_number_alone():
             assert one.shape == (1, 16, 16)
             assert one.dtype == np.float32
     assert not np.array_equal(forward[0][0], forward[1][0])
-    # Neighbours come from one image, and the next image begins where its patches are used up.
-    assert drawn._last is not None
-    assert drawn._last[0] == 2
+
+
+def test_neighbouring_patches_are_cut_from_one_image(monkeypatch):
+    drawn = sampler(TUBULES, {"y": 16, "x": 16}, PairAxes("YX"))
+    made, pair = [], simulate.pair
+    monkeypatch.setattr(simulate, "pair", lambda prepared, seed, i: made.append(i) or pair(prepared, seed, i))
+    for k in range(7):
+        drawn.patch(k)
+    assert made == [0, 1, 2]
 
 
 def test_parts_are_made_of_different_pairs():
@@ -228,6 +234,12 @@ def test_images_are_cut_into_strips_that_share_no_pixel(two_images):
         piece, _ = prepared.images[0].cut(prepared.simulation, np.random.default_rng(0))
         expected = np.arange(60)[rows[part][0]] * 10 + 5
         np.testing.assert_array_equal(piece[:, 0], expected)
+    report = opened.parts["report"]
+    small = dataclasses.replace(report.simulation, shape=(10, 10))
+    for seed in range(10):
+        piece, _ = report.images[0].cut(small, np.random.default_rng(seed))
+        wide = tifffile.imread(report.images[0].path)[42:60]
+        assert any((wide[y : y + 10, x : x + 10] == piece).all() for y in range(9) for x in range(31))
 
 
 def test_images_are_split_by_name(two_images):

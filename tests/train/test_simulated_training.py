@@ -141,6 +141,18 @@ def test_acquired_and_simulated_sets_are_mixed(tmp_path):
     ]
 
 
+def test_acquired_pairs_may_report_alone(tmp_path):
+    image = np.random.default_rng(0).integers(0, 999, (64, 64)).astype(np.uint16)
+    for side in ("low", "high"):
+        (tmp_path / side).mkdir()
+        tifffile.imwrite(tmp_path / side / "real.tif", image)
+    acquired = {"name": "real", "source": "low", "target": "high", "axes": "YX", "split": {"report": ["*"]}}
+    data = {"folder": str(tmp_path), "sets": [acquired], "simulated": [{**SIMULATED, "simulate": TUBULES}]}
+    prepared = prepare(recipe_of(tmp_path, data=data), tmp_path / "cache")
+    assert [pair.dataset for pair in prepared.parts.report] == ["real", "synthetic", "synthetic"]
+    assert prepared.parts.fit == prepared.parts.choose == ()
+
+
 def test_a_worker_makes_the_pairs_where_there_are_cores_to_spare(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     assert default_workers("cpu") == 0
