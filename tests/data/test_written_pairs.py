@@ -35,7 +35,8 @@ def test_pairs_are_written_as_training_expects_them(tmp_path):
     table = write_pairs(ready, tmp_path / "new" / "pairs", seed=5, on_pair=lambda i, _: seen.append(i))
     assert seen == [0, 1, 2]
     folder = tmp_path / "new" / "pairs"
-    found = find_pairs(Data(sets=(FileSet(source=("source",), target=("target",)),), folder=str(folder)), PairAxes("YX"))
+    data = Data(sets=(FileSet(source=("source",), target=("target",)),), folder=str(folder))
+    found = find_pairs(data, PairAxes("YX"))
     assert len(found) == 3
     made = list(simulate.pairs(ready, 5))
     for pair, expected in zip(found, made, strict=True):
