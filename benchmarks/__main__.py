@@ -21,6 +21,7 @@ NAMES = (
     "startup",
     "exactness",
     "end_to_end",
+    "fiji",
     "memory",
     "against_csbdeep",
     "training_speed",

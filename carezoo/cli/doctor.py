@@ -105,7 +105,7 @@ def _bioimageio() -> list[Finding]:
 
 
 def _bridge() -> list[Finding]:
-    """Look at Java, Fiji and ImageJ, if the bridge to them is installed; what is missing is a note: not everybody needs it."""
+    """Look at Java, Fiji and ImageJ; what is missing is a note, as not everybody needs them."""
     if installed("jpype1") is None:
         return [Finding("note", "Fiji and ImageJ", 'no bridge: pip install "carezoo[fiji]"')]
     from carezoo_fiji import java, launch

@@ -46,7 +46,7 @@ def screen() -> Iterator[dict[str, str]]:
         yield environment
     finally:
         for process in (manager, server):
-            process.terminate()
+            process.kill()  # a window manager that is asked politely may wait for windows
             process.wait(timeout=20)
 
 

@@ -1,0 +1,80 @@
+"""`carezoo fiji start` as a process: it ends with its window, runs macros, and says what is missing."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import display
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CLI = [sys.executable, "-m", "carezoo", "fiji", "start", "--imagej-jar", str(display.JAR)]
+
+pytest.importorskip("jpype", reason='needs jpype1 (pip install "carezoo[fiji]")')
+needs_screen = pytest.mark.skipif(bool(display.missing()), reason=display.missing())
+
+
+@needs_screen
+def test_closing_the_window_ends_python_with_exit_code_0():
+    with (
+        display.screen() as environment,
+        subprocess.Popen([*CLI, str(ROOT / "zoo" / "demo" / "noisy.tif")], env=environment) as process,
+    ):
+        search = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^noisy.tif"]
+        subprocess.run(search, env=environment, check=True, timeout=90, stdout=subprocess.DEVNULL)
+        time.sleep(1)
+        found = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--name", "^ImageJ$"],
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        window = found.stdout.split()[-1]
+        keys = ["xdotool", "windowactivate", "--sync", window, "key", "alt+F4"]
+        subprocess.run(keys, env=environment, check=False, timeout=30)
+        assert process.wait(timeout=60) == 0
+
+
+@needs_screen
+def test_a_macro_ends_with_its_verdict_as_exit_code(tmp_path):
+    macro = tmp_path / "work.ijm"
+    macro.write_text(
+        "open(getArgument()); makeRectangle(0, 0, 64, 64);\n"
+        'run("CARE Restore...", "model=denoise-bpae-2d region=selection"); return getTitle();'
+    )
+    bad = tmp_path / "bad.ijm"
+    bad.write_text('run("CARE Restore...", "model=denoise-bpae-2d");')
+    image = str(ROOT / "zoo" / "demo" / "noisy.tif")
+    with display.screen() as environment:
+        good = [*CLI, "--run", str(macro), "--argument", image]
+        done = subprocess.run(good, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            "noisy_restored",
+            "CAREZOO OK restored noisy.tif with denoise-bpae-2d 1.0.0",
+        ]
+        done = subprocess.run(
+            [*CLI, "--run", str(bad)], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("CAREZOO ERROR InputError: there is no image open")
+
+
+def test_without_a_screen_it_says_so():
+    environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+    done = subprocess.run(CLI, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    if sys.platform == "linux":
+        assert done.returncode == 2
+        assert "there is no screen for windows" in done.stderr
+
+
+@pytest.mark.fiji
+@pytest.mark.skipif("CAREZOO_FIJI" not in os.environ, reason="needs a Fiji: set CAREZOO_FIJI to its folder")
+def test_a_real_fiji_restores_headless(tmp_path):
+    macro = tmp_path / "work.ijm"
+    macro.write_text('open(getArgument()); run("CARE Restore...", "model=denoise-bpae-2d"); return getTitle();')
+    image = str(ROOT / "zoo" / "demo" / "noisy.tif")
+    command = [sys.executable, "-m", "carezoo", "fiji", "start", "--headless", "--run", str(macro), "--argument", image]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "CAREZOO OK restored noisy.tif with denoise-bpae-2d 1.0.0"
