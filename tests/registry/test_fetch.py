@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import servers
@@ -178,6 +179,7 @@ PULL_AT_ONCE = """
 import os, sys, carezoo.registry.resolve as resolve
 from carezoo.registry import transport
 import httpx
+transport._trust()
 for line in sys.stdin:
     child = os.fork()
     if not child:
@@ -186,6 +188,17 @@ for line in sys.stdin:
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)
 """
+
+
+def _forked(parent, kill_after_s):
+    """Let the warm process fork a child that pulls; return how it ended."""
+    print("go", file=parent.stdin, flush=True)
+    child = int(parent.stdout.readline())
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    return int(parent.stdout.readline())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes; this system has no fork")
@@ -201,24 +214,45 @@ def test_killed_at_twenty_random_moments(served, folder):
         text=True,
     )
     n_killed = n_unfinished = 0
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert _forked(parent, kill_after_s=None) == 0
+        times.append(time.perf_counter() - started)
+        cache.remove(cache.pulled()[0])
     for _ in range(20):
-        print("go", file=parent.stdin, flush=True)
-        child = int(parent.stdout.readline())
-        time.sleep(rng.uniform(0.0, 0.16))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        n_killed += int(parent.stdout.readline()) == signal.SIGKILL
+        for each in cache.pulled():  # from the beginning, or from where the last one was killed
+            cache.remove(each)
+        n_killed += _forked(parent, kill_after_s=rng.uniform(0.0, 1.2) * min(times)) == signal.SIGKILL
         done = pulled_well()
         assert done in ([], ["test-2d@1.1.0"])
         n_unfinished += not done
-        if done:  # from the beginning again
-            cache.remove(cache.pulled()[0])
     parent.communicate(timeout=30)
-    assert n_killed >= 10, "most moments were within the pull"
-    assert n_unfinished >= 5
+    assert n_killed >= 8, "many moments were within the pull"
+    assert n_unfinished >= 4
     served.fault(ZIP, servers.good)
     pull("test-2d", [served.url])
     assert pulled_well() == ["test-2d@1.1.0"]
     left = {path.name for path in (cache.folder() / "packages").iterdir()}
     assert len(left) == 1, f"nothing half-made is left: {left}"
     assert list((cache.folder() / "partial").iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["mkdir", "write_text", "replace", "rename"])
+def test_stopped_between_any_two_steps_of_moving_into_the_cache(served, env, step):
+    """Power fails before the step; nobody tidies up."""
+    with pytest.MonkeyPatch.context() as patch:
+        original = getattr(Path, step)
+
+        def stopped(path, *given, **named):
+            if any(part.startswith(".") for part in path.parts[-2:]) or "partial" in path.parts:
+                raise KeyboardInterrupt
+            return original(path, *given, **named)
+
+        patch.setattr(Path, step, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            pull("test-2d", [served.url])
+    assert pulled_well() == []
+    assert cache.pulled() == ()
+    pull("test-2d", [served.url])
+    assert pulled_well() == ["test-2d@1.1.0"]
