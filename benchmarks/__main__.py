@@ -26,6 +26,7 @@ NAMES = (
     "against_csbdeep",
     "training_speed",
     "evaluate",
+    "zoo",
     "quality",
     "simulate",
     "simulated_models",
