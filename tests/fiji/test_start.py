@@ -65,7 +65,7 @@ def test_without_a_screen_it_says_so():
     done = subprocess.run(CLI, env=environment, capture_output=True, text=True, timeout=60, check=False)
     if sys.platform == "linux":
         assert done.returncode == 2
-        assert "there is no screen for windows" in done.stderr
+        assert "there is no screen to open windows on" in done.stderr
 
 
 @pytest.mark.fiji

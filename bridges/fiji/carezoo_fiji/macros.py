@@ -7,7 +7,7 @@ is said on stdout, and the last line is the verdict: ``CAREZOO OK`` or ``CAREZOO
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from carezoo import hosting
@@ -69,7 +69,7 @@ def _restore(source: str, folder: str, model: str, tile: str = AUTO, dtype: str 
             yield from (f"note={warning}" for warning in report.warnings)
 
 
-_VERBS = {"models": _models, "info": _info, "pull": _pull, "restore": _restore}
+_VERBS: dict[str, Callable[..., Iterator[str]]] = {"models": _models, "info": _info, "pull": _pull, "restore": _restore}
 
 if __name__ == "__main__":
     sys.exit(answer(sys.argv[1:]))

@@ -55,7 +55,7 @@ def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, 
   made.setOpenAsHyperStack(stack.getSize() > 1)
   def calibration = source.getCalibration().copy()
   if (made.getBitDepth() != source.getBitDepth() || calibration.isSigned16Bit()) calibration.setFunction(Calibration.NONE, null, "Gray Value")
-  calibration.pixelDepth *= (double) source.getNSlices() / sizes.Z == 1 || sizes.Z == 1 ? 1 : result.pixel_size_um.Z / 1.0
+  if (result.pixel_size_um.Z != null) calibration.pixelDepth *= result.pixel_size_um.Z
   calibration.xOrigin -= box.x
   calibration.yOrigin -= box.y
   made.setCalibration(calibration)
@@ -73,7 +73,7 @@ def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, 
   return made
 }
 
-def run(String model, String region, String result_type, String tile, boolean show_uncertainty) {
+def restore(String model, String region, String result_type, String tile, boolean show_uncertainty) {
   def imp = WindowManager.getCurrentImage()
   if (imp == null) throw new IllegalStateException("InputError: there is no image open. Open the image to restore and click on it")
   if (imp.getBitDepth() == 24 || imp.getType() == ImagePlus.COLOR_256)
@@ -121,7 +121,7 @@ def run(String model, String region, String result_type, String tile, boolean sh
 }
 
 try {
-  run(model, region, result_type, tile, show_uncertainty)
+  restore(model, region, result_type, tile, show_uncertainty)
 } catch (Throwable error) {
   fail(error)
 }
