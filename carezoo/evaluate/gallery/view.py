@@ -14,6 +14,7 @@ _SCORES = {
     "psnr_gain_db": ("gain in PSNR", "{:+.1f} dB"),
     "psnr_db": ("PSNR", "{:.1f} dB"),
     "psnr_db_input": ("PSNR of the input", "{:.1f} dB"),
+    "psnr_db_best_baseline": ("PSNR of the best classical method", "{:.1f} dB"),
     "ssim": ("SSIM", "{:.3f}"),
     "ssim_input": ("SSIM of the input", "{:.3f}"),
     "nrmse": ("NRMSE", "{:.4f}"),
