@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from scipy import ndimage
 
 import carezoo
 from benchmarks import renderer
@@ -40,6 +41,9 @@ REPORT = ("fov07.tif", "fov08.tif")
 """What both nuclei models have not seen."""
 MICROTUBULES = ("clean_2d/cell_dna_microtubules_actin_cyx.tif", 1, 0.1325)
 """File, channel and pixel size of a real widefield image of microtubules."""
+BAND_PX = 4.0
+MICROTUBULE_PHOTONS = (40, 160)
+"""At its brightest 0.1 %, the organizing centre; single filaments have a fifth of that."""
 
 
 def figures() -> Iterator[Figure]:
@@ -87,6 +91,13 @@ def _db(image: NDArray[np.generic], target: NDArray[np.generic]) -> float:
     return score(image, target, with_ssim=False).psnr_db
 
 
+def _banded_db(image: Float, clean: Float) -> float:
+    def fine(x: Float) -> Float:
+        return np.asarray(x - ndimage.gaussian_filter(x, BAND_PX, mode="reflect"), np.float32)
+
+    return max(_db(fine(ndimage.gaussian_filter(image, blur_px)), fine(clean)) for blur_px in (0.0, 0.5, 1.0, 1.5))
+
+
 def _psf(numbers: dict[str, float]) -> Float:
     """Return what the source of the renderer is blurred with beyond its target: core and pedestal."""
     at = np.arange(-15, 16) * renderer.PIXEL_UM
@@ -103,29 +114,39 @@ def _psf(numbers: dict[str, float]) -> Float:
 
 
 def _on_microtubules(model: carezoo.Model) -> Iterator[Figure]:
-    """Restore a real image, blurred and with little light, and compare with the image as it was acquired."""
-    name = "PSNR gain, real microtubules blurred and noised"
+    """Restore a real image, blurred and with little light, and compare with the image as it was acquired.
+
+    That image is no ground truth: it has haze, which the model takes away, and a PSF, which the model narrows. So
+    images are compared without what is wider than half a micrometer, and each at the blur at which it is nearest.
+    """
     if "CAREZOO_DATA" not in os.environ:
-        yield Figure(name, None, note="needs CAREZOO_DATA")
+        yield Figure("PSNR gain, real microtubules blurred and noised", None, note="needs CAREZOO_DATA")
         return
+    for photons in MICROTUBULE_PHOTONS:
+        yield _on_microtubules_with(model, photons)
+
+
+def _on_microtubules_with(model: carezoo.Model, photons: float) -> Figure:
     file, channel, size_um = MICROTUBULES
     clean = tifffile.imread(Path(os.environ["CAREZOO_DATA"], file))[channel].astype(np.float32)
-    sigma_um = 0.16
+    sigma_um = 0.1  # with the image's own, a width that the model knows
     blurred = blur(clean, Gaussian((sigma_um,) * 2), (size_um, size_um))
-    weak = Camera(photons=Span(40, 40), read_noise=Span(2, 2))
+    weak = Camera(photons=Span(photons, photons), read_noise=Span(2, 2))
     rng = np.random.default_rng(0)
     exposure = camera.expose(clean, weak, rng)
     source = camera.acquire(camera.electrons(blurred, exposure), exposure, rng).astype(np.float32)
     at = np.arange(-6, 7) * size_um
     bell = np.exp(-(at[:, None] ** 2 + at**2) / (2 * sigma_um**2)).astype(np.float32)
-    before, restored, deconvolved = _psnr(model, source, clean, bell)
+    result = np.asarray(model.restore(source).mean)
+    before, restored = _banded_db(source, clean), _banded_db(result, clean)
+    deconvolved = max(_banded_db(richardson_lucy(source, bell, n), clean) for n in ITERATIONS)
     note = f"{before:.1f} dB before, Richardson-Lucy {deconvolved:.1f} dB at its best"
-    yield Figure(name, restored - before, "dB", at_least=0.0, note=note)
     if "CAREZOO_PICTURES" in os.environ:
-        path = Path(os.environ["CAREZOO_PICTURES"], "microtubules.png")
-        result = np.asarray(model.restore(source).mean)
+        path = Path(os.environ["CAREZOO_PICTURES"], f"microtubules-{photons}.png")
         both = (score(source, clean), score(result, clean), None)
         before_after(source, result, clean, scores=both, path=path, pixel_size_um=size_um)
+    name = f"PSNR gain, real microtubules blurred, {photons} photons"
+    return Figure(name, restored - before, "dB", at_least=0.0, note=note)
 
 
 def _on_nuclei() -> Iterator[Figure]:
