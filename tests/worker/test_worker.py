@@ -53,6 +53,8 @@ def hosted():
 def one_worker():
     with hosted() as service:
         yield service
+    leaked = [line for line in service.error_lines() if "resource_tracker" in line]
+    assert leaked == []  # it takes care of its own blocks, and of no others
 
 
 @pytest.fixture
