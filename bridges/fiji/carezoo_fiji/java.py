@@ -69,7 +69,8 @@ def start(class_path: Sequence[Path], *, headless: bool, memory_gib: float | Non
     library = find_java()
     if library is None:
         raise InputError(f"no Java was found. {ADVICE_JAVA}")
-    options = [f"-Djava.awt.headless={str(headless).lower()}"]
+    # Planes are large arrays: the parallel collector allocates them more than twice as fast as Java's default one.
+    options = [f"-Djava.awt.headless={str(headless).lower()}", "-XX:+UseParallelGC"]
     if memory_gib is not None:
         options.append(f"-Xmx{int(memory_gib * 1024)}m")
     jpype.startJVM(library, *options, classpath=[str(path) for path in class_path], convertStrings=False)
