@@ -135,7 +135,10 @@ def expanded(sources: Sequence[Path]) -> list[Path]:
 
 def _tell(outcome: Outcome) -> None:
     if outcome.error is not None:
-        click.echo(f"failed   {outcome.source}: {outcome.error}", err=True)
+        told = str(outcome.error)
+        click.echo(
+            f"failed   {told}" if outcome.source.name in told else f"failed   {outcome.source}: {told}", err=True
+        )
         return
     written = ", ".join(str(path) for path in outcome.outputs)
     if outcome.status == "skipped":

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from carezoo.errors import PixelError
 from carezoo.image import Image, Pixels
 
+LARGEST = np.finfo(np.float32).max
+"""Networks compute in float32; a larger number in a double-precision image would become infinite on the way."""
+
 
 def finite(image: Image, policy: Literal["refuse", "zero"]) -> Pixels:
     """Return the pixels of `image`, guarded against NaN and infinity if its type can hold them."""
@@ -19,7 +22,7 @@ def finite(image: Image, policy: Literal["refuse", "zero"]) -> Pixels:
 
 @dataclass(frozen=True, eq=False)
 class Finite:
-    """Pixels of which every read region holds finite numbers only."""
+    """Pixels of which every read region holds numbers that float32 can hold."""
 
     pixels: Pixels
     axes: str
@@ -42,17 +45,17 @@ class Finite:
         Raises
         ------
         PixelError
-            At the first NaN or infinite pixel, unless the policy replaces them.
+            At the first NaN, infinite or too large pixel, unless the policy replaces them.
         """
         block = np.asarray(self.pixels[key])
-        good = np.isfinite(block)
+        good = np.abs(block) <= LARGEST
         if good.all():
             return block
         if self.policy == "zero":
             return np.where(good, block, block.dtype.type(0))
         raise PixelError(
-            f"{self.name} holds {block[~good][0]} at {self._position(key, ~good)}. Repair the image, or replace such "
-            "pixels by zero (--nan zero)"
+            f"{self.name} holds {block[~good][0]} at {self._position(key, ~good)}; expected numbers up to "
+            f"{LARGEST:.2g}. Repair the image, or replace such pixels by zero (--nan zero)"
         )
 
     def _position(self, key: tuple[int | slice, ...], bad: NDArray[np.bool_]) -> str:

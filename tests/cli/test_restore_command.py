@@ -73,7 +73,7 @@ def test_a_folder_with_one_broken_file(here, capsys):
     (here / "bad.tif").write_bytes(b"not an image")
     assert run(["restore", ".", "-m", "one.zip", "-o", "out"]) == 2
     told = capsys.readouterr().err
-    assert "failed   bad.tif: bad.tif is not a TIFF file" in told
+    assert "failed   bad.tif is not a TIFF file" in told
     assert "1 restored, 1 failed" in told
     assert sorted(path.name for path in (here / "out").iterdir()) == ["cell_restored.tif"]
 
@@ -145,7 +145,7 @@ def test_a_read_only_folder(here, capsys, monkeypatch):
 
 
 def test_bugs_are_told_as_bugs(here, capsys, monkeypatch):
-    monkeypatch.setattr("carezoo.cli.restore._expanded", lambda _: 1 / 0)
+    monkeypatch.setattr("carezoo.cli.restore.expanded", lambda _: 1 / 0)
     assert run(["restore", "cell.tif", "-m", "one.zip"]) == 1
     assert "bug in carezoo" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import pytest
 
 import carezoo
 from carezoo import files
-from carezoo.errors import InputError
+from carezoo.errors import InputError, PixelError
 from carezoo.image import Image
 from carezoo.package.write import write_package
 
@@ -51,3 +51,11 @@ def test_what_goes_wrong_is_raised_and_nothing_is_replaced(model, tmp_path):
     assert files.open_image(path).dtype == np.uint16
     with pytest.raises(TypeError, match="give settings or dtype, not both"):
         model.restore_file(tmp_path / "cell0.tif", settings=carezoo.Settings(), dtype="uint16")
+
+
+def test_numbers_that_float32_cannot_hold_are_refused_or_replaced(model):
+    image = packages.picture((30, 40)).astype(np.float64)
+    image[3, 5] = 1e200
+    with pytest.raises(PixelError, match=r"holds 1e\+200 at y=3, x=5; expected numbers up to 3\.4e\+38"):
+        model.restore(image, "YX")
+    assert np.isfinite(model.restore(image, "YX", nan="zero").mean).all()
