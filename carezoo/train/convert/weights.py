@@ -112,9 +112,11 @@ def _check_shapes(layers: Sequence[tuple[str, Any, Any]], wanted: Sequence[Shape
                 f"biases, but config.json describes {shape}. Do both files belong to one model?"
             )
         for data in (kernel, bias):
-            if data.dtype.kind != "f" or data.id.get_storage_size() < data.size * data.dtype.itemsize:
+            n_bytes = data.id.get_storage_size()
+            if data.dtype.kind != "f" or n_bytes < data.size * data.dtype.itemsize:
                 raise ConversionError(
-                    f"{path}: layer {name} is not stored as plain floating-point numbers ({data.dtype})"
+                    f"{path}: layer {name} is stored as {data.dtype} in {n_bytes} bytes; expected {data.size} plain "
+                    "floating-point numbers, as Keras writes them"
                 )
 
 
