@@ -141,3 +141,20 @@ def test_crops_have_structure_and_any_order_of_axes():
         assert crop.std() > 1
     (first, *_), (turned, *_) = (informative(Image(p, axes), 0, 1) for p, axes in ((plane, "YX"), (plane.T, "XY")))
     np.testing.assert_array_equal(first, turned)
+
+
+def test_damaged_records_are_not_computed_with(record, caplog):
+    kind = record["channels"][0]["kinds"][0]
+    for part in (
+        {"mean": kind["mean"][:-1]},
+        {"covariance": [0.0] * len(kind["covariance"])},
+        {"noise": "loud"},
+        {"shifts": {"noise": [float("nan")] * len(NAMES)}},
+        {"shifts": {"sideways": kind["shifts"]["noise"]}},
+    ):
+        damaged = {**record, "channels": [{"kinds": [kind | part]}]}
+        assert compared(damaged, blobs(0)) is None, part
+    for part in ({"channels": []}, {"channels": [{"kinds": []}]}, {"channels": 3}, {"pixel_size_um": {"x": [0, 1]}}):
+        assert compared(record | part, blobs(0)) is None, part
+    assert "damaged" in caplog.text
+    assert compared(record, blobs(0)) is not None

@@ -163,5 +163,8 @@ def _summary(outcomes: Sequence[Outcome]) -> int:
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if len(outcomes) > 1:
         counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
-        click.echo(", ".join(f"{n} {status}" for status, n in counts.items() if n), err=True)
+        n_unlike = sum(any(report.provenance.unlike_training for report in each.reports) for each in outcomes)
+        told = [f"{n} {status}" for status, n in counts.items() if n]
+        told += [f"{n_unlike} of them unlike the training images"] if n_unlike else []
+        click.echo(", ".join(told), err=True)
     return failed[0].error.exit_code if failed and failed[0].error else 0

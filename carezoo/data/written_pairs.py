@@ -68,8 +68,8 @@ def write_pairs(
     for i in range(len(rows), prepared.simulation.n_pairs):
         pair = make(prepared, seed, i)
         name = f"{prefix}{i:05d}.tif"
-        write_image(folder / SOURCES / name, _image(prepared, pair.source, is_source=True))
-        write_image(folder / TARGETS / name, _image(prepared, pair.target, is_source=False))
+        write_image(folder / SOURCES / name, as_image(prepared, pair.source, is_source=True))
+        write_image(folder / TARGETS / name, as_image(prepared, pair.target, is_source=False))
         rows.append({"name": name, "seed": seed, "pair": i} | pair.parameters)
         if on_pair is not None:
             on_pair(i, pair)
@@ -114,7 +114,7 @@ def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
     return []
 
 
-def _image(prepared: Prepared, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
+def as_image(prepared: Prepared, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
     """Return `pixels` with axes and pixel size; where planes are restored, those of a source are further apart."""
     simulation = prepared.simulation
     n_axes = pixels.ndim - int(prepared.has_channels)

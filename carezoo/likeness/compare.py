@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from carezoo.image import Image
 from carezoo.likeness.crops import informative
 from carezoo.likeness.features import INDEX, NAMES, features, foreground_share
-from carezoo.likeness.record import VERSION
+from carezoo.likeness.record import VERSION, is_readable
+
+log = logging.getLogger("carezoo")
 
 _FARTHEST = 1.2
 """Root mean square of the whitened features at which an image counts as unlike (1 is expected)."""
@@ -67,6 +70,9 @@ def compare(image: Image, record: Mapping[str, Any] | None) -> Likeness | None:
         than 64 pixels.
     """
     if not record or record.get("version") != VERSION:
+        return None
+    if not is_readable(record):
+        log.warning("the package's record of its training images is damaged; %s is not compared with it", image.name)
         return None
     known = record["channels"]
     n_channels = image.sizes.get("C", 1)

@@ -77,6 +77,34 @@ def describe(kinds: Mapping[str, Sequence[Sample]], rng: np.random.Generator) ->
     }
 
 
+def is_readable(record: Mapping[str, Any]) -> bool:
+    """Whether a record of this version, which may come from anywhere, can be computed with."""
+    try:
+        kinds = [kind for channel in record["channels"] for kind in channel["kinds"]]
+        sizes = [size for pair in record.get("pixel_size_um", {}).values() for size in np.array(pair, float).reshape(2)]
+        is_whole = bool(kinds) and all(channel["kinds"] for channel in record["channels"])
+        return is_whole and all(size > 0 for size in sizes) and all(_is_readable(kind) for kind in kinds)
+    except (AttributeError, KeyError, TypeError, ValueError, np.linalg.LinAlgError):
+        return False
+
+
+def _is_readable(kind: Mapping[str, Any]) -> bool:
+    n = len(NAMES)
+    triangle = np.zeros((n, n))
+    triangle[np.tril_indices(n)] = np.array(kind["covariance"], float).reshape(n * (n + 1) // 2)
+    np.linalg.cholesky(triangle + np.tril(triangle, -1).T)
+    vectors = [kind["mean"], *(kind["shifts"][name] for name in SHIFTS if name in kind["shifts"])]
+    ranges = [kind["noise"], kind["foreground"]]
+    shaped = [np.array(each, float).reshape(n) for each in vectors] + [
+        np.array(each, float).reshape(3) for each in ranges
+    ]
+    return (
+        isinstance(kind["name"], str)
+        and set(kind["shifts"]) <= set(SHIFTS)
+        and np.isfinite(np.concatenate(shaped)).all()
+    )
+
+
 def _some(samples: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
     if len(samples) <= _N_IMAGES:
         return list(samples)

@@ -49,10 +49,19 @@ def render(draft: Draft) -> bytes:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML without aliases: equal parts are written out, as people and simple readers expect."""
+    """YAML without aliases: equal parts are written out, as people and simple readers expect; numbers in one line."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
+
+
+def _listed(dumper: _Dumper, values: list[Any]) -> yaml.Node:
+    """Write many numbers beside each other instead of below."""
+    is_row = len(values) > 1 and all(isinstance(each, int | float) for each in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=is_row)
+
+
+_Dumper.add_representer(list, _listed)
 
 
 def _rdf(draft: Draft) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Provenance:
     halo_share: float
     """Share of the computed pixels that is thrown away as halo."""
     carezoo_version: str
+    unlike_training: tuple[str, ...] = ()
+    """How the image differs from those the model was trained on; empty where it does not, or where nothing is known."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -17,6 +17,7 @@ from carezoo import intensity
 from carezoo.errors import Cancelled, OutOfMemoryError
 from carezoo.image import Image
 from carezoo.intensity import Normalization, Operation
+from carezoo.likeness import compare
 from carezoo.package.manifest import Result
 from carezoo.package.read import Package
 from carezoo.runtime import postprocess, tile_size
@@ -107,9 +108,11 @@ def restore(
     network = Network(session or open_session(package, settings), package.manifest)
     dtype = image.dtype if settings.dtype == "input" else settings.dtype
     plan = plan_tiles(layout, settings)
+    unlike = _unlike_training(checked, package)
     warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]
+    warnings += [f"unlike the training images: {reason}" for reason in unlike]
     while True:
-        provenance = _provenance(package, network.session, plan)
+        provenance = replace(_provenance(package, network.session, plan), unlike_training=unlike)
         try:
             with ExitStack() as stack:
                 targets = Targets(stack, layout, dtype, provenance, make_target)
@@ -142,6 +145,11 @@ def open_session(package: Package, settings: Settings) -> Session:
         precision=settings.precision,
         n_threads=settings.n_threads,
     )
+
+
+def _unlike_training(image: Image, package: Package) -> tuple[str, ...]:
+    likeness = compare(image, package.manifest.carezoo.get("training_images"))
+    return likeness.reasons if likeness else ()
 
 
 def _measure(layout: Layout, frames: list[Index], settings: Settings) -> Normalization:

@@ -33,6 +33,7 @@ from carezoo.train.prepare import Prepared
 from carezoo.train.recipe import Recipe
 from carezoo.train.sample import Sample, cut_out, of_pair
 from carezoo.train.tasks import TASKS
+from carezoo.train.training_images import training_images
 
 _LIBRARIES = ("torch", "lightning-fabric", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
@@ -107,6 +108,7 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
         sections={
             "network": _architecture(recipe, model),
             "training": _training(recipe, model, prepared),
+            **({"training_images": looks} if (looks := training_images(recipe, prepared)) else {}),
             **({"calibration": _rounded(calibration)} if calibration else {}),
         },
     )

@@ -36,6 +36,8 @@ class Prepared:
     records: tuple[FileRecord, ...]
     registration: RegistrationReport | None
     """How the acquired pairs match, as far as that was measured."""
+    computed: tuple[OpenSet, ...]
+    """Sets of pairs that are computed while training."""
 
 
 def prepare(recipe: Recipe, cache: Path) -> Prepared:
@@ -66,7 +68,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     patches = prepare_all(parts, opened, how, cache)
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
     data = Data(batches, _validation(patches.choose, recipe.training))
-    return Prepared(parts, patches.matching, data, patches.choose, records, registration)
+    return Prepared(parts, patches.matching, data, patches.choose, records, registration, opened)
 
 
 _SIMULATED_TASK = {"denoise": "restore"}
