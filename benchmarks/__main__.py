@@ -32,6 +32,8 @@ NAMES = (
     "simulated_models",
     "ensemble",
     "isotropic",
+    "trust",
+    "likeness",
 )
 
 

@@ -146,3 +146,18 @@ def test_one_member_is_no_mixture():
         each.quantile(0.0)
     with pytest.raises(InputError, match="level of an interval"):
         each.interval(1.0)
+
+
+def test_newton_that_runs_in_a_circle_is_caught():
+    means = [[1022.34387207], [965.55206299], [997.99108887], [1011.49029541], [998.85333252]]
+    scales = [[8.25705338], [5.92711926], [23.85616112], [33.19177628], [2.39464664]]
+    assert mixture(means, scales).quantile(0.5)[0] == pytest.approx(999.3628850970523, abs=1e-9)
+    assert mixture(means, scales, np.float32).quantile(0.5)[0] == pytest.approx(999.36288, abs=2e-4)
+
+
+@pytest.mark.parametrize("p", [1e-4, 0.05, 0.5, 0.9])
+def test_float32_quantiles_are_right_to_a_ten_thousandth_of_the_scale(p):
+    each = random_mixture(8, spread=30, n=40_000)
+    found = mixture(each.members.mean, each.members.scale, np.float32).quantile(p)
+    rounded = np.spacing(np.abs(each.members.mean).max(axis=0).astype(np.float32))
+    assert np.all(np.abs(found - each.quantile(p)) <= 1e-4 * each.members.scale.min(axis=0) + 4 * rounded)

@@ -14,12 +14,12 @@ from carezoo.data.pairs import Pair
 from carezoo.data.raw import read
 from carezoo.distribution import Laplace
 from carezoo.errors import DataError, PixelError
-from carezoo.evaluate import members
 from carezoo.evaluate.baselines import Given
 from carezoo.image import Image
 from carezoo.mixture import Mixture
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
+from carezoo.runtime import members
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Settings, open_session, restore
 
@@ -111,7 +111,7 @@ def frames(pair: Pair, manifest: Manifest, most: int, restoration: Restoration |
         If a pixel is NaN or infinite.
     """
     spatial = manifest.spatial_axes
-    images = dict(restoration.images) if restoration else {}
+    images = {**restoration.images, **restoration.members} if restoration else {}
     size = images["mean"].pixel_size_um if images else pair.target.pixel_size_um
     for region, words in _regions(pair.source, spatial, most):
         try:
@@ -139,12 +139,10 @@ def restored_pairs(
     package: Package, pairs: Iterable[Pair], settings: Settings | None = None
 ) -> Iterator[tuple[Pair, Restoration]]:
     """Restore the sources of `pairs`, one file at a time, with one loaded network."""
-    settings = settings or Settings()
-    session, every = open_session(package, settings), members.exposed(package)
+    settings = replace(settings or Settings(), keep_members=True)
+    session = open_session(package, settings)
     for pair in pairs:
-        # Channels that go one by one through a model for one leave no place for members.
-        is_joint = len(pair.source_channels) == len(package.manifest.input.channels)
-        yield pair, restore(_model_input(pair), every if is_joint else package, settings, session=session)
+        yield pair, restore(_model_input(pair), package, settings, session=session)
 
 
 def given_of(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:

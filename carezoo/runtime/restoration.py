@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.distribution import Laplace
 from carezoo.errors import InputError
 from carezoo.image import Image
+from carezoo.mixture import Mixture
+from carezoo.runtime import members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +67,17 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class Restoration:
-    """Restored images in the intensity units of the input."""
+    """Restored images in the intensity units of the input, and what the model knows of their pixels.
+
+    Arrays have the axes of `mean`, one number for each of its pixels. Of an image that is too large for the memory its
+    uncertainty takes, ask for parts: ``restoration.cropped({"Y": slice(0, 512)}).interval(0.9)``.
+    """
 
     images: Mapping[str, Image]
     """By name of the result: `mean`; `scale` for probabilistic models; `disagreement` for ensembles."""
     report: Report
+    members: Mapping[str, Image] = field(default_factory=dict)
+    """What the members of an ensemble say, where it was kept; see `carezoo.runtime.members`."""
 
     @property
     def mean(self) -> NDArray[np.generic]:
@@ -77,7 +86,10 @@ class Restoration:
 
     @property
     def scale(self) -> NDArray[np.generic]:
-        """Laplace scale b of each pixel, in intensity units of the input."""
+        """Laplace scale b of each pixel, in intensity units of the input.
+
+        For an ensemble it is that of the Laplace distribution with the variance of the mixture of all members.
+        """
         return self._array("scale")
 
     @property
@@ -95,6 +107,102 @@ class Restoration:
         """Axes of `mean`."""
         return self.images["mean"].axes
 
+    @property
+    def distribution(self) -> Laplace | Mixture:
+        """What the model says of every pixel: a Laplace distribution, or for an ensemble the mixture of its members.
+
+        Raises
+        ------
+        InputError
+            If the model gives no scale, or the members of an ensemble were not kept.
+        """
+        if self.members:
+            return members.mixture(self.members, self.images["mean"])
+        scale = self.scale
+        if "disagreement" in self.images:
+            raise InputError(
+                f"{self.report.provenance.model} is an ensemble, and the members of this restoration were not kept: "
+                "restore with keep_members=True, or a part of the image"
+            )
+        return members.laplace(self.mean, scale)
+
+    def interval(self, level: float) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return lower and upper bound of the central interval that holds the true value with probability `level`.
+
+        As much probability lies below it as above. Exact: closed form for a single model, the quantiles of the mixture
+        for an ensemble.
+
+        Raises
+        ------
+        InputError
+            If `level` is not at least 0 and below 1, or as for `distribution`.
+        """
+        return self.distribution.interval(level)
+
+    def quantile(self, p: float) -> NDArray[Any]:
+        """Return the value that the true one exceeds with probability ``1 - p``.
+
+        Raises
+        ------
+        InputError
+            If `p` is not between 0 and 1 (both excluded), or as for `distribution`.
+        """
+        return self.distribution.quantile(p)
+
+    def probability(self, *, above: float | NDArray[Any]) -> NDArray[Any]:
+        """Return the probability (0 to 1) that the true value is larger than `above`, a number or an array like `mean`.
+
+        Raises
+        ------
+        InputError
+            As for `distribution`.
+        """
+        return self.distribution.probability(above=np.asarray(above, np.float32))
+
+    def sample(self, rng: np.random.Generator) -> NDArray[Any]:
+        """Return an image the model holds possible: one draw per pixel, each independent of its neighbours.
+
+        Raises
+        ------
+        InputError
+            As for `distribution`.
+        """
+        return self.distribution.sample(rng)
+
+    def cropped(self, region: Mapping[str, slice]) -> Restoration:
+        """Return the restoration of a part of the image, without reading it.
+
+        Parameters
+        ----------
+        region
+            Slices with step 1 by axis letter, in pixels of `mean`; missing axes stay whole.
+
+        Raises
+        ------
+        InputError
+            If a slice lies outside the image or is empty.
+        """
+        images = {name: image.cropped(region) for name, image in self.images.items()}
+        if "C" in region and self.members:
+            raise InputError("members of an ensemble are cropped along space and time, not along C")
+        kept = {name: image.cropped(region) for name, image in self.members.items()}
+        return replace(self, images=images, members=kept)
+
+    def lazily(self, compute: Callable[[Restoration], NDArray[Any]]) -> Image:
+        """Return an image with the pixels that `compute` returns of a restoration, computed where it is read.
+
+        Parameters
+        ----------
+        compute
+            Gets the restoration of a part; one number for each pixel comes back.
+
+        Examples
+        --------
+        >>> upper = restoration.lazily(lambda part: part.quantile(0.95))  # doctest: +SKIP
+        >>> carezoo.write_image("upper.tif", upper)  # doctest: +SKIP
+        """
+        return replace(self.images["mean"], pixels=_Computed(self, compute))
+
     def _array(self, name: str) -> NDArray[np.generic]:
         if name not in self.images:
             raise InputError(
@@ -102,3 +210,32 @@ class Restoration:
                 + ("Use a probabilistic model" if name == "scale" else "Use an ensemble")
             )
         return self.images[name].array()
+
+
+@dataclass(frozen=True, eq=False)
+class _Computed:
+    """Pixels that are computed from a part of a restoration when they are read."""
+
+    restoration: Restoration
+    compute: Callable[[Restoration], NDArray[Any]]
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+        return self.restoration.images["mean"].shape
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.float32]:
+        """Compute one region."""
+        bounds = [
+            slice(*item.indices(size)[:2]) if isinstance(item, slice) else slice(int(item), int(item) + 1)
+            for item, size in zip(key, self.shape, strict=True)
+        ]
+        whole = [bound == slice(0, size) for bound, size in zip(bounds, self.shape, strict=True)]
+        region = {
+            letter: bound
+            for letter, bound, is_whole in zip(self.restoration.axes, bounds, whole, strict=True)
+            if not is_whole
+        }
+        values = np.asarray(self.compute(self.restoration.cropped(region)), np.float32)
+        return values[tuple(slice(None) if isinstance(item, slice) else 0 for item in key)]

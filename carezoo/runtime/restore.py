@@ -20,7 +20,7 @@ from carezoo.intensity import Normalization, Operation
 from carezoo.likeness import compare
 from carezoo.package.manifest import Result
 from carezoo.package.read import Package
-from carezoo.runtime import postprocess, tile_size
+from carezoo.runtime import members, postprocess, tile_size
 from carezoo.runtime.layout import Index, Layout, lay_out
 from carezoo.runtime.pixels import finite
 from carezoo.runtime.predict import Network, Piece
@@ -53,6 +53,8 @@ class Settings:
     """What to do with NaN and infinite pixels."""
     memory_bytes: int | None = None
     """Working memory of the network for one tile; None: half of what is free, and not more than pays."""
+    keep_members: bool | None = None
+    """Keep what each member of an ensemble says, for exact intervals; None: if that takes up to 1 GB."""
 
 
 Progress = Callable[[int, int], None]
@@ -105,6 +107,9 @@ def restore(
     started = time.perf_counter()
     checked = replace(image, pixels=finite(image, settings.nan))
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
+    if make_target is None and _keeps_members(layout, package, settings):
+        package = members.exposed(package)
+        layout = replace(layout, manifest=package.manifest)
     network = Network(session or open_session(package, settings), package.manifest)
     dtype = image.dtype if settings.dtype == "input" else settings.dtype
     plan = plan_tiles(layout, settings)
@@ -133,7 +138,9 @@ def restore(
         n_clipped=targets.n_clipped,
         warnings=tuple(warnings),
     )
-    return Restoration(targets.images(), report)
+    images = targets.images()
+    kept = {name: images.pop(name) for name in (members.MEANS, members.SCALES) if name in images}
+    return Restoration(images, report, kept)
 
 
 def open_session(package: Package, settings: Settings) -> Session:
@@ -145,6 +152,19 @@ def open_session(package: Package, settings: Settings) -> Session:
         precision=settings.precision,
         n_threads=settings.n_threads,
     )
+
+
+_MEMBERS_BYTES = 10**9
+"""What members may take in memory without being asked for."""
+
+
+def _keeps_members(layout: Layout, package: Package, settings: Settings) -> bool:
+    """Return whether to keep what each member says. Channels that go one by one leave no place for it."""
+    described = package.manifest.carezoo.get("members")
+    if not described or "C" in layout.loops or settings.keep_members is False:
+        return False
+    n_bytes = 2 * int(described["n"]) * 4 * prod(layout.result_shape(package.manifest.results[0]))
+    return bool(settings.keep_members) or n_bytes <= _MEMBERS_BYTES
 
 
 def _unlike_training(image: Image, package: Package) -> tuple[str, ...]:

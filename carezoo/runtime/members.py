@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo import axes as axes_
 from carezoo.distribution import Laplace
+from carezoo.image import Image
 from carezoo.mixture import Mixture
 from carezoo.package.manifest import OutputTensor, Result
 from carezoo.package.read import Package
@@ -59,12 +61,35 @@ def distribution(images: Mapping[str, NDArray[Any]], channel: int, n_channels: i
     """
     if MEANS in images:
         mean, scale = (images[name][channel::n_channels] for name in (MEANS, SCALES))
-        return Mixture(_laplace(mean, scale))
+        return Mixture(laplace(mean, scale))
     if "scale" in images:
         mean, scale = (images[name][min(channel, len(images[name]) - 1)] for name in ("mean", "scale"))
-        return _laplace(mean, scale)
+        return laplace(mean, scale)
     return None
 
 
-def _laplace(mean: NDArray[Any], scale: NDArray[Any]) -> Laplace:
+def mixture(images: Mapping[str, Image], like: Image) -> Mixture:
+    """Return the mixture of all members for every pixel of a restored image.
+
+    Parameters
+    ----------
+    images
+        Results `MEANS` and `SCALES`; C holds all target channels of the first member, then of the second, and so on.
+    like
+        The restored image: its axes and shape.
+    """
+    return Mixture(laplace(*(_by_member(images[name], like) for name in (MEANS, SCALES))))
+
+
+def _by_member(image: Image, like: Image) -> NDArray[Any]:
+    """Return the pixels with members in front of the axes of `like`."""
+    spatial = like.axes.replace("C", "")
+    channels = axes_.move(image.array(), image.axes, "C" + spatial)
+    n_targets = like.sizes.get("C", 1)
+    members = channels.reshape(-1, n_targets, *channels.shape[1:])
+    return np.moveaxis(members, 1, 1 + like.axes.index("C")) if "C" in like.axes else members[:, 0]
+
+
+def laplace(mean: NDArray[Any], scale: NDArray[Any]) -> Laplace:
+    """Return Laplace distributions with scales above 0, whatever the types of the pixels."""
     return Laplace(np.asarray(mean, np.float32), np.maximum(np.asarray(scale, np.float32), LEAST_SCALE))
