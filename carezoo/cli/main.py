@@ -15,6 +15,7 @@ from carezoo.errors import CarezooError
 
 COMMANDS = {
     "restore": ("carezoo.cli.restore", "Restore image files with a model."),
+    "show": ("carezoo.cli.show", "Show an image, its restoration, and what the model is unsure of."),
     "evaluate": ("carezoo.cli.evaluate", "Score a model on pairs it has not seen, beside classical methods."),
     "simulate": (
         "carezoo.cli.simulate",

@@ -33,6 +33,17 @@ def crop(text: str) -> dict[str, slice]:
     return region
 
 
+def position(text: str) -> dict[str, int]:
+    """Parse ``z=12,t=0`` into indices by axis letter."""
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([A-Za-z])\s*=\s*(\d+)\s*", part)
+        if not match or match[1].upper() not in axes_.LETTERS:
+            raise InputError(f"{text!r}: expected axis=index, such as z=12,t=0, found {part!r}")
+        found[match[1].upper()] = int(match[2])
+    return found
+
+
 def intensity_range(text: str) -> tuple[float, float]:
     """Parse ``100,3000``."""
     try:

@@ -72,6 +72,17 @@ DTYPES = ("float32", "input", "uint8", "uint16")
 @click.option(
     "--nan", default="refuse", show_default=True, type=click.Choice(["refuse", "zero"]), help="NaN and infinite pixels."
 )
+@click.option(
+    "--flicker",
+    type=click.Path(path_type=Path),
+    metavar="MP4|GIF",
+    help="Write a video, too: every frame draws each pixel anew from what the model holds possible. For one file.",
+)
+@click.option(
+    "--flicker-at",
+    metavar="z=12,t=0,c=0",
+    help="What the video shows.  [default: first time point and channel, maximum projection of a stack]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace existing results.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome of every file as JSON.")
 def restore_command(
@@ -84,12 +95,17 @@ def restore_command(
     """
     order = _order(models, overwrite, given)
     files = expanded(sources)
+    flicker: Path | None = given["flicker"]  # type: ignore[assignment]
+    if flicker:
+        _check_flicker(flicker, files, order)
     outcomes: list[Outcome] = []
     with Bar() as bar:
         for outcome in restore_files(files, order, progress=bar):
             bar.close()
             outcomes.append(outcome)
             _tell(outcome)
+    if flicker and outcomes[0].error is None:
+        _write_flicker(flicker, files[0], order, str(given["flicker_at"] or ""))
     if as_json:
         click.echo(json.dumps([outcome.to_dict() for outcome in outcomes], indent=2))
     return _summary(outcomes)
@@ -117,6 +133,33 @@ def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> 
         folder=given["folder"],  # type: ignore[arg-type]
         is_overwriting=overwrite,
     )
+
+
+def _check_flicker(path: Path, files: Sequence[Path], order: Order) -> None:
+    from carezoo.evaluate import flicker
+
+    flicker.check_name(path)
+    if len(files) != 1 or None not in order.models:
+        raise InputError("--flicker shows one file restored with one model; give one")
+    if path.exists() and not order.is_overwriting:
+        raise InputError(f"{path} exists; choose another name, or replace it (--overwrite)")
+    manifest = order.models[None].manifest
+    if all(result.name != "scale" for result in manifest.results):
+        raise InputError(f"--flicker draws from a distribution, and model {manifest.id} is not probabilistic")
+
+
+def _write_flicker(path: Path, file: Path, order: Order, at: str) -> None:
+    """Restore what is shown once more, with what the members of an ensemble say, and draw from it."""
+    from carezoo import files
+    from carezoo.evaluate import flicker, view
+
+    position = options.position(at) if at else {}
+    image = files.open_image(file, order.axes)
+    image = image.cropped(order.crop) if order.crop else image
+    shown = view.of_model(image, order.models[None], position, order.settings)
+    n = flicker.N_FRAMES[path.suffix.lower()]
+    flicker.write(flicker.frames(shown, position.get("Z"), n), path)
+    click.echo(f"flicker  {file} -> {path}", err=True)
 
 
 def expanded(sources: Sequence[Path]) -> list[Path]:

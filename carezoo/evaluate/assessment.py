@@ -20,6 +20,7 @@ from carezoo.evaluate.segmentation import SegmentationScores
 from carezoo.evaluate.sparsification import Sparsification, sparsification
 from carezoo.metrics import PERCENTILES, AffineFit, fit_affine, intensity_errors, score
 from carezoo.mixture import Mixture
+from carezoo.recalibration import Recalibration
 
 INPUT, RESTORED, TARGET = "input", "restored", "target"
 """Names of images beside those of the baselines."""
@@ -37,6 +38,8 @@ class Options:
     restored image itself, and there are no errors of gain and offset."""
     calibration_factor: float | None = None
     """By which the scales of the model were multiplied after its training; gives the calibration before that, too."""
+    recalibration: Recalibration | None = None
+    """Of the model: its intervals after calibration are those that it makes."""
     diameter: float | None = None
     """Of objects, in pixels; None: nothing is segmented."""
 
@@ -117,14 +120,16 @@ def foreground(target: NDArray[Any]) -> NDArray[np.bool_]:
 def _calibration(frame: Frame, expected: NDArray[Any], width: float, options: Options) -> dict[str, Calibration]:
     if frame.predicted is None:
         return {}
-    predicted = {"": _in_shares(frame.predicted, width, 1.0)}
+    predicted = {"": (_in_shares(frame.predicted, width, 1.0), options.recalibration)}
     if options.calibration_factor:
-        predicted[BEFORE] = _in_shares(frame.predicted, width, options.calibration_factor)
+        predicted[BEFORE] = (_in_shares(frame.predicted, width, options.calibration_factor), None)
     bright = foreground(frame.target)
     parts = {"foreground": bright, "background": ~bright, "all": np.ones_like(bright)}
     return {
-        part + words: calibration.calibration(_at(each, mask), expected[mask] / np.float32(width))
-        for words, each in predicted.items()
+        part + words: calibration.calibration(
+            _at(each, mask), expected[mask] / np.float32(width), recalibration=recalibration
+        )
+        for words, (each, recalibration) in predicted.items()
         for part, mask in parts.items()
         if mask.any()
     }

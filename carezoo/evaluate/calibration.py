@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from carezoo.distribution import Laplace
 from carezoo.errors import InputError
 from carezoo.mixture import Mixture
+from carezoo.recalibration import Recalibration
 
 LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 """Levels of a coverage curve: 0.05 to 0.95."""
@@ -42,7 +43,12 @@ class Calibration:
         return self.observed[self.levels.index(level)]
 
 
-def calibration(predicted: Laplace | Mixture, target: NDArray[Any], levels: Sequence[float] = LEVELS) -> Calibration:
+def calibration(
+    predicted: Laplace | Mixture,
+    target: NDArray[Any],
+    levels: Sequence[float] = LEVELS,
+    recalibration: Recalibration | None = None,
+) -> Calibration:
     """Compare predicted distributions with true values.
 
     Parameters
@@ -54,6 +60,8 @@ def calibration(predicted: Laplace | Mixture, target: NDArray[Any], levels: Sequ
         outnumbers everything else in most images; to judge foreground apart, give only its pixels.
     levels
         Ascending, between 0 and 1.
+    recalibration
+        At which levels intervals are asked for; None: at `levels`.
 
     Raises
     ------
@@ -64,9 +72,10 @@ def calibration(predicted: Laplace | Mixture, target: NDArray[Any], levels: Sequ
         raise InputError("a calibration needs at least one pixel; found none")
     if predicted.mean.shape != target.shape:
         raise InputError(f"predicted distributions have shape {predicted.mean.shape}, the target {target.shape}")
+    asked = [recalibration.level(level) for level in levels] if recalibration else levels
     return Calibration(
         levels=tuple(float(level) for level in levels),
-        observed=tuple(coverage(predicted, target, levels).tolist()),
+        observed=tuple(coverage(predicted, target, asked).tolist()),
         nll=float(predicted.nll(target).mean(dtype=np.float64)),
         crps=float(predicted.crps(target).mean(dtype=np.float64)) if isinstance(predicted, Laplace) else None,
         n_pixels=target.size,

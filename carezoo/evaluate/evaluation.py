@@ -91,7 +91,12 @@ class _Work:
         self.skipped: list[tuple[str, str]] = []
         self.provenance: Mapping[str, Any] = {}
         calibration = self.manifest.carezoo.get("calibration", {})
-        self.options = Options(frames.has_own_units(self.manifest), calibration.get("factor"), wanted.diameter)
+        self.options = Options(
+            frames.has_own_units(self.manifest),
+            calibration.get("factor"),
+            self.manifest.recalibration,
+            wanted.diameter,
+        )
         self._progress, self._n_done = progress, 0
         self._n_steps = len(self.groups) * len(self.methods) + 2 * len(pairs)
 

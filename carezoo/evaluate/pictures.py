@@ -99,7 +99,7 @@ def before_after(
                 _mark(panels[0], panels[1], region)
             if column == 0 and pixel_size_um is not None:
                 for panel in panels:
-                    _scale_bar(panel, pixel_size_um)
+                    scale_bar(panel, pixel_size_um)
         _footer(figure, is_enlarged=region is not None)
         return _png(figure, path)
 
@@ -266,7 +266,8 @@ def _mark(whole: Axes, enlarged: Axes, region: tuple[slice, slice]) -> None:
     )
 
 
-def _scale_bar(axes: Axes, pixel_size_um: float) -> None:
+def scale_bar(axes: Axes, pixel_size_um: float) -> None:
+    """Draw a bar of a round length into the lower right corner of a panel with one image."""
     from matplotlib.patches import Rectangle
 
     axes.apply_aspect()

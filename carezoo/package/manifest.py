@@ -12,6 +12,7 @@ from math import floor
 from typing import Any, Literal
 
 from carezoo.intensity import Operation
+from carezoo.recalibration import Recalibration
 from carezoo.tiling import AxisRule
 
 Undo = Literal["affine", "gain", "none"]
@@ -113,6 +114,8 @@ class Manifest:
     """Relative paths, one for each output, uncropped (.npy)."""
     carezoo: Mapping[str, Any] = field(default_factory=dict)
     """The section `config.carezoo` as it stands; empty for packages made elsewhere."""
+    recalibration: Recalibration | None = None
+    """At which levels to ask for intervals so that they hold; None: as the distribution promises."""
     rdf: Mapping[str, Any] = field(default_factory=dict)
     """The whole file as parsed."""
     remarks: tuple[str, ...] = ()

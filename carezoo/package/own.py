@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from carezoo.errors import ManifestError, UnsupportedError
+from carezoo.errors import InputError, ManifestError, UnsupportedError
 from carezoo.intensity import Affine
 from carezoo.package.document import Entry
 from carezoo.package.manifest import Manifest, OutputAxis, Result, Undo
+from carezoo.recalibration import Recalibration
 from carezoo.tiling import AxisRule
 
 SCHEMA = 1
@@ -91,6 +92,7 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
         outputs=(replace(output, channels=names, sizes=sizes, postprocessing=()),),
         results=results,
         carezoo=section.mapping(),
+        recalibration=_recalibration(section.get("calibration")),
         remarks=(),
     )
 
@@ -108,6 +110,17 @@ def _check_runtime_numbers(section: Entry) -> None:
         members["n"].integer(at_least=2)
     if bytes_per_pixel is not None and bytes_per_pixel.number() <= 0:
         raise bytes_per_pixel.error("a number above 0")
+
+
+def _recalibration(calibration: Entry | None) -> Recalibration | None:
+    levels = None if calibration is None else calibration.get("levels")
+    if levels is None:
+        return None
+    rows = [[number.number() for number in row] for row in levels]
+    try:
+        return Recalibration.from_plain(rows)
+    except InputError as error:
+        raise levels.error(f"pairs of levels ({error})") from None
 
 
 def _input_channels(section: Entry, manifest: Manifest) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from carezoo.data.patches import Sampler
 from carezoo.distribution import Laplace
 from carezoo.mixture import Mixture
+from carezoo.recalibration import Recalibration
 from carezoo.train.networks.network import Network
 from carezoo.train.networks.unet import UNet
 
@@ -38,6 +39,8 @@ class Calibration:
     nll: float
     """The same with `factor`."""
     n_pixels: int
+    levels: Recalibration
+    """Of intervals, with `factor`."""
 
 
 def calibrate(trained: Sequence[Network], cores: Sequence[Network], choose: Sampler) -> Calibration | None:
@@ -95,13 +98,17 @@ def fitted(members: Laplace, target: Float) -> Calibration:
         logarithm = float(minimize_scalar(nll, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-3}).x)
     # As it will stand in the graph.
     factor = float(np.float32(math.exp(logarithm)))
-    return Calibration(factor, nll(0.0), nll(math.log(factor)), target.size)
+    calibrated = _distribution(Laplace(members.mean, members.scale * np.float32(factor)))
+    levels = Recalibration.measured(calibrated, target)
+    return Calibration(factor, nll(0.0), nll(math.log(factor)), target.size, levels)
+
+
+def _distribution(members: Laplace) -> Laplace | Mixture:
+    return Mixture(members) if len(members.mean) > 1 else Laplace(members.mean[0], members.scale[0])
 
 
 def _nll(members: Laplace, target: Float) -> float:
-    one = len(members.mean) == 1
-    values = members.nll(target) if one else Mixture(members).nll(target)
-    return float(values.mean(dtype=np.float64))
+    return float(_distribution(members).nll(target).mean(dtype=np.float64))
 
 
 def _pixels(trained: Sequence[Network], choose: Sampler) -> tuple[Laplace, Float]:

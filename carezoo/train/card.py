@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from carezoo.evaluate import page, scores
 from carezoo.evaluate.findings import Findings, Group
+from carezoo.package import consistency
 from carezoo.package.draft import Constants, Draft
 from carezoo.train.recipe import Recipe
 from carezoo.train.sample import Sample
@@ -139,7 +140,12 @@ def _intervals(draft: Draft, findings: Findings) -> Iterator[str]:
     yield (
         "How often the true value lies inside the central interval the model gives, on the files above. Foreground is "
         "what is brighter than Otsu's threshold of the target."
-        + (f" Calibration multiplied all scales by {factor:.3g}, found on the files to choose on." if factor else "")
+        + (
+            f" Calibration multiplied all scales by {factor:.3g}, and measured at which level an interval has to be "
+            "asked for to hold; both were found on the files to choose on."
+            if factor
+            else ""
+        )
     )
     yield ""
     yield "| pixels | " + " | ".join(f"{100 * level:g} % interval" for level in page.LEVELS) + " |"
@@ -203,6 +209,13 @@ def limits(draft: Draft) -> Iterator[str]:
     yield "- It cannot bring back what the noise has erased; plausible detail is not evidence."
     halos = ", ".join(f"{letter} {rule.halo}" for letter, rule in draft.rules.items())
     yield f"- Programs that cut images into tiles must discard {halos} pixels on each side of a tile."
+    if any(consistency.is_fixed(draft, letter) for letter in draft.axes):
+        # Measured with bioimageio.core 0.11: the last piece along Z overwrites the others.
+        yield (
+            "- carezoo takes any number of planes. Give other programs stacks of exactly as many planes as the test "
+            "input has: in blockwise mode bioimageio.core cuts deeper ones along Z without a word, and the result is "
+            "wrong."
+        )
 
 
 def citations(draft: Draft) -> Iterator[str]:

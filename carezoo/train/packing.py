@@ -109,7 +109,7 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
             "network": _architecture(recipe, model),
             "training": _training(recipe, model, prepared),
             **({"training_images": looks} if (looks := training_images(recipe, prepared)) else {}),
-            **({"calibration": _rounded(calibration)} if calibration else {}),
+            **({"calibration": _told(calibration)} if calibration else {}),
         },
     )
     return drafting.measured(
@@ -238,9 +238,10 @@ def _training(recipe: Recipe, model: Model, prepared: Prepared) -> dict[str, Any
     }
 
 
-def _rounded(calibration: Calibration) -> dict[str, float | int]:
-    numbers = dataclasses.asdict(calibration)
-    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in numbers.items()}
+def _told(calibration: Calibration) -> dict[str, Any]:
+    numbers = {"factor": calibration.factor, "nll_before": calibration.nll_before, "nll": calibration.nll}
+    rounded = {name: float(f"{value:.6g}") for name, value in numbers.items()}
+    return {**rounded, "n_pixels": calibration.n_pixels, "levels": calibration.levels.to_plain()}
 
 
 def _parts(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> dict[str, Any]:

@@ -109,8 +109,7 @@ def _by_condition(pairs: Sequence[Pair]) -> Iterator[Pair]:
 def _facts(draft: Draft, members: Sequence[Path]) -> Iterator[tuple[str, str]]:
     training, network = draft.sections["training"], draft.sections["network"]
     for each in training["data"]:
-        parts = each["parts"]
-        yield f"Data {each['name']}", f"{parts}; {each['license']}; {each['origin']}"
+        yield f"Data {each['name']}", f"{each['parts']}; {each['license']}; {each['origin']}"
     kind = f"{network['name']} of depth {network['depth']}, {network['n_first']} first filters"
     yield "Network", f"{kind}, {network['n_parameters']:,} parameters"
     for number, (fit, folder) in enumerate(zip(training["members"], members, strict=True), start=1):

@@ -1,0 +1,89 @@
+"""``carezoo show``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from carezoo.cli import options
+from carezoo.cli.reference import opened, zoo_option
+from carezoo.errors import InputError
+
+
+@click.command("show")
+@click.argument("source", metavar="IMAGE", type=click.Path(path_type=Path))
+@click.option("--model", "-m", "reference", metavar="REF", help="Name or path of a model to restore the image with.")
+@zoo_option
+@click.option(
+    "--restored",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The image as it was restored before, with _scale and _disagreement beside it.  [default: IMAGE_restored.tif]",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Picture to write.  [default: a window; without a screen IMAGE_show.png here]",
+)
+@click.option(
+    "--at",
+    metavar="t=0,c=1,z=12,y=100",
+    help="Time point, channel and sample, plane, row of the profile.  [default: the first; the richest plane and row]",
+)
+@click.option("--axes", help="Axes of the file in their order, letters out of STCZYX.  [default: from the metadata]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+def show_command(
+    source: Path,
+    reference: str | None,
+    restored: Path | None,
+    output: Path | None,
+    at: str | None,
+    axes: str | None,
+    overwrite: bool,
+    zoos: Sequence[str],
+) -> None:
+    """Show IMAGE, its restoration, and what the model is unsure of: scale, disagreement, a profile with its 90 % band.
+
+    Stacks are shown as three orthogonal planes. Give a model, or restore the image first.
+    """
+    from carezoo import files
+    from carezoo.evaluate import uncertainty_picture, view
+    from carezoo.runtime.folder import result_path
+
+    position = options.position(at) if at else {}
+    if reference and restored:
+        raise InputError("give a model or a restored file, not both")
+    if output and output.suffix.lower() != ".png":
+        raise InputError(f"{output}: a picture ends in .png")
+    if output and output.exists() and not overwrite:
+        raise InputError(f"{output} exists; choose another name (-o), or replace it (--overwrite)")
+    before = restored or result_path(source, "mean", None)
+    if reference:
+        shown = view.of_model(files.open_image(source, axes), opened(reference, zoos), position)
+    elif before.exists():
+        shown = view.of_files(source, before, position, axes)
+    else:
+        raise InputError(f"{before} does not exist: name a model (--model), or the restored image (--restored)")
+    for warning in shown.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    target = output or _default(source)
+    uncertainty_picture.picture(shown, position, target)
+    if output is None and _has_screen():
+        click.launch(str(target))
+    click.echo(str(target))
+
+
+def _default(source: Path) -> Path:
+    name = f"{source.name.split('.')[0]}_show.png"
+    return Path(tempfile.mkdtemp(prefix="carezoo-"), name) if _has_screen() else Path(name)
+
+
+def _has_screen() -> bool:
+    return sys.platform in {"win32", "darwin"} or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))

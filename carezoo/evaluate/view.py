@@ -1,0 +1,149 @@
+"""One frame of an image and its restoration, as pictures and videos show it: one channel, one time point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo import axes as axes_
+from carezoo import files
+from carezoo.distribution import Laplace
+from carezoo.errors import InputError
+from carezoo.image import Image
+from carezoo.mixture import Mixture
+from carezoo.package.read import Package
+from carezoo.runtime import members
+from carezoo.runtime.folder import result_path
+from carezoo.runtime.restore import Settings, restore
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is shown; arrays are YX or ZYX."""
+
+    name: str
+    source: NDArray[Any]
+    restored: NDArray[Any]
+    scale: NDArray[Any] | None
+    disagreement: NDArray[Any] | None
+    distribution: Laplace | Mixture | None
+    """Of every restored pixel; read from the files of an ensemble it is a Laplace distribution of equal variance."""
+    source_size_um: Mapping[str, float]
+    size_um: Mapping[str, float]
+    """Of the restored pixels."""
+    warnings: tuple[str, ...] = ()
+
+
+def of_model(image: Image, package: Package, at: Mapping[str, int], settings: Settings | None = None) -> View:
+    """Restore what is shown, and nothing else.
+
+    Intensities are measured on what is restored: of a series on the one frame.
+
+    Parameters
+    ----------
+    image
+        The noisy image.
+    at
+        Index by axis letter; S, T and C are the first where they are missing. Z chooses the plane of a stack for a
+        model of planes, by default the middle one; models of stacks restore all planes.
+
+    Raises
+    ------
+    InputError
+        If an index lies outside the image, or the image does not fit the model.
+    """
+    manifest = package.manifest
+    loops = [letter for letter in image.axes if letter not in manifest.spatial_axes and letter != "C"]
+    is_alone = len(manifest.input.channels) == 1
+    region = {letter: _one(image, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]}
+    part = image.cropped(region)
+    kept = replace(settings or Settings(), keep_members=True)
+    found = restore(part, package, kept)
+    channel = 0 if is_alone else at.get("C", 0)
+    images = {name: _frame(each, channel) for name, each in {**found.images, **found.members}.items()}
+    distribution = None
+    if "scale" in found.images:
+        every = found.distribution
+        n_channels = found.images["mean"].sizes.get("C", 1)
+        distribution = _of_channel(every, found.images["mean"], min(channel, n_channels - 1))
+    return View(
+        name=image.name,
+        source=_frame(part, 0 if is_alone else channel),
+        restored=images["mean"],
+        scale=images.get("scale"),
+        disagreement=images.get("disagreement"),
+        distribution=distribution,
+        source_size_um=part.pixel_size_um,
+        size_um=found.images["mean"].pixel_size_um,
+        warnings=found.report.warnings,
+    )
+
+
+def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | None = None) -> View:
+    """Read what is shown from an image and its results, as `carezoo restore` wrote them.
+
+    Scale and disagreement are read where they lie beside `restored` under their usual names.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or is not the restoration of `source`.
+    """
+    image, mean = files.open_image(source, axes), files.open_image(restored)
+    if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
+        raise InputError(f"{restored} is no restoration of {source}: {mean.sizes} and {image.sizes}")
+    beside = {
+        name: path
+        for name in ("scale", "disagreement")
+        if restored.name == result_path(source, "mean", None).name
+        and (path := result_path(source, name, restored.parent)).exists()
+    }
+    maps = {name: _shown(files.open_image(path), at) for name, path in beside.items()}
+    plane = _shown(mean, at)
+    return View(
+        name=source.name,
+        source=_shown(image, at),
+        restored=plane,
+        scale=maps.get("scale"),
+        disagreement=maps.get("disagreement"),
+        distribution=members.laplace(plane, maps["scale"]) if "scale" in maps else None,
+        source_size_um=image.pixel_size_um,
+        size_um=mean.pixel_size_um,
+    )
+
+
+def _shown(image: Image, at: Mapping[str, int]) -> NDArray[Any]:
+    region = {letter: _one(image, letter, at) for letter in image.axes if letter in "STC"}
+    return _frame(image.cropped(region), 0)
+
+
+def _one(image: Image, letter: str, at: Mapping[str, int]) -> slice:
+    size = image.sizes[letter]
+    index = at.get(letter, size // 2 if letter == "Z" else 0)
+    if not 0 <= index < size:
+        raise InputError(f"{image.name}: {letter.lower()}={index} is asked for, but {letter} is 0 to {size - 1}")
+    return slice(index, index + 1)
+
+
+def _frame(image: Image, channel: int) -> NDArray[Any]:
+    """Return one channel as YX or ZYX."""
+    pixels = axes_.move(image.array(), image.axes, "CZYX")
+    plane: NDArray[Any] = pixels[min(channel, len(pixels) - 1)]
+    return plane[0] if len(plane) == 1 else plane
+
+
+def _of_channel(distribution: Laplace | Mixture, like: Image, channel: int) -> Laplace | Mixture:
+    def one(values: NDArray[Any], axes: str) -> NDArray[Any]:
+        pixels: NDArray[Any] = axes_.move(values, axes, "CZYX")[channel]
+        return pixels[0] if len(pixels) == 1 else pixels
+
+    if isinstance(distribution, Laplace):
+        return Laplace(one(distribution.mean, like.axes), one(distribution.scale, like.axes))
+    every = distribution.members
+    means, scales = (np.stack([one(each, like.axes) for each in values]) for values in (every.mean, every.scale))
+    return Mixture(Laplace(means, scales))

@@ -1,0 +1,114 @@
+"""carezoo show: from a model and from files, planes and stacks, and what is refused."""
+
+import io
+
+import numpy as np
+import packages
+import pytest
+from matplotlib.image import imread
+
+from carezoo import files
+from carezoo.cli.main import run
+from carezoo.distribution import Laplace
+from carezoo.evaluate import uncertainty_picture
+from carezoo.evaluate.view import View
+from carezoo.image import Image
+from carezoo.package.write import write_package
+
+SIZE = {"Y": 0.2, "X": 0.2}
+
+
+@pytest.fixture
+def cell(tmp_path):
+    files.write_image(tmp_path / "cell.tif", Image(packages.picture((80, 64)), "YX", SIZE))
+    return tmp_path / "cell.tif"
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_package(packages.ensemble_2d(), tmp_path / "model.zip")
+
+
+def shown(path):
+    return imread(io.BytesIO(path.read_bytes()))
+
+
+def test_with_a_model_or_from_files_it_shows_the_same_images(cell, model, tmp_path, capsys):
+    assert run(["show", str(cell), "-m", str(model), "-o", str(tmp_path / "model.png")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "model.png")
+    run(["restore", str(cell), "-m", str(model)])
+    assert run(["show", str(cell), "-o", str(tmp_path / "files.png")]) == 0
+    one, other = shown(tmp_path / "model.png"), shown(tmp_path / "files.png")
+    assert one.shape == other.shape
+    np.testing.assert_array_equal(one[:400, :700], other[:400, :700])
+
+
+def test_without_a_screen_the_picture_lies_here(cell, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert run(["show", str(cell), "-m", str(model), "--at", "y=10"]) == 0
+    assert shown(tmp_path / "cell_show.png").std() > 0.1
+
+
+def test_on_a_screen_it_opens(cell, model, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("click.launch", opened.append)
+    assert run(["show", str(cell), "-m", str(model)]) == 0
+    assert opened[0].endswith("cell_show.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "x.jpg"], "a picture ends in .png"),
+        ([], "name a model (--model), or the restored image (--restored)"),
+        (["--restored", "a.tif", "-m", "b"], "a model or a restored file, not both"),
+        (["--at", "q=1"], "expected axis=index"),
+        (["-m", "MODEL", "--at", "t=3", "-o", "x.png"], None),
+    ],
+)
+def test_wrong_wishes_are_told(cell, model, arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = run(["show", str(cell), *(str(model) if each == "MODEL" else each for each in arguments)])
+    error = capsys.readouterr().err
+    assert code == (2 if words else 0)
+    assert (words or "") in error
+
+
+def test_a_plane_outside_of_the_image_is_told(model, tmp_path, capsys):
+    stack = np.stack([packages.picture((64, 48), seed) for seed in range(3)])
+    files.write_image(tmp_path / "series.tif", Image(stack, "TYX"))
+    start = ["show", str(tmp_path / "series.tif"), "-m", str(model), "-o", str(tmp_path / "x.png")]
+    assert run([*start, "--at", "t=3"]) == 2
+    assert "t=3 is asked for, but T is 0 to 2" in capsys.readouterr().err
+    assert run([*start, "--at", "t=2"]) == 0
+    assert run([*start, "--at", "t=1"]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_stacks_are_three_planes_at_their_true_proportions():
+    rng = np.random.default_rng(0)
+    stack = rng.uniform(0, 1, (10, 40, 50)).astype(np.float32)
+    size = {"Z": 0.6, "Y": 0.2, "X": 0.2}
+    cut = uncertainty_picture._Cut(View("v", stack, stack, None, None, None, size, size), {"Z": 4, "Y": 7, "X": 9})
+    image = cut.of(stack)
+    assert image.shape == (40 + 2 + 30, 50 + 2 + 30)
+    np.testing.assert_array_equal(image[:40, :50], stack[4])
+    np.testing.assert_array_equal(image[42:, :50][1::3], stack[:, 7])
+    np.testing.assert_array_equal(image[:40, 52:][:, 1::3], stack[:, :, 9].T)
+    assert np.isnan(image[42:, 52:]).all()
+
+
+def test_a_source_with_fewer_planes_or_none_in_the_result():
+    rng = np.random.default_rng(0)
+    stack = rng.uniform(1, 2, (8, 40, 40)).astype(np.float32)
+    scale = np.full_like(stack, 0.1)
+    sizes = {"Z": 0.2, "Y": 0.2, "X": 0.2}
+    upsampled = View("v", stack[::2], stack, scale, None, Laplace(stack, scale), {**sizes, "Z": 0.4}, sizes)
+    assert uncertainty_picture.picture(upsampled).startswith(b"\x89PNG")
+    flat = View("v", stack, stack[3], None, None, None, sizes, {"Y": 0.2, "X": 0.2})
+    assert uncertainty_picture.picture(flat).startswith(b"\x89PNG")
