@@ -23,41 +23,8 @@ from carezoo.data.patches import Patches
 from carezoo.data.sources import Data
 from carezoo.errors import AxesError, RecipeError
 from carezoo.train import recipe_file
+from carezoo.train.credits import Author, Citation, PixelSize
 from carezoo.train.tasks import TASKS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Author:
-    """Somebody who made the model."""
-
-    name: str
-    """Full name."""
-    affiliation: str = ""
-    """Institute."""
-    orcid: str = ""
-    """ORCID iD, such as 0000-0001-2345-6789."""
-
-    def __post_init__(self) -> None:
-        if self.orcid and not re.fullmatch(r"\d{4}-\d{4}-\d{4}-\d{3}[\dX]", self.orcid):
-            raise RecipeError(f"orcid: expected the form 0000-0001-2345-6789, found {self.orcid!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Citation:
-    """Something to cite when the model is used."""
-
-    text: str
-    """The reference, as it should be printed."""
-    doi: str = ""
-    """DOI without address, such as 10.1038/s41592-018-0216-7."""
-    url: str = ""
-    """Address, where there is no DOI."""
-
-    def __post_init__(self) -> None:
-        if not (self.doi or self.url):
-            raise RecipeError(f"citation {self.text!r}: expected a doi or a url")
-        if self.doi and not re.fullmatch(r"10\.\d{4,}/\S+", self.doi):
-            raise RecipeError(f"doi: expected the form 10.1038/s41592-018-0216-7, found {self.doi!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,29 +129,6 @@ package are float32."""
             raise RecipeError(f"plateau_factor: expected a number between 0 and 1, found {self.plateau_factor:g}")
         if not 0 <= self.averaging < 1:
             raise RecipeError(f"averaging: expected 0 <= decay < 1, found {self.averaging:g}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelSize:
-    """Distance of neighbouring pixels in micrometers."""
-
-    y: float
-    """Along Y."""
-    x: float
-    """Along X."""
-    z: float | None = None
-    """Along Z."""
-
-    def __post_init__(self) -> None:
-        for letter, size in self.by_axis.items():
-            if not (size > 0 and math.isfinite(size)):
-                raise RecipeError(f"{letter.lower()}: expected a length above 0, found {size:g}")
-
-    @property
-    def by_axis(self) -> dict[str, float]:
-        """Length by axis letter, in the order (Z)YX."""
-        sizes = {"Y": self.y, "X": self.x}
-        return sizes if self.z is None else {"Z": self.z, **sizes}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,9 @@ def found(folder, axes, source, target):
     for side, pixels in (("low", source), ("high", target)):
         (folder / side).mkdir()
         letters = "ZYX"[-pixels.ndim :]
-        tifffile.imwrite(folder / side / "a.tif", pixels.astype(np.float32), photometric="minisblack", metadata={"axes": letters})
+        tifffile.imwrite(
+            folder / side / "a.tif", pixels.astype(np.float32), photometric="minisblack", metadata={"axes": letters}
+        )
     return find_pairs(Data(sets=(FileSet(source=("low",), target=("high",)),), folder=str(folder)), axes)
 
 
