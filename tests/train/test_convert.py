@@ -42,7 +42,7 @@ def _load(path, task=None, factor=None):
     return network.load(found.config, found.weights, found.task, factor or Fraction(1))
 
 
-def _refused(path, target, match, **choices):
+def _assert_refused(path, target, match, **choices):
     with pytest.raises(ConversionError, match=match):
         run.convert(path, target, Choices(**choices))
     assert not target.exists()
@@ -69,7 +69,7 @@ def _refused(path, target, match, **choices):
 )
 def test_configurations_that_are_refused(tmp_path, changes, match):
     path = csbdeep_folders.write(tmp_path / "model", csbdeep_folders.unet_shapes(), **changes)
-    _refused(path, tmp_path / "out.zip", match)
+    _assert_refused(path, tmp_path / "out.zip", match)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_configurations_that_are_refused(tmp_path, changes, match):
 )
 def test_files_that_are_no_configuration(model, tmp_path, text, match):
     (model / "config.json").write_text(text)
-    _refused(model, tmp_path / "out.zip", match)
+    _assert_refused(model, tmp_path / "out.zip", match)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 3000, -1])
@@ -85,12 +85,12 @@ def test_a_truncated_file_of_weights(model, tmp_path, kept):
     path = model / "weights_best.h5"
     content = path.read_bytes()
     path.write_bytes(content[:kept])
-    _refused(model, tmp_path / "out.zip", "weights_best.h5 (is damaged or was not copied completely|is empty)")
+    _assert_refused(model, tmp_path / "out.zip", "weights_best.h5 (is damaged or was not copied completely|is empty)")
 
 
 def test_a_file_of_weights_that_is_something_else(model, tmp_path):
     (model / "weights_best.h5").write_text("<html>404</html>")
-    _refused(model, tmp_path / "out.zip", "no HDF5 file")
+    _assert_refused(model, tmp_path / "out.zip", "no HDF5 file")
 
 
 def test_damage_inside_a_file_of_weights(model, tmp_path):
@@ -110,10 +110,10 @@ def test_damage_inside_a_file_of_weights(model, tmp_path):
 def test_weights_of_another_network(model, tmp_path):
     other = csbdeep_folders.write(tmp_path / "other", csbdeep_folders.unet_shapes(depth=2))
     shutil.copy(other / "weights_best.h5", model)
-    _refused(model, tmp_path / "out.zip", "holds 11 convolutions, but the network of config.json has 7")
+    _assert_refused(model, tmp_path / "out.zip", "holds 11 convolutions, but the network of config.json has 7")
     other = csbdeep_folders.write(tmp_path / "other", csbdeep_folders.unet_shapes(kernel=5))
     shutil.copy(other / "weights_best.h5", model)
-    _refused(model, tmp_path / "out.zip", r"layer conv2d_0 has a kernel of shape \(5, 5, 1, 2\).*\(3, 3, 1, 2\)")
+    _assert_refused(model, tmp_path / "out.zip", r"layer conv2d_0 has a kernel of shape \(5, 5, 1, 2\).*\(3, 3, 1, 2\)")
 
 
 def _with_layer(model, change):
@@ -177,7 +177,7 @@ def _batch_norm(group):
 )
 def test_weights_that_lead_elsewhere_or_are_no_weights(model, tmp_path, change, match):
     _with_layer(model, change)
-    _refused(model, tmp_path / "out.zip", match)
+    _assert_refused(model, tmp_path / "out.zip", match)
 
 
 def test_places_that_are_no_model_folder(model, tmp_path):
@@ -185,14 +185,14 @@ def test_places_that_are_no_model_folder(model, tmp_path):
     saved = tmp_path / "TF_SavedModel.zip"
     with zipfile.ZipFile(saved, "w") as archive:
         archive.writestr("saved_model.pb", b"")
-    _refused(saved, target, "TensorFlow's exported graph.*config.json and weights_best.h5")
+    _assert_refused(saved, target, "TensorFlow's exported graph.*config.json and weights_best.h5")
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         archive.writestr("config.json", "{}")
-    _refused(tmp_path / "model.zip", target, "Unpack the zip first")
-    _refused(tmp_path / "nowhere", target, "no such folder")
-    _refused(tmp_path, target, r"no config.json.*inside: My model \(2D\)")
+    _assert_refused(tmp_path / "model.zip", target, "Unpack the zip first")
+    _assert_refused(tmp_path / "nowhere", target, "no such folder")
+    _assert_refused(tmp_path, target, r"no config.json.*inside: My model \(2D\)")
     (model / "weights_best.h5").rename(model / "weights_best.txt")
-    _refused(model, target, "has no weights: expected weights_best.h5.*it holds config.json, weights_best.txt")
+    _assert_refused(model, target, "has no weights: expected weights_best.h5.*it holds config.json, weights_best.txt")
 
 
 def test_which_weights_are_taken(model):
@@ -224,7 +224,7 @@ def test_which_class_it_was(model, tmp_path):
 
 
 def test_interpolation_needs_a_factor(model, tmp_path):
-    _refused(model, tmp_path / "out.zip", "get their factor at prediction.*--factor", task="isotropic")
+    _assert_refused(model, tmp_path / "out.zip", "get their factor at prediction.*--factor", task="isotropic")
 
 
 def _transposed(path, order, target):
@@ -322,5 +322,9 @@ def test_nothing_is_written_when_a_check_fails(model, tmp_path, monkeypatch):
 
 def test_samples_and_channels_that_do_not_fit(model, tmp_path):
     write_image(tmp_path / "two.tif", Image(np.zeros((2, 16, 16), np.uint8), "CYX"))
-    _refused(model, tmp_path / "out.zip", r"two.tif: expected axes YX and 1 channel\(s\)", sample=tmp_path / "two.tif")
-    _refused(model, tmp_path / "out.zip", r"channels: expected 1 different name\(s\), found a, b", channels=("a", "b"))
+    _assert_refused(
+        model, tmp_path / "out.zip", r"two.tif: expected axes YX and 1 channel\(s\)", sample=tmp_path / "two.tif"
+    )
+    _assert_refused(
+        model, tmp_path / "out.zip", r"channels: expected 1 different name\(s\), found a, b", channels=("a", "b")
+    )
