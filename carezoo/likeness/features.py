@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float64]
+Plane = NDArray[np.floating[Any]]
 
 NAMES = (
     *("scale_64", "scale_32", "scale_16", "scale_8", "scale_4"),
@@ -58,9 +58,11 @@ def features(crop: NDArray[Any]) -> NDArray[np.float64] | None:
         None for a crop of one intensity, which looks like nothing.
     """
     rows, columns = (n // 2 * 2 for n in crop.shape)
-    pixels = np.asarray(crop[:rows, :columns], np.float64)
-    if pixels.max() == pixels.min():
+    exact = np.asarray(crop[:rows, :columns], np.float64)
+    if exact.max() == exact.min():
         return None
+    # About zero and of order one, so that single precision loses nothing.
+    pixels = ((exact - exact.mean()) / exact.std()).astype(np.float32)
     top_left, top_right, left, right = pixels[::2, ::2], pixels[::2, 1::2], pixels[1::2, ::2], pixels[1::2, 1::2]
     detail = (top_left - top_right - left + right) / 2  # as much noise as a pixel, hardly any structure
     coarse = _means(pixels, 2)
@@ -111,7 +113,8 @@ def _brightness(smooth: Plane, detail: Plane) -> list[float]:
     least = 1e-6 * contrast**2
     at_bright, at_dark = ((detail[where] ** 2).mean() + least for where in (smooth >= bright, smooth <= below))
     deviation = smooth - smooth.mean()
-    skewness = (deviation**3).mean() / ((deviation**2).mean() ** 1.5 + 1e-30)
+    squares = np.square(deviation)
+    skewness = (squares * deviation).mean() / (squares.mean() ** 1.5 + 1e-30)
     share = (smooth > (lowest + highest) / 2).mean()
     return [
         np.log2(at_bright / contrast**2) / 2,
@@ -129,8 +132,8 @@ def foreground_share(value: float) -> float:
 
 
 def _kurtosis(band: Plane) -> float:
-    inner = band[4:-4, 4:-4]
-    return float(np.log2((inner**4).mean() / ((inner**2).mean() ** 2 + 1e-30) + 1e-9))
+    squares = np.square(band[4:-4, 4:-4])
+    return float(np.log2(np.square(squares).mean() / (squares.mean() ** 2 + 1e-30) + 1e-9))
 
 
 def _orientation(plane: Plane) -> float:
@@ -151,11 +154,24 @@ def _means(plane: Plane, n: int) -> Plane:
 
 
 def _around(plane: Plane, n: int) -> Plane:
-    """Return the mean over n x n pixels (n odd) around every pixel."""
-    return _along_rows(_along_rows(plane, n).T, n).T
+    """Return the mean over n x n pixels (n odd) around every pixel; the plane goes on as its mirror image."""
+    padded = np.pad(plane, n // 2, mode="reflect")
+    rows = _sums(padded, n)
+    return np.ascontiguousarray(_sums(rows.T, n).T) / n**2
 
 
-def _along_rows(plane: Plane, n: int) -> Plane:
-    sums = np.pad(plane, ((n // 2 + 1, n // 2), (0, 0)), mode="reflect").cumsum(axis=0)
-    means: Plane = (sums[n:] - sums[:-n]) / n
-    return means
+def _sums(plane: Plane, n: int) -> Plane:
+    """Return the sums of n successive rows, by doubling."""
+    total, done = None, 0  # sums of the first `done` rows, from every row on
+    doubled, width = plane, 1
+    stop = len(plane) - n + 1
+    while True:
+        if n & width:
+            part = doubled[done : done + stop]
+            total = part if total is None else total + part
+            done += width
+        if width * 2 > n:
+            break
+        doubled, width = doubled[:-width] + doubled[width:], width * 2
+    assert total is not None  # n is at least 1
+    return total
