@@ -144,7 +144,8 @@ def _profile(figure: Figure, view: View, cut: _Cut, total: int) -> None:
     source = cut.of_source(view)[cut.y, : cut.n_columns]
     axes.plot(x, source, color="#999999", lw=0.8, label="input")
     if view.distribution is not None:
-        lower, upper = _row(view.distribution, cut).interval(LEVEL)
+        level = view.recalibration.level(LEVEL) if view.recalibration else LEVEL
+        lower, upper = _row(view.distribution, cut).interval(level)
         axes.fill_between(x, lower, upper, color=figures.BLUE, alpha=0.3, lw=0, label=f"{LEVEL:.0%} interval")
     axes.plot(x, line, color=figures.BLUE, lw=1.4, label="restored")
     axes.set_xlim(x[0], x[-1])

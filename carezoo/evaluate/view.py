@@ -17,6 +17,7 @@ from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.mixture import Mixture
 from carezoo.package.read import Package
+from carezoo.recalibration import Recalibration
 from carezoo.runtime import members
 from carezoo.runtime.folder import result_path
 from carezoo.runtime.restore import Settings, restore
@@ -37,6 +38,8 @@ class View:
     size_um: Mapping[str, float]
     """Of the restored pixels."""
     warnings: tuple[str, ...] = ()
+    recalibration: Recalibration | None = None
+    """At which levels `distribution` has to be asked so that intervals hold."""
 
 
 def of_model(image: Image, package: Package, at: Mapping[str, int], settings: Settings | None = None) -> View:
@@ -81,6 +84,7 @@ def of_model(image: Image, package: Package, at: Mapping[str, int], settings: Se
         source_size_um=part.pixel_size_um,
         size_um=found.images["mean"].pixel_size_um,
         warnings=found.report.warnings,
+        recalibration=found.recalibration,
     )
 
 

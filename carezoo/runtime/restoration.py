@@ -13,6 +13,7 @@ from carezoo.distribution import Laplace
 from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.mixture import Mixture
+from carezoo.recalibration import Recalibration
 from carezoo.runtime import members
 
 
@@ -78,6 +79,8 @@ class Restoration:
     report: Report
     members: Mapping[str, Image] = field(default_factory=dict)
     """What the members of an ensemble say, where it was kept; see `carezoo.runtime.members`."""
+    recalibration: Recalibration | None = None
+    """At which levels the model has to be asked so that intervals hold; None: as its distribution promises."""
 
     @property
     def mean(self) -> NDArray[np.generic]:
@@ -111,6 +114,8 @@ class Restoration:
     def distribution(self) -> Laplace | Mixture:
         """What the model says of every pixel: a Laplace distribution, or for an ensemble the mixture of its members.
 
+        It is not recalibrated; `interval`, `quantile` and `probability` are.
+
         Raises
         ------
         InputError
@@ -129,15 +134,17 @@ class Restoration:
     def interval(self, level: float) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return lower and upper bound of the central interval that holds the true value with probability `level`.
 
-        As much probability lies below it as above. Exact: closed form for a single model, the quantiles of the mixture
-        for an ensemble.
+        As much probability lies below it as above. Closed form for a single model, the exact quantiles of the mixture
+        for an ensemble, at the level that was measured to hold where the package has one.
 
         Raises
         ------
         InputError
             If `level` is not at least 0 and below 1, or as for `distribution`.
         """
-        return self.distribution.interval(level)
+        if not 0.0 <= level < 1.0:
+            raise InputError(f"the level of an interval is at least 0 and below 1; found {level}")
+        return self.distribution.interval(self.recalibration.level(level) if self.recalibration else level)
 
     def quantile(self, p: float) -> NDArray[Any]:
         """Return the value that the true one exceeds with probability ``1 - p``.
@@ -147,7 +154,9 @@ class Restoration:
         InputError
             If `p` is not between 0 and 1 (both excluded), or as for `distribution`.
         """
-        return self.distribution.quantile(p)
+        if not 0.0 < p < 1.0:
+            raise InputError(f"a quantile needs a probability between 0 and 1, both excluded; found {p}")
+        return self.distribution.quantile(self.recalibration.probability(p) if self.recalibration else p)
 
     def probability(self, *, above: float | NDArray[Any]) -> NDArray[Any]:
         """Return the probability (0 to 1) that the true value is larger than `above`, a number or an array like `mean`.
@@ -157,7 +166,12 @@ class Restoration:
         InputError
             As for `distribution`.
         """
-        return self.distribution.probability(above=np.asarray(above, np.float32))
+        found = self.distribution.probability(above=np.asarray(above, np.float32))
+        if self.recalibration is None:
+            return found
+        distance = 2.0 * found - 1.0  # from even chances: the level of the interval that `above` is a bound of
+        held = np.copysign(self.recalibration.holds(np.abs(distance)), distance)
+        return np.asarray((1.0 + held) / 2.0, np.float32)
 
     def sample(self, rng: np.random.Generator) -> NDArray[Any]:
         """Return an image the model holds possible: one draw per pixel, each independent of its neighbours.

@@ -140,7 +140,7 @@ def restore(
     )
     images = targets.images()
     kept = {name: images.pop(name) for name in (members.MEANS, members.SCALES) if name in images}
-    return Restoration(images, report, kept)
+    return Restoration(images, report, kept, package.manifest.recalibration)
 
 
 def open_session(package: Package, settings: Settings) -> Session:

@@ -1,5 +1,7 @@
 """What a restoration tells of its pixels: against scipy, in the units of the input, tiled, lazily and for parts."""
 
+import dataclasses
+
 import numpy as np
 import packages
 import pytest
@@ -9,6 +11,7 @@ import carezoo
 from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.package.write import write_package
+from carezoo.recalibration import Recalibration
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +130,15 @@ def test_channels_one_by_one_through_an_ensemble_have_no_members(models):
     assert each.mean.shape == both.shape
     with pytest.raises(InputError, match="members of this restoration were not kept"):
         each.interval(0.5)
+
+
+def test_intervals_are_asked_for_at_levels_that_hold(restored):
+    each = restored["single"]
+    recalibrated = dataclasses.replace(each, recalibration=Recalibration((0.5, 0.9), (0.4, 0.8)))
+    np.testing.assert_allclose(recalibrated.interval(0.9), each.interval(0.8), rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(recalibrated.quantile(0.95), each.quantile(0.9), rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(recalibrated.quantile(0.5), each.mean, rtol=1e-6)
+    for p in (0.05, 0.5, 0.95):
+        np.testing.assert_allclose(recalibrated.probability(above=recalibrated.quantile(p)), 1 - p, atol=1e-4)
+    part = recalibrated.cropped({"Y": slice(0, 8)})
+    np.testing.assert_allclose(part.interval(0.9)[0], recalibrated.interval(0.9)[0][:8], rtol=1e-6)
