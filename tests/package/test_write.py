@@ -99,7 +99,7 @@ def test_a_failure_leaves_the_old_package_and_nothing_else(tmp_path, monkeypatch
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(write, "_write_zip" if name.endswith(".zip") else "_write_folder", fail)
+    monkeypatch.setattr(write, "write_zip" if name.endswith(".zip") else "_write_folder", fail)
     with pytest.raises(PackageError, match="No space left on device"):
         write_package(packages.denoise_2d(seed=1), target, overwrite=True)
     assert open_package(target).sha256 == before
