@@ -365,7 +365,13 @@ def test_more_than_the_disk_holds_is_refused_with_both_sizes(tmp_path, monkeypat
 
 
 def test_the_size_of_degraded_images_is_known(clean):
-    whole = prepared({"images": ["plain_a.tif", "channels.tif"], "camera": CAMERA, "n_pairs": 3}, clean)
-    assert simulate.n_bytes(whole) == 8 * 80 * 90 * (1 + 2 + 1)
+    for name, n_channels in (("plain_a.tif", 1), ("channels.tif", 2)):
+        whole = prepared({"images": name, "camera": CAMERA, "n_pairs": 3}, clean)
+        assert simulate.n_bytes(whole) == 8 * 3 * 80 * 90 * n_channels
     pieces = prepared({"images": "channels.tif", "camera": CAMERA, "n_pairs": 3, "shape": [32, 32]}, clean)
     assert simulate.n_bytes(pieces) == 8 * 3 * 32 * 32 * 2
+
+
+def test_images_of_one_set_have_as_many_channels(clean):
+    with pytest.raises(DataError, match=r"channels\.tif has 2 channel\(s\) .* make two sets"):
+        prepared({"images": ["plain_a.tif", "channels.tif"], "camera": CAMERA}, clean)

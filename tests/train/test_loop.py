@@ -211,7 +211,8 @@ def test_checkpoints_of_another_network_are_refused(tmp_path):
 
 def test_no_half_written_file_is_left(tmp_path):
     loop.fit(new_network(), DATA, SETTINGS, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "log.csv", "tensorboard"}
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "examples", "log.csv", "tensorboard"}
+    assert {path.suffix for path in (tmp_path / "examples").iterdir()} == {".png"}
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
 
 
