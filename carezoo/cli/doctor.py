@@ -108,7 +108,10 @@ def _bridge() -> list[Finding]:
     """Look at Java, Fiji and ImageJ; what is missing is a note, as not everybody needs them."""
     if installed("jpype1") is None:
         return [Finding("note", "Fiji and ImageJ", 'no bridge: pip install "carezoo[fiji]"')]
-    from carezoo_fiji import java, launch
+    try:
+        from carezoo_fiji import java, launch
+    except MissingExtraError as error:  # listed as installed, and does not load
+        return [Finding("problem", "Fiji and ImageJ", str(error))]
 
     library, jar = java.find_java(), java.find_jar()
     found = [Finding("fact", "java", str(library)) if library else Finding("note", "java", f"none. {java.ADVICE_JAVA}")]

@@ -11,6 +11,8 @@ from carezoo.cli import convert as command
 from carezoo.cli.main import run
 from carezoo.errors import InputError
 
+pytest.importorskip("torch", reason='needs the extra "train"')
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
 
 

@@ -2,8 +2,6 @@
 
 import subprocess
 
-import imageio.v2 as imageio
-import imageio_ffmpeg
 import numpy as np
 import packages
 import pytest
@@ -16,6 +14,9 @@ from carezoo.evaluate import display, flicker
 from carezoo.evaluate.view import View
 from carezoo.image import Image
 from carezoo.package.write import write_package
+
+imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason='needs the extra "video"')
+imageio = pytest.importorskip("imageio.v2", reason='needs the extra "video"')
 
 
 def view(shape=(300, 280), *, sure=None):
