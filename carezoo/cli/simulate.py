@@ -25,13 +25,13 @@ class _PairsByDefault(click.Group):
 
 @click.group("simulate", cls=_PairsByDefault)
 def simulate_command() -> None:
-    r"""Make training pairs, or fit the noise of a camera.
+    """Make training pairs, or fit the noise of a camera.
 
     \b
     carezoo simulate RECIPE.yaml -o DIR              pairs, table and contact sheet
     carezoo simulate RECIPE.yaml -o DIR --preview    the contact sheet alone
     carezoo simulate fit-noise FRAMES.tif            gain, offset and read noise
-    """
+    """  # noqa: D301 - click wants the control character itself
 
 
 @simulate_command.command("pairs", short_help="Write pairs; the word may be left out.")

@@ -1,8 +1,7 @@
-"""What a package tells of its model: who made it, what to cite, for which pixels."""
+"""Who made a model, and what to cite: the parts of a recipe that give credit."""
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -41,26 +40,3 @@ class Citation:
             raise RecipeError(f"citation {self.text!r}: expected a doi or a url")
         if self.doi and not re.fullmatch(r"10\.\d{4,}/\S+", self.doi):
             raise RecipeError(f"doi: expected the form 10.1038/s41592-018-0216-7, found {self.doi!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelSize:
-    """Distance of neighbouring pixels in micrometers."""
-
-    y: float
-    """Along Y."""
-    x: float
-    """Along X."""
-    z: float | None = None
-    """Along Z."""
-
-    def __post_init__(self) -> None:
-        for letter, size in self.by_axis.items():
-            if not (size > 0 and math.isfinite(size)):
-                raise RecipeError(f"{letter.lower()}: expected a length above 0, found {size:g}")
-
-    @property
-    def by_axis(self) -> dict[str, float]:
-        """Length by axis letter, in the order (Z)YX."""
-        sizes = {"Y": self.y, "X": self.x}
-        return sizes if self.z is None else {"Z": self.z, **sizes}

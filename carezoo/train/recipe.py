@@ -15,15 +15,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from carezoo import axes as axes_
 from carezoo.data.description import build, plain
 from carezoo.data.matching import Intensity
 from carezoo.data.pair_axes import ONE, PairAxes
 from carezoo.data.patches import Patches
 from carezoo.data.sources import Data
-from carezoo.errors import AxesError, RecipeError
+from carezoo.errors import RecipeError
 from carezoo.train import recipe_file
-from carezoo.train.credits import Author, Citation, PixelSize
+from carezoo.train.credits import Author, Citation
+from carezoo.train.shown import Packing
 from carezoo.train.tasks import TASKS
 
 
@@ -129,41 +129,6 @@ package are float32."""
             raise RecipeError(f"plateau_factor: expected a number between 0 and 1, found {self.plateau_factor:g}")
         if not 0 <= self.averaging < 1:
             raise RecipeError(f"averaging: expected 0 <= decay < 1, found {self.averaging:g}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """An image whose pixels everybody may see."""
-
-    source: str
-    """Degraded image: a file."""
-    target: str = ""
-    """Its clean image, for the cover; empty: the cover shows source and restored image alone."""
-    axes: str | None = None
-    """Axes of the files over STCZYX; null: from their metadata."""
-    license: str = ""
-    """Licence of the image."""
-    origin: str = ""
-    """Where it comes from and whom to credit."""
-
-    def __post_init__(self) -> None:
-        if self.axes is not None:
-            try:
-                object.__setattr__(self, "axes", axes_.parse(self.axes))
-            except AxesError as error:
-                raise RecipeError(str(error)) from None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Packing:
-    """What the package shows and says beyond the network."""
-
-    sample: Sample | None = None
-    """Image for test tensors, sample files and cover, whose licence must allow that; null: the first file to report."""
-    pixel_size_um: PixelSize | None = None
-    """Pixel size the model is made for; null: from the metadata of the files."""
-    ensemble_name: str = ""
-    """Name of the package with all members; empty: NAME-ensemble."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,15 @@ def test_commands(tmp_path, monkeypatch, capsys):
             tifffile.imwrite(tmp_path / side / f"{i}.tif", np.ascontiguousarray(whole[:160, 80 * i : 80 * i + 160]))
     monkeypatch.chdir(tmp_path)
     commands = _commands()
-    assert [command.split()[1] for command in commands] == ["list", "info", "restore", "train", "check"]
+    assert [command.split()[1] for command in commands] == [
+        "list",
+        "info",
+        "restore",
+        "train",
+        "check",
+        "show",
+        "evaluate",
+    ]
     for command in commands:
         assert run(command.replace("--max-minutes 10", "--max-minutes 0.02").split()[1:]) == 0, capsys.readouterr().err
 
