@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from carezoo.cli import declared
 from carezoo.cli.talk import talk_on_stderr
 from carezoo.errors import InputError
 
@@ -15,10 +16,8 @@ TASKS = ("denoise", "isotropic", "upsample", "project")
 
 
 @click.command("convert")
-@click.argument("model", metavar="CSBDEEP_MODEL", type=click.Path(path_type=Path))
-@click.option(
-    "--output", "-o", "target", required=True, type=click.Path(path_type=Path), help="The package: a .zip, or a folder."
-)
+@click.argument("model", metavar="CSBDEEP_MODEL", type=declared.PATH)
+@declared.file_option("target", "The package: a .zip, or a folder.", required=True)
 @click.option(
     "--as",
     "task",
@@ -47,12 +46,12 @@ TASKS = ("denoise", "isotropic", "upsample", "project")
 @click.option("--target-channels", metavar="A,B,...", help="Names of the restored channels, if they are others.")
 @click.option(
     "--sample",
-    type=click.Path(path_type=Path),
+    type=declared.PATH,
     help="Image for cover and test, of the kind the model restores; everybody will see it.  [default: simulated]",
 )
 @click.option("--sample-axes", help="Axes of the sample.  [default: from its metadata]")
 @click.option("--sample-license", default="", help="Licence of the sample.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing package.")
+@declared.overwrite_option("an existing package")
 def convert_command(model: Path, target: Path, overwrite: bool, **given: Any) -> None:
     """Make a package of CSBDEEP_MODEL, a folder in which CSBDeep trained a model. Needs the extra "train".
 

@@ -9,6 +9,7 @@ import numpy as np
 
 import carezoo
 from carezoo import files
+from carezoo.cli import declared
 from carezoo.evaluate.pictures import before_after
 from carezoo.registry.zoo import embedded
 
@@ -16,15 +17,7 @@ MODEL = "denoise-bpae-2d"
 
 
 @click.command("demo")
-@click.option(
-    "--output",
-    "-o",
-    "folder",
-    default="demo",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder for the results.",
-)
+@declared.folder_option("folder", "Folder for the results.", default="demo", show_default=True)
 def demo_command(folder: Path) -> None:
     """Restore a real noisy image, score it against a long exposure of the same cell, and draw all three."""
     images = embedded().folder / "demo"

@@ -12,6 +12,7 @@ from typing import Literal
 import click
 
 import carezoo
+from carezoo.cli import declared
 from carezoo.errors import InputError, MissingExtraError, ZooError
 from carezoo.registry import cache, zoo
 from carezoo.runtime import processor, providers
@@ -32,7 +33,7 @@ class Finding:
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@declared.json_option("the findings")
 def doctor_command(as_json: bool) -> int:
     """Say what is installed, what runs, and what is wrong. Exit code 1 if something is."""
     findings = diagnose()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import files
+from carezoo.cli import declared
 from carezoo.cli.progress import Steps
 from carezoo.cli.talk import talk_on_stderr
 from carezoo.errors import InputError
@@ -18,7 +19,7 @@ from carezoo.runtime.restore import Settings
 
 
 @click.command("evaluate")
-@click.option("--model", "-m", "reference", required=True, metavar="REF", help="Name or path of a model.")
+@declared.model_option("reference", required=True)
 @click.option(
     "--source",
     "sources",
@@ -35,7 +36,7 @@ from carezoo.runtime.restore import Settings
     metavar="DIR",
     help="Folder of clean images with the same file names. One for all conditions, or one for each.",
 )
-@click.option("--output", "-o", "folder", required=True, type=click.Path(path_type=Path), help="Folder for the report.")
+@declared.folder_option("folder", "Folder for the report.", required=True)
 @click.option(
     "--baselines",
     default="auto",
@@ -44,7 +45,7 @@ from carezoo.runtime.restore import Settings
     help="Classical methods to compare with, such as gaussian,median,nlm,bm3d,richardson-lucy. auto: all that fit but "
     "BM3D, which is slow.",
 )
-@click.option("--psf", type=click.Path(path_type=Path), help="Image of a point, for Richardson-Lucy.")
+@click.option("--psf", type=declared.PATH, help="Image of a point, for Richardson-Lucy.")
 @click.option(
     "--segment",
     "diameter",
@@ -60,9 +61,9 @@ from carezoo.runtime.restore import Settings
     type=click.IntRange(min=1),
     help="Time points (or planes) scored of each file, spread evenly.",
 )
-@click.option("--axes", help="Axes of the source files, letters out of STCZYX.  [default: from the metadata]")
-@click.option("--threads", "n_threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
-@click.option("--overwrite", is_flag=True, help="Replace an existing report.")
+@declared.axes_option
+@declared.threads_option
+@declared.overwrite_option("an existing report")
 def evaluate_command(
     reference: str, sources: Sequence[str], targets: Sequence[str], folder: Path, overwrite: bool, **given: object
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from carezoo.cli import declared
 from carezoo.errors import InputError
 
 
@@ -16,10 +18,10 @@ def fiji_command() -> None:
 
 
 @fiji_command.command("start")
-@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.  [default: CAREZOO_FIJI, or found]")
-@click.option("--imagej-jar", type=click.Path(path_type=Path), help="An ij.jar, to start plain ImageJ instead of Fiji.")
+@click.option("--fiji", type=declared.PATH, help="Folder of a Fiji.  [default: CAREZOO_FIJI, or found]")
+@click.option("--imagej-jar", type=declared.PATH, help="An ij.jar, to start plain ImageJ instead of Fiji.")
 @click.option("--headless", is_flag=True, help="Without windows; needs --run.")
-@click.option("--run", "macro", type=click.Path(path_type=Path), help="Run this macro and end.")
+@click.option("--run", "macro", type=declared.PATH, help="Run this macro and end.")
 @click.option("--argument", default="", help="What the macro gets from getArgument().")
 @click.option("--memory", "memory_gib", type=click.FloatRange(min=0.25), help="Most GiB for Java.")
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path, exists=True))
@@ -55,9 +57,14 @@ def start_command(
     return int(not verdict.startswith("OK") and bool(verdict))
 
 
+def _program_options(command: Any) -> Any:
+    """Give a command the options that name a program people start themselves."""
+    imagej = click.option("--imagej", type=declared.PATH, help="Folder of an ImageJ 1.x (the one with plugins in it).")
+    return click.option("--fiji", type=declared.PATH, help="Folder of a Fiji.")(imagej(command))
+
+
 @fiji_command.command("install")
-@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.")
-@click.option("--imagej", type=click.Path(path_type=Path), help="Folder of an ImageJ 1.x (the one with plugins in it).")
+@_program_options
 def install_command(fiji: Path | None, imagej: Path | None) -> None:
     """Put the commands into a Fiji or ImageJ that you start yourself; this Python does the work."""
     from carezoo_fiji import install
@@ -69,8 +76,7 @@ def install_command(fiji: Path | None, imagej: Path | None) -> None:
 
 
 @fiji_command.command("uninstall")
-@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.")
-@click.option("--imagej", type=click.Path(path_type=Path), help="Folder of an ImageJ 1.x.")
+@_program_options
 def uninstall_command(fiji: Path | None, imagej: Path | None) -> None:
     """Remove what install wrote, and nothing else."""
     from carezoo_fiji import install
@@ -80,8 +86,7 @@ def uninstall_command(fiji: Path | None, imagej: Path | None) -> None:
 
 
 @fiji_command.command("status")
-@click.option("--fiji", type=click.Path(path_type=Path), help="Folder of a Fiji.")
-@click.option("--imagej", type=click.Path(path_type=Path), help="Folder of an ImageJ 1.x.")
+@_program_options
 def status_command(fiji: Path | None, imagej: Path | None) -> int:
     """Say whether the commands are installed, and whether the Python they use is still there. Exit code 1 if not."""
     from carezoo_fiji import install

@@ -13,6 +13,7 @@ import click
 import yaml
 
 import carezoo
+from carezoo.cli import declared
 from carezoo.errors import InputError, MissingExtraError
 from carezoo.registry.zoo import embedded
 
@@ -28,7 +29,7 @@ def knime_command() -> None:
 
 
 @knime_command.command("export")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=declared.PATH)
 def export_command(folder: Path) -> None:
     """Write the node extension to FOLDER, with a configuration that runs it in this Python environment.
 

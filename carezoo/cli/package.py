@@ -8,15 +8,16 @@ from dataclasses import asdict
 
 import click
 
-from carezoo.cli.reference import opened, zoo_option
+from carezoo.cli import declared
+from carezoo.cli.reference import opened
 from carezoo.errors import CheckError
 
 
 @click.command("check")
-@click.argument("reference", metavar="PACKAGE")
-@zoo_option
+@click.argument("reference", metavar="PACKAGE", type=declared.REFERENCE)
+@declared.zoo_option
 @click.option("--bioimageio", is_flag=True, help='Let bioimageio.core test it, too (extra "bioimageio").')
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@declared.json_option("the findings")
 def check_command(reference: str, zoos: Sequence[str], bioimageio: bool, as_json: bool) -> int:
     """Check that PACKAGE (name or path) does what it says: hashes, graph, numbers, tiles, halo."""
     from carezoo.runtime.check import check
@@ -36,9 +37,9 @@ def check_command(reference: str, zoos: Sequence[str], bioimageio: bool, as_json
 
 
 @click.command("info")
-@click.argument("reference", metavar="PACKAGE")
-@zoo_option
-@click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
+@click.argument("reference", metavar="PACKAGE", type=declared.REFERENCE)
+@declared.zoo_option
+@declared.json_option("all that is told")
 def info_command(reference: str, zoos: Sequence[str], as_json: bool) -> None:
     """Tell what PACKAGE (name or path) is: task, axes, channels, intensities, scores, licence."""
     from carezoo.package.info import describe, summary

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from carezoo.cli import declared
 from carezoo.cli.reference import opened
 from carezoo.errors import InputError
 
 
 @click.command("publish")
 @click.argument("reference", metavar="[PACKAGE]", required=False)
-@click.option("--zoo", "folder", type=click.Path(path_type=Path), help="Folder of the zoo; a new one is made.")
+@click.option("--zoo", "folder", type=declared.FOLDER, help="Folder of the zoo; a new one is made.")
 @click.option("--comment", default="", metavar="TEXT", help="What is new in this version, one line.")
 @click.option("--url", default="", metavar="URL", help="Where the folder will be served; remembered by the zoo.")
 @click.option(
@@ -22,7 +23,7 @@ from carezoo.errors import InputError
 @click.option(
     "--bioimageio-zip",
     "upload",
-    type=click.Path(path_type=Path),
+    type=declared.PATH,
     metavar="FILE",
     help="Instead, write the zip that bioimage.io's upload form takes, and list what it will still ask for.",
 )

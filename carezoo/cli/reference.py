@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,15 +14,6 @@ from carezoo.cli.talk import talk_on_stderr
 from carezoo.package.read import Package, open_package
 from carezoo.registry.fetch import Progress
 from carezoo.registry.resolve import Resolved, resolve
-
-zoo_option: Callable[[Any], Any] = click.option(
-    "--zoo",
-    "zoos",
-    multiple=True,
-    metavar="URL|DIR",
-    help="A zoo to ask first; may be given several times.  [default: those in CAREZOO_ZOO]",
-)
-"""The option of every command that takes the name of a model."""
 
 
 def opened(reference: str, zoos: Sequence[str] = ()) -> Package:

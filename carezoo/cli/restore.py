@@ -8,32 +8,30 @@ from pathlib import Path
 
 import click
 
-from carezoo.cli import options
+from carezoo.cli import declared, options
 from carezoo.cli.progress import Bar
-from carezoo.cli.reference import opened, zoo_option
+from carezoo.cli.reference import opened
+from carezoo.cli.talk import talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.runtime.folder import Order, Outcome, restore_files
 from carezoo.runtime.restore import Settings
+from carezoo.runtime.sources import expanded
 
 DTYPES = ("float32", "input", "uint8", "uint16")
 
 
 @click.command("restore")
-@click.argument("sources", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    "-m",
+@click.argument("sources", metavar="FILES...", nargs=-1, required=True, type=declared.PATH)
+@declared.model_option(
     "models",
+    "Name or path of a model. For different models a channel repeat it: --model 0=A --model 1=B.",
     multiple=True,
     required=True,
     metavar="[CHANNEL=]REF",
-    help="Name or path of a model. For different models a channel repeat it: --model 0=A --model 1=B.",
 )
-@zoo_option
-@click.option(
-    "--output", "-o", "folder", type=click.Path(path_type=Path), help="Folder for results.  [default: beside each file]"
-)
-@click.option("--axes", help="Axes of the files in their order, letters out of STCZYX.  [default: from the metadata]")
+@declared.zoo_option
+@declared.folder_option("folder", "Folder for results.  [default: beside each file]")
+@declared.axes_option
 @click.option(
     "--tile",
     default="auto",
@@ -51,7 +49,7 @@ DTYPES = ("float32", "input", "uint8", "uint16")
     type=click.Choice(["exact", "fast"]),
     help="exact: float32. fast: half precision, where the hardware has it.",
 )
-@click.option("--threads", "n_threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]")
+@declared.threads_option
 @click.option(
     "--dtype",
     default="float32",
@@ -74,7 +72,7 @@ DTYPES = ("float32", "input", "uint8", "uint16")
 )
 @click.option(
     "--flicker",
-    type=click.Path(path_type=Path),
+    type=declared.PATH,
     metavar="MP4|GIF",
     help="Write a video, too: every frame draws each pixel anew from what the model holds possible. For one file.",
 )
@@ -83,8 +81,8 @@ DTYPES = ("float32", "input", "uint8", "uint16")
     metavar="z=12,t=0,c=0",
     help="What the video shows.  [default: first time point and channel, maximum projection of a stack]",
 )
-@click.option("--overwrite", is_flag=True, help="Replace existing results.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome of every file as JSON.")
+@declared.overwrite_option("existing results")
+@declared.json_option("the outcome of every file")
 def restore_command(
     sources: Sequence[Path], models: Sequence[str], overwrite: bool, as_json: bool, **given: object
 ) -> int:
@@ -94,7 +92,8 @@ def restore_command(
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
     """
     order = _order(models, overwrite, given)
-    files = expanded(sources)
+    with talk_on_stderr():
+        files = expanded(sources)
     flicker: Path | None = given["flicker"]  # type: ignore[assignment]
     if flicker:
         _check_flicker(flicker, files, order)
@@ -160,20 +159,6 @@ def _write_flicker(path: Path, file: Path, order: Order, at: str) -> None:
     n = flicker.N_FRAMES[path.suffix.lower()]
     flicker.write(flicker.frames(shown, position.get("Z"), n), path)
     click.echo(f"flicker  {file} -> {path}", err=True)
-
-
-def expanded(sources: Sequence[Path]) -> list[Path]:
-    """Return the files, with folders replaced by the TIFFs in them."""
-    files: list[Path] = []
-    for source in sources:
-        if source.is_dir() and source.suffix.lower() != ".zarr":
-            found = sorted(path for path in source.iterdir() if path.suffix.lower() in {".tif", ".tiff"})
-            if not found:
-                raise InputError(f"folder {source} holds no .tif file")
-            files += found
-        else:
-            files.append(source)
-    return files
 
 
 def _tell(outcome: Outcome) -> None:

@@ -10,35 +10,31 @@ from pathlib import Path
 
 import click
 
-from carezoo.cli import options
-from carezoo.cli.reference import opened, zoo_option
+from carezoo.cli import declared, options
+from carezoo.cli.reference import opened
 from carezoo.errors import InputError
 
 
 @click.command("show")
-@click.argument("source", metavar="IMAGE", type=click.Path(path_type=Path))
-@click.option("--model", "-m", "reference", metavar="REF", help="Name or path of a model to restore the image with.")
-@zoo_option
+@click.argument("source", metavar="IMAGE", type=declared.PATH)
+@declared.model_option("reference", "Name or path of a model to restore the image with.")
+@declared.zoo_option
 @click.option(
     "--restored",
-    type=click.Path(path_type=Path),
+    type=declared.PATH,
     metavar="FILE",
     help="The image as it was restored before, with _scale and _disagreement beside it.  [default: IMAGE_restored.tif]",
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    metavar="PNG",
-    help="Picture to write.  [default: a window; without a screen IMAGE_show.png here]",
+@declared.file_option(
+    "output", "Picture to write.  [default: a window; without a screen IMAGE_show.png here]", metavar="PNG"
 )
 @click.option(
     "--at",
     metavar="t=0,c=1,z=12,y=100",
     help="Time point, channel and sample, plane, row of the profile.  [default: the first; the richest plane and row]",
 )
-@click.option("--axes", help="Axes of the file in their order, letters out of STCZYX.  [default: from the metadata]")
-@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+@declared.axes_option
+@declared.overwrite_option("an existing picture")
 def show_command(
     source: Path,
     reference: str | None,

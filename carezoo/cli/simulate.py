@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from carezoo.cli import declared
 from carezoo.cli.talk import talk_on_stderr
 from carezoo.errors import InputError
 
@@ -35,15 +36,15 @@ def simulate_command() -> None:
 
 
 @simulate_command.command("pairs", short_help="Write pairs; the word may be left out.")
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--output", "-o", "folder", required=True, type=click.Path(path_type=Path), help="Folder for the pairs.")
+@click.argument("recipe", type=declared.PATH)
+@declared.folder_option("folder", "Folder for the pairs.", required=True)
 @click.option("--preview", is_flag=True, help="Make the contact sheet alone, of the first pairs.")
 @click.option("--set", "name", help="Which set, where RECIPE is that of a training with several.")
 @click.option("--n-pairs", type=click.IntRange(min=1), help="How many pairs.  [default: the recipe's]")
 @click.option("--seed", type=click.IntRange(min=0), help="Other pairs of the same kind.  [default: the recipe's]")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=declared.PATH,
     help="Folder that relative paths of the recipe start from.  [default: that of the recipe]",
 )
 def pairs_command(
@@ -85,21 +86,17 @@ def pairs_command(
 
 
 @simulate_command.command("fit-noise", short_help="Fit gain, offset and read noise of a camera.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=declared.PATH)
 @click.option(
     "--repeats", is_flag=True, help="Two files are two frames of a scene, not a noisy and a clean image of it."
 )
-@click.option("--axes", help="Axes of the files, letters out of STCZYX.  [default: from the metadata]")
+@declared.axes_option
 @click.option("--channel", default=0, show_default=True, type=click.IntRange(min=0), help="Which channel, from 0.")
 @click.option("--offset", type=float, help="Grey level of no light, if known from a dark frame.")
-@click.option(
-    "--output",
-    "-o",
-    "path",
-    type=click.Path(path_type=Path),
-    help="File for the section `camera` (.yaml); the mean-variance plot is written beside it (.png).",
+@declared.file_option(
+    "path", "File for the section `camera` (.yaml); the mean-variance plot is written beside it (.png)."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print numbers with standard errors as JSON.")
+@declared.json_option("numbers with standard errors")
 def fit_noise_command(
     files: tuple[Path, ...],
     repeats: bool,

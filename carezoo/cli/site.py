@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from carezoo.cli import declared
+
 
 @click.command("site")
-@click.option("--zoo", "folder", type=click.Path(path_type=Path), help="Folder of the zoo.  [default: what ships]")
-@click.option(
-    "--output", "-o", "target", required=True, type=click.Path(path_type=Path), help="Folder to write; a web server's."
-)
+@click.option("--zoo", "folder", type=declared.PATH, help="Folder of the zoo.  [default: what ships]")
+@declared.folder_option("target", "Folder to write; a web server's.", required=True)
 @click.option("--url", default="", metavar="URL", help="Where the folder will be served, for id_map.json.")
 def site_command(folder: Path | None, target: Path, url: str) -> None:
     """Make the folder that a web server needs: a gallery with a page for every model, and the zoo itself.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from carezoo.cli.reference import zoo_option
+from carezoo.cli import declared
 from carezoo.cli.talk import talk_on_stderr
 from carezoo.package import own
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @click.command("suggest")
-@click.argument("source", metavar="IMAGE", type=click.Path(path_type=Path))
-@click.option("--axes", help="Axes of the file in their order, letters out of STCZYX.  [default: from the metadata]")
+@click.argument("source", metavar="IMAGE", type=declared.PATH)
+@declared.axes_option
 @click.option("--task", type=click.Choice(own.TASKS), help="Models for this task only.")
-@zoo_option
-@click.option("--json", "as_json", is_flag=True, help="Print the ranking as JSON.")
+@declared.zoo_option
+@declared.json_option("the ranking")
 def suggest_command(source: Path, axes: str | None, task: str | None, zoos: Sequence[str], as_json: bool) -> None:
     """Rank models by how well IMAGE fits what they were trained on, with the reasons.
 

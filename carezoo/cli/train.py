@@ -6,18 +6,17 @@ from pathlib import Path
 
 import click
 
+from carezoo.cli import declared
 from carezoo.cli.talk import talk_on_stderr
 from carezoo.errors import InputError
 
 
 @click.command("train")
-@click.argument("recipe", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--output", "-o", "out", type=click.Path(path_type=Path), help="Folder of the run; the package is made in it."
-)
+@click.argument("recipe", required=False, type=declared.PATH)
+@declared.folder_option("out", "Folder of the run; the package is made in it.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=declared.PATH,
     help="Folder that relative data paths of the recipe start from.  [default: the recipe's]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")

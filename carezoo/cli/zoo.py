@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import click
 
-from carezoo.cli.reference import download_bar, told, zoo_option
+from carezoo.cli import declared
+from carezoo.cli.reference import download_bar, told
 from carezoo.cli.talk import talk_on_stderr
 from carezoo.package import own
 from carezoo.registry import cache, catalog
@@ -20,8 +21,8 @@ from carezoo.registry.resolve import pull
 @click.option("--task", type=click.Choice(own.TASKS), help="Models for this task only.")
 @click.option("--dims", type=click.Choice(["2", "3"]), help="Models for 2D or for 3D images only.")
 @click.option("--search", metavar="WORDS", help="Models with all these words in name, description, channels or tags.")
-@zoo_option
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@declared.zoo_option
+@declared.json_option("the list")
 def list_command(task: str | None, dims: str | None, search: str | None, zoos: Sequence[str], as_json: bool) -> None:
     """List models: those that ship with carezoo, those that were pulled, those of the zoos named."""
     with talk_on_stderr():
@@ -40,8 +41,8 @@ def list_command(task: str | None, dims: str | None, search: str | None, zoos: S
 
 
 @click.command("pull")
-@click.argument("reference", metavar="MODEL")
-@zoo_option
+@click.argument("reference", metavar="MODEL", type=declared.REFERENCE)
+@declared.zoo_option
 def pull_command(reference: str, zoos: Sequence[str]) -> None:
     """Bring MODEL onto this machine, so that it runs without a network.
 
@@ -65,8 +66,8 @@ def remove_command(reference: str) -> None:
 
 
 @click.command("outdated")
-@zoo_option
-@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+@declared.zoo_option
+@declared.json_option("the list")
 def outdated_command(zoos: Sequence[str], as_json: bool) -> None:
     """List models on this machine of which there is a newer version. Asks the zoos they came from."""
     with talk_on_stderr():

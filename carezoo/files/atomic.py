@@ -64,6 +64,39 @@ def replacing(
         temporary.unlink(missing_ok=True)
 
 
+def require_folder(path: str | os.PathLike[str]) -> None:
+    """Check that results can go into the folder `path`: that it is one, or that one can be made there.
+
+    Raises
+    ------
+    InputError
+        If it, or what it would lie in, is a file or cannot be written.
+    """
+    folder = Path(path)
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
+    if not there.is_dir():
+        raise InputError(f"{folder} cannot be the folder for results: {there} is a file. Choose another folder")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{folder} cannot be the folder for results: {there} may not be written to. Choose another")
+
+
+def made_folder(path: str | os.PathLike[str]) -> Path:
+    """Make the folder `path` with those above it, unless it is there, and return it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
+    folder = Path(path)
+    require_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"folder {folder} cannot be made: {error.strerror or error}. Choose another") from error
+    return folder
+
+
 def require_space(path: str | os.PathLike[str], n_bytes: int) -> None:
     """Check that `path` can take `n_bytes`.
 

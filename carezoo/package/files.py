@@ -223,7 +223,9 @@ class Archive:
         except OSError as error:
             raise PackageError(f"{self.path}: cannot be read: {error.strerror or error}") from error
         except Exception as error:  # zipfile meets damaged directories with struct, Unicode and value errors
-            raise IntegrityError(f"{self.path} is not a readable zip: {error}") from error
+            raise IntegrityError(
+                f"{self.path} is not a model package: expected a zip file, or a folder with rdf.yaml ({error})"
+            ) from error
 
     def _checked_entries(self, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if len(listed) > MAX_FILES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from carezoo.intensity import Affine, Cast, Operation, ScaleRange, Standardize
@@ -90,14 +90,19 @@ def _lines_of_use(told: Mapping[str, Any]) -> Iterator[str]:
     if "task" in told:
         yield _line("task", TASKS[told["task"]])
     taken = told["input"]
-    yield _line("takes", f"{taken['axes'].replace('B', '')} ({', '.join(taken['channels'])})")
+    yield _line("takes", _shown_axes(taken["axes"], taken["channels"]))
     if taken["pixel_size_um"]:
         shown = ", ".join(f"{letter} {size:g}" for letter, size in taken["pixel_size_um"].items())
         yield _line("trained at", f"{shown} micrometres per pixel")
     for result in told["results"]:
-        yield _line(result["name"], f"{result['axes']} ({', '.join(result['channels'])}), {result['units']}")
+        yield _line(result["name"], f"{_shown_axes(result['axes'], result['channels'])}, {result['units']}")
     for letter, rule in taken["sizes"].items():
         yield _line(f"axis {letter}", _shown_rule(rule))
+
+
+def _shown_axes(axes: str, channels: Sequence[str]) -> str:
+    """Return the axes an image needs: none for the batch, and none for channels where there is only one."""
+    return f"{axes.translate({ord('B'): None, ord('C'): 'C' if len(channels) > 1 else None})} ({', '.join(channels)})"
 
 
 def _lines_of_quality(told: Mapping[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from carezoo import files
 from carezoo.errors import AxesError, CarezooError, InputError
+from carezoo.files.atomic import made_folder, require_folder
 from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.runtime.channels import ChannelTargets
@@ -120,8 +121,11 @@ def restore_files(
     Raises
     ------
     InputError
-        Before any work: if two files would write the same result, or a result would replace its source.
+        Before any work: if two files would write the same result, a result would replace its source, or the folder for
+        results is none.
     """
+    if order.folder is not None:
+        require_folder(order.folder)
     for conflict in conflicts(sources, order).values():
         raise conflict
     models = {key: Model(package, open_network(package, order.settings)) for key, package in order.models.items()}
@@ -197,7 +201,7 @@ def _restore_file(
     @contextmanager
     def make_target(outline: Outline) -> Iterator[Target]:
         path = result_path(source, outline.name, order.folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made_folder(path.parent)
         notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
         with files.create_image(
             path,
@@ -229,8 +233,8 @@ def _restore_image(
     progress: Callable[[int, int], None] | None,
     cancelled: Callable[[], bool] | None,
 ) -> tuple[Report, ...]:
-    if None in models:
-        model = models[None]
+    model = models.get(None) or (models.get(0) if "C" not in image.axes and len(models) == 1 else None)
+    if model is not None:
         result = restore(
             image,
             model.package,
@@ -260,10 +264,11 @@ def _restore_image(
 def _channels(image: Image, models: Mapping[int | None, Model]) -> list[int]:
     n_channels = image.sizes.get("C", 1)
     named = sorted(channel for channel in models if channel is not None)
-    if "C" not in image.axes or named != list(range(n_channels)):
+    if named != list(range(n_channels)):
+        has = f"channels 0 to {n_channels - 1}" if n_channels > 1 else "one channel, number 0"
         raise AxesError(
-            f"{image.name} has {n_channels} channel(s), axes {image.axes}, but models were given for channel(s) "
-            f"{', '.join(map(str, named))}. Give one model for each channel, or choose channels with --crop"
+            f"{image.name} has {has} (axes {image.axes}), but models were given for {', '.join(map(str, named))}. "
+            "Give a model for each of its channels (0=NAME 1=NAME ...), or one model without a number for all"
         )
     return named
 

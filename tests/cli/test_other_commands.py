@@ -37,6 +37,40 @@ def test_damaged_packages_are_told_in_one_line(tmp_path, capsys):
         assert "bad.zip" in capsys.readouterr().err
 
 
+def test_what_has_one_channel_needs_no_axis_for_it(package, tmp_path, capsys):
+    assert run(["info", package]) == 0
+    told = capsys.readouterr().out
+    assert "takes         YX (" in told
+    assert "mean          YX (" in told
+    two = str(write_package(packages.two_channels_2d(), tmp_path / "two.zip"))
+    assert run(["info", two]) == 0
+    assert "takes         CYX (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["restor"], "Did you mean restore"),
+        (["dctor"], "Did you mean doctor"),
+        (["zzz"], "No such command 'zzz'"),
+        (["fiji", "strt"], "No such command 'strt'"),
+        (["info"], "carezoo list shows the models there are"),
+        (["evaluate", "--source", "a", "--target", "b", "-o", "c"], "carezoo list shows the models there are"),
+    ],
+)
+def test_what_is_mistyped_or_missing_is_told_with_what_there_is(words, told, capsys):
+    assert run(words) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["demo"], ["site"], ["simulate", "recipe.yaml"], ["train", "recipe.yaml"]])
+def test_a_file_where_a_folder_should_be_is_refused_before_any_work(words, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert run([*words, "-o", str(tmp_path / "file" / "deeper")]) == 2
+    assert "is a file. Choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_list_is_readable_and_json(capsys):
     assert run(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

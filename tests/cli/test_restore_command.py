@@ -1,6 +1,8 @@
 """`carezoo restore` as a user runs it: files in, files out, one line and an exit code for every mistake."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import packages
@@ -78,6 +80,42 @@ def test_a_folder_with_one_broken_file(here, capsys):
     assert sorted(path.name for path in (here / "out").iterdir()) == ["cell_restored.tif"]
 
 
+def test_a_folder_is_restored_again_with_its_results_in_it(here, capsys):
+    assert run(["restore", ".", "-m", "many.zip"]) == 0
+    capsys.readouterr()
+    (here / "._cell.tif").write_bytes(b"what macOS keeps")
+    assert run(["restore", ".", "-m", "many.zip"]) == 0
+    told = capsys.readouterr().err
+    assert "finished before  cell.tif" in told
+    assert "3 results of carezoo are left out" in told
+    (here / "cell.tif").unlink()
+    assert run(["restore", ".", "-m", "many.zip"]) == 2
+    assert "holds 3 results of carezoo and no other .tif file" in capsys.readouterr().err
+
+
+def test_a_file_named_twice_is_restored_once(here, capsys):
+    assert run(["restore", "cell.tif", ".", "./cell.tif", "-m", "one.zip"]) == 0
+    assert capsys.readouterr().err.count("restored cell.tif") == 1
+
+
+def test_a_truncated_file_is_told_in_one_line(here):
+    """In a process of its own: what tifffile logs goes to stderr only where nobody listens."""
+    whole = (here / "cell.tif").read_bytes()
+    (here / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    command = [sys.executable, "-m", "carezoo", "restore", "cut.tif", "-m", "one.zip"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("failed   cut.tif")
+
+
+def test_the_model_of_channel_0_restores_an_image_without_channels(here):
+    assert run(["restore", "cell.tif", "-m", "0=one.zip", "-o", "a"]) == 0
+    assert run(["restore", "cell.tif", "-m", "one.zip", "-o", "b"]) == 0
+    first, second = (tifffile.imread(here / folder / "cell_restored.tif") for folder in "ab")
+    np.testing.assert_array_equal(first, second)
+
+
 def test_a_model_for_each_channel(here):
     image = Image(packages.picture((2, 40, 30)), "CYX")
     files.write_image(here / "two.tif", image)
@@ -117,10 +155,14 @@ def test_stopping_leaves_nothing_half_written(here, monkeypatch, capsys):
         (["cell.tif", "-m", "one.zip", "--range", "9,3"], 2, "the first number must be the lower one"),
         (["cell.tif", "-m", "one.zip", "--provider", "tensorrt"], 5, "provider tensorrt does not load"),
         (["cell.tif", "-m", "0=one.zip", "-m", "many.zip"], 2, "not both"),
-        (["cell.tif", "-m", "0=one.zip", "-m", "1=one.zip"], 2, "models were given for channel(s) 0, 1"),
-        (["cell.tif", "cell.tif", "-m", "one.zip"], 2, "would both be written to"),
-        (["cell.tif", "-m", "cell.tif"], 3, "cell.tif"),
-        (["cell.tif"], 2, "Missing option '--model'"),
+        (["cell.tif", "-m", "0=one.zip", "-m", "1=one.zip"], 2, "has one channel, number 0 (axes TZYX), but models"),
+        (["cell.tif", "-m", "1=one.zip"], 2, "or one model without a number for all"),
+        (["cell.tif", "sub/cell.tif", "-m", "one.zip", "-o", "out"], 2, "would both be written to"),
+        (["cell.tif", "cell_restored.tif", "-m", "one.zip"], 2, "is both an input and the result of cell.tif"),
+        (["cell.tif", "-m", "cell.tif"], 3, "cell.tif is not a model package: expected a zip file"),
+        (["cell.tif"], 2, "carezoo list shows the models there are"),
+        (["cell.tif", "-m", "one.zip", "-o", "one.zip"], 2, "one.zip is a file. Choose another folder"),
+        (["cell.tif", "-m", "one.zip", "-o", "one.zip/out/a"], 2, "one.zip is a file. Choose another folder"),
     ],
 )
 def test_each_mistake_has_one_message_and_a_code(here, capsys, arguments, code, said):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carezoo.cli.restore import expanded
 from carezoo.errors import Cancelled, InputError
 from carezoo.hosting import Problem
 from carezoo.runtime.folder import Order, Outcome, restore_files
+from carezoo.runtime.sources import expanded
 from carezoo_fiji.calls import Call
 from carezoo_fiji.form import Field
 from carezoo_fiji.java import load

@@ -1,0 +1,86 @@
+"""What several commands take, declared once: the same name means the same everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from carezoo.files.atomic import require_folder
+
+Declaration = Callable[[Any], Any]
+"""What adds an option to a command."""
+
+PATH = click.Path(path_type=Path)
+"""A file or folder; whether it is there is told by whoever opens it."""
+
+
+class _Folder(click.Path):
+    """A folder for results, refused at once where none can be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path; raises InputError where a file is in the way, before any work is done."""
+        folder = Path(os.fsdecode(super().convert(value, param, ctx)))
+        require_folder(folder)
+        return folder
+
+
+class _Reference(click.types.StringParamType):
+    """Name or path of a model."""
+
+    name = "ref"
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """Say where names are found."""
+        del param, ctx
+        return "carezoo list shows the models there are, carezoo suggest IMAGE says which of them fits."
+
+
+FOLDER = _Folder(path_type=Path)
+REFERENCE = _Reference()
+
+
+def model_option(variable: str, text: str = "Name or path of a model.", **how: Any) -> Declaration:
+    """Return the option --model; `how` goes to click."""
+    return click.option("--model", "-m", variable, **{"type": REFERENCE, "metavar": "REF", "help": text, **how})
+
+
+def folder_option(variable: str, text: str, **how: Any) -> Declaration:
+    """Return the option --output for a folder."""
+    return click.option("--output", "-o", variable, type=FOLDER, help=text, **how)
+
+
+def file_option(variable: str, text: str, **how: Any) -> Declaration:
+    """Return the option --output for a file."""
+    return click.option("--output", "-o", variable, type=PATH, help=text, **how)
+
+
+def overwrite_option(what: str) -> Declaration:
+    """Return the flag that lets results replace others."""
+    return click.option("--overwrite", is_flag=True, help=f"Replace {what}.")
+
+
+def json_option(what: str) -> Declaration:
+    """Return the flag that makes the answer one for machines."""
+    return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON.")
+
+
+axes_option: Declaration = click.option(
+    "--axes", help="Axes of the images in their order, letters out of STCZYX.  [default: from the metadata]"
+)
+
+threads_option: Declaration = click.option(
+    "--threads", "n_threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]"
+)
+
+zoo_option: Declaration = click.option(
+    "--zoo",
+    "zoos",
+    multiple=True,
+    metavar="URL|DIR",
+    help="A zoo to ask first; may be given several times.  [default: those in CAREZOO_ZOO]",
+)
+"""The option of every command that takes the name of a model."""
