@@ -6,8 +6,8 @@ Filaments are chains of circular arcs, not worm-like chains; cells are a distort
 surfaces are sums of cosines, not Perlin noise; a source is seen through a core with a pedestal, not through one
 Gaussian. (One exception: what an axial PSF adds to an isotropic one is a convolution along Z.)
 
-Lengths are micrometres, pixels are 0.1 um unless said otherwise. The ranges below lie outside the defaults of
-`carezoo.data`, and outside what the recipes that are tested here may train on.
+Lengths are micrometres, pixels are 0.1 um unless said otherwise. The ranges below are wider than those of the recipes
+that are tested here, at both ends; `outside` draws from what only the wider ones hold.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ Array = NDArray[np.float64]
 
 PIXEL_UM = 0.1
 
-TUBULE_DENSITY = (0.12, 0.28), (3.2, 4.5)
-"""um of filament per um^2: sparser or denser than any training image (0.3 to 3)."""
+TUBULE_DENSITY = 0.12, 4.5
+"""um of filament per um^2, log-uniform; in training 0.3 to 3."""
+TUBULE_DENSITY_OUTSIDE = (0.12, 0.28), (3.2, 4.5)
+"""Sparser or denser than any training image."""
 TUBULE_ARC_RADIUS_UM = (2.5, 60.0)
 """Radius of curvature of a piece."""
-TUBULE_SIGMA_UM = (0.155, 0.19)
-"""Core of the source's PSF: wider than in training (0.10 to 0.15)."""
-PEDESTAL = (0.1, 0.3)
-"""Share of the light in a second Gaussian, 2.5 times as wide."""
+SIGMA_UM, SIGMA_OUTSIDE_UM = (0.085, 0.2), (0.18, 0.2)
+"""Core of the source's PSF; in training 0.09 to 0.18."""
+PEDESTAL, PEDESTAL_OUTSIDE = (0.0, 0.3), (0.1, 0.3)
+"""Share of the light in a second Gaussian, 2.5 times as wide; training knows no such foot."""
 PHOTONS = (15.0, 250.0)
 """Photoelectrons at the brightest 0.1 % of the source, without background."""
 BACKGROUND = (0.05, 0.5)
 """Smooth background, up to this share of the brightest 0.1 %."""
-GRANULE_DENSITY = (0.05, 0.09), (1.7, 2.5)
-"""Per um^2: outside training (0.1 to 1.5)."""
+GRANULE_DENSITY = 0.05, 2.5
+"""Per um^2, log-uniform; in training 0.1 to 1.5."""
+GRANULE_DENSITY_OUTSIDE = (0.05, 0.09), (1.7, 2.5)
 GRANULE_RADIUS_UM = (0.05, 0.3)
 """Uniform, not log-normal."""
 TARGET_SIGMA_UM = 0.08
@@ -58,12 +61,12 @@ class Pair(NamedTuple):
     numbers: dict[str, float]
 
 
-def tubule_pair(seed: int, shape: tuple[int, int] = (256, 256)) -> Pair:
+def tubule_pair(seed: int, shape: tuple[int, int] = (256, 256), *, outside: bool = False) -> Pair:
     """Render filaments (YX): chains of arcs, straight pieces of a fifth of a micrometre each."""
     rng = np.random.default_rng([101, seed])
-    density = _draw(TUBULE_DENSITY[seed % 2], rng)
+    density = _draw(TUBULE_DENSITY_OUTSIDE[seed % 2], rng) if outside else _log_draw(TUBULE_DENSITY, rng)
     starts, ends, light = _arcs(density, shape, rng)
-    sigma, pedestal = _draw(TUBULE_SIGMA_UM, rng), _draw(PEDESTAL, rng)
+    sigma, pedestal = _optics(rng, outside=outside)
     target = _segments(starts, ends, light, TARGET_SIGMA_UM, shape)
     core = _segments(starts, ends, light, sigma, shape)
     halo = _segments(starts, ends, light, 2.5 * sigma, shape)
@@ -71,10 +74,10 @@ def tubule_pair(seed: int, shape: tuple[int, int] = (256, 256)) -> Pair:
     return Pair(*source, numbers | {"density": density, "sigma_um": sigma, "pedestal": pedestal})
 
 
-def granule_pair(seed: int, shape: tuple[int, int] = (256, 256)) -> Pair:
+def granule_pair(seed: int, shape: tuple[int, int] = (256, 256), *, outside: bool = False) -> Pair:
     """Render balls seen from above (YX), a third of them in rows, with uniform radii."""
     rng = np.random.default_rng([102, seed])
-    density = _draw(GRANULE_DENSITY[seed % 2], rng)
+    density = _draw(GRANULE_DENSITY_OUTSIDE[seed % 2], rng) if outside else _log_draw(GRANULE_DENSITY, rng)
     extent = np.array(shape) * PIXEL_UM
     n = max(1, round(density * float(np.prod(extent))))
     centre = rng.uniform(-0.3, 0.3, (n, 2)) + rng.random((n, 2)) * extent
@@ -85,7 +88,7 @@ def granule_pair(seed: int, shape: tuple[int, int] = (256, 256)) -> Pair:
     centre[row] = np.stack([wave, along], axis=1)[row]
     radius = rng.uniform(*GRANULE_RADIUS_UM, n)
     light = radius**3 * rng.uniform(0.3, 1.7, n) / 0.15**3
-    sigma, pedestal = _draw(TUBULE_SIGMA_UM, rng), _draw(PEDESTAL, rng)
+    sigma, pedestal = _optics(rng, outside=outside)
     target = _discs(centre, radius, light, TARGET_SIGMA_UM, shape)
     seen = (1 - pedestal) * _discs(centre, radius, light, sigma, shape)
     seen += pedestal * _discs(centre, radius, light, 2.5 * sigma, shape)
@@ -195,11 +198,22 @@ def _draw(span: tuple[float, float], rng: np.random.Generator) -> float:
     return float(rng.uniform(*span))
 
 
+def _log_draw(span: tuple[float, float], rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(span))))
+
+
+def _optics(rng: np.random.Generator, *, outside: bool) -> tuple[float, float]:
+    """Return the width of the core of a source's PSF, and the share of its pedestal."""
+    if outside:
+        return _draw(SIGMA_OUTSIDE_UM, rng), _draw(PEDESTAL_OUTSIDE, rng)
+    return _draw(SIGMA_UM, rng), _draw(PEDESTAL, rng)
+
+
 def _record(
     seen: Array, target: Array, rng: np.random.Generator
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], dict[str, float]]:
     """Return source and target in grey levels: background of three cosines, shot noise, read noise."""
-    photons = float(np.exp(rng.uniform(*np.log(PHOTONS))))
+    photons = _log_draw(PHOTONS, rng)
     scale = photons / np.percentile(seen, 99.9)
     y, x = (np.arange(n, dtype=float) for n in seen.shape)
     light = _draw(BACKGROUND, rng)

@@ -1,9 +1,10 @@
 """Figures: models that never saw an acquired pair, on images that no simulation of theirs made.
 
-Tubules and granules are scored on pairs of `benchmarks.renderer`, whose densities and PSFs lie outside the ranges of
-the recipes; the baseline is Richardson-Lucy with the exact PSF, stopped at the iteration that is best for each image,
-which nobody could know. Nuclei, learned from clean images with fitted noise, are scored on acquired pairs beside the
-model that learned from such pairs.
+Tubules and granules are scored on pairs of `benchmarks.renderer`, whose densities and PSFs come from wider ranges than
+those of the recipes, and once more on pairs that lie outside of them altogether. The baseline is Richardson-Lucy with
+the exact PSF, stopped after the number of iterations that is best for all images, and at the iteration that is best for
+each, which nobody could know. Nuclei, learned from clean images with fitted noise, are scored on acquired pairs beside
+the model that learned from such pairs.
 
 Models are those that ship, or the packages that the variables CAREZOO_TUBULES, CAREZOO_GRANULES, CAREZOO_NUCLEI_REAL
 (`zoo/models/denoise-nuclei-confocal-2d`) and CAREZOO_NUCLEI_DEGRADED (`benchmarks/recipes/nuclei-degraded.yaml`) name.
@@ -68,23 +69,29 @@ def _model(variable: str, name: str) -> carezoo.Model | None:
         return None
 
 
-def _on_renderer(name: str, model: carezoo.Model, pair: Callable[[int], renderer.Pair]) -> Iterator[Figure]:
-    gains, ahead = [], []
-    for seed in range(N_IMAGES):
-        made = pair(seed)
-        before, restored, deconvolved = _psnr(model, made.source, made.target, _psf(made.numbers))
-        gains.append(restored - before)
-        ahead.append(restored - deconvolved)
-    note = f"{min(gains):.1f} to {max(gains):.1f} dB on {N_IMAGES} images"
-    yield Figure(f"PSNR gain, synthetic {name}, other renderer", float(np.mean(gains)), "dB", at_least=3.0, note=note)
-    note = f"{min(ahead):.1f} to {max(ahead):.1f} dB; best iteration of each image, exact PSF"
-    yield Figure(f"PSNR above Richardson-Lucy, {name}", float(np.mean(ahead)), "dB", at_least=0.0, note=note)
+def _on_renderer(name: str, model: carezoo.Model, pair: Callable[..., renderer.Pair]) -> Iterator[Figure]:
+    for words, outside in (("wider ranges", False), ("outside of training", True)):
+        rows = np.array([_psnr(model, pair(seed, outside=outside)) for seed in range(N_IMAGES)])
+        before, restored, deconvolved = rows[:, 0], rows[:, 1], rows[:, 2:]
+        best = int(deconvolved.mean(axis=0).argmax())
+        gains, ahead = restored - before, restored - deconvolved[:, best]
+        strictly = restored - deconvolved.max(axis=1)
+        aims = (None, None) if outside else (3.0, 0.0)
+        note = f"{min(gains):.1f} to {max(gains):.1f} dB on {N_IMAGES} images of the other renderer"
+        yield Figure(f"PSNR gain, {name}, {words}", float(gains.mean()), "dB", at_least=aims[0], note=note)
+        note = (
+            f"{min(ahead):.1f} to {max(ahead):.1f} dB; exact PSF, {ITERATIONS[best]} iterations; "
+            f"{strictly.mean():+.2f} dB above the best iteration of each image"
+        )
+        name_ahead = f"PSNR above Richardson-Lucy, {name}, {words}"
+        yield Figure(name_ahead, float(ahead.mean()), "dB", at_least=aims[1], note=note)
 
 
-def _psnr(model: carezoo.Model, source: Float, target: Float, psf: Float) -> tuple[float, float, float]:
-    """Return the PSNR of source, restored and deconvolved image after the affine fit."""
-    deconvolved = max(_db(richardson_lucy(source, psf, n), target) for n in ITERATIONS)
-    return _db(source, target), _db(model.restore(source).mean, target), deconvolved
+def _psnr(model: carezoo.Model, made: renderer.Pair) -> list[float]:
+    """Return the PSNR of the source, of the restored image and of all deconvolved ones, after the affine fit."""
+    source, target, psf = made.source, made.target, _psf(made.numbers)
+    deconvolved = [_db(richardson_lucy(source, psf, n), target) for n in ITERATIONS]
+    return [_db(source, target), _db(model.restore(source).mean, target), *deconvolved]
 
 
 def _db(image: NDArray[np.generic], target: NDArray[np.generic]) -> float:
