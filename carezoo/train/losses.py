@@ -39,14 +39,16 @@ def faithful(output: Tensor, target: Tensor) -> Tensor:
     """Negative log-likelihood of Laplace distributions whose means are fitted by their squared errors.
 
     In `laplace` a mean pulls at the weights with 1 / b, which is strongest in dark background and weakest in bright
-    structure. Here every pixel pulls alike, and scales follow the errors without moving the means (Stirn et al. 2023,
-    "Faithful heteroscedastic regression with neural networks", AISTATS). The squared errors are divided by four times
-    the mean of b^2, twice the variance of a Laplace distribution: 1/2 on average, once the scales are right.
+    structure. Here all pixels of a patch pull alike, and scales follow the errors without moving the means (Stirn et
+    al. 2023, "Faithful heteroscedastic regression with neural networks", AISTATS). Squared errors are divided by four
+    times the mean of b^2 of their patch and channel, twice the variance of a Laplace distribution: 1/2 on average, once
+    the scales are right. So patches with little noise count as much as those with much, as they do in the mean PSNR.
     """
     mean, scale = torch.chunk(output.float(), 2, dim=1)
-    error = mean - target
+    error, within = mean - target, tuple(range(2, output.ndim))
     likelihood = (error.detach().abs() / scale + scale.log()).mean() + math.log(2.0)
-    return likelihood + error.square().mean() / (4 * scale.detach().square().mean())
+    even = error.square().mean(within) / (4 * scale.detach().square().mean(within))
+    return likelihood + even.mean()
 
 
 LOSSES: Mapping[str, Loss] = {"mae": mae, "mse": mse, "laplace": laplace, "faithful": faithful}

@@ -35,7 +35,7 @@ def test_faithful_means_follow_squared_errors_and_scales_follow_the_likelihood(r
     mean, target = rng.normal(size=(2, 4, 1, 8, 8)).astype(np.float32)
     scale = rng.uniform(0.1, 5, mean.shape).astype(np.float32)
     of_mean, of_scale = _gradients(losses.faithful, mean, scale, target)
-    even = 2 * (mean - target) / (4 * np.square(scale).mean()) / mean.size
+    even = 2 * (mean - target) / (4 * np.square(scale).mean(axis=(2, 3), keepdims=True)) / mean.size
     np.testing.assert_allclose(of_mean, even, rtol=1e-4, atol=1e-8)
     np.testing.assert_allclose(of_scale, _gradients(losses.laplace, mean, scale, target)[1], rtol=1e-5)
 
