@@ -38,8 +38,8 @@ log = logging.getLogger("carezoo")
 _LEAST_SIDE = {2: 128, 3: 32}
 """Of the piece, by number of spatial axes: enough to show structure."""
 
-_MOST_PLANES = 96
-"""Of the restored piece, where planes are made."""
+_MOST_PLANES = 32
+"""Of the restored piece, where planes are made: test tensors should not outweigh the network."""
 
 
 @dataclass(frozen=True, eq=False)
