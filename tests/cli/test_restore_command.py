@@ -94,7 +94,7 @@ def test_a_folder_is_restored_again_with_its_results_in_it(here, capsys):
 
 
 def test_a_file_named_twice_is_restored_once(here, capsys):
-    assert run(["restore", "cell.tif", ".", "./cell.tif", "-m", "one.zip"]) == 0
+    assert run(["restore", "cell.tif", ".", str(here / "cell.tif"), "-m", "one.zip"]) == 0
     assert capsys.readouterr().err.count("restored cell.tif") == 1
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import knime.extension as knext
 
 from care_nodes import CATEGORY
-from care_nodes.table import Columns, extended, is_path, progress_of, told_in_words, with_columns
+from care_nodes.rows import EveryRow, finished, require_columns
+from care_nodes.table import Columns, extended, is_path, progress_of, told_in_words
 from carezoo_knime.cells import folder_of
 from carezoo_knime.scoring import score_rows
 
@@ -32,7 +33,7 @@ COLUMNS: Columns = {
 )
 @knext.input_table("Images", "A table with columns of image paths: restored images, and a reference for each.")
 @knext.output_table("Scores", "The input table with scores.")
-class CareEvaluateNode:
+class CareEvaluateNode(EveryRow):
     """Scores restored images against references, such as long exposures of the same field.
 
     PSNR, NRMSE and SSIM are those of [Weigert et al. 2018](https://doi.org/10.1038/s41592-018-0216-7): every image is
@@ -53,29 +54,10 @@ class CareEvaluateNode:
         include_none_column=True,
         default_value=knext.ColumnParameter.NONE,
     )
-    stop = knext.BoolParameter(
-        "Fail on the first error",
-        "Whether an image that cannot be scored ends the node with an error, instead of becoming a row that says so.",
-        False,
-    )
-    axes = knext.StringParameter(
-        "Axes",
-        "Axes of the images in their order, letters out of STCZYX, for files that do not say it themselves. "
-        "Empty: as the files say.",
-        "",
-        is_advanced=True,
-    )
-    folder = knext.StringParameter(
-        "Folder of relative paths", "Where paths that do not name a folder start.", "", is_advanced=True
-    )
 
     def configure(self, context: knext.ConfigurationContext, schema: knext.Schema) -> knext.Schema:
         """Check that the columns are there, and return those there will be."""
-        for what, column in self._columns().items():
-            if not column:
-                raise knext.InvalidParametersError(f"Choose the column with the {what} images")
-            if column not in schema.column_names:
-                raise knext.InvalidParametersError(f"There is no column {column!r} any more; choose another")
+        require_columns(schema, {f"{what} images": column for what, column in self._columns().items()})
         return extended(schema, COLUMNS)
 
     def execute(self, context: knext.ExecutionContext, table: knext.Table) -> knext.Table:
@@ -95,10 +77,7 @@ class CareEvaluateNode:
                 progress=progress_of(context),
                 cancelled=context.is_canceled,
             )
-        n_failed = sum(row.error is not None for row in scored)
-        if n_failed:
-            context.set_warning(f"{n_failed} of {len(rows)} images could not be scored; see the column Score error")
-        return with_columns(frame, COLUMNS, [row.cells() for row in scored])
+        return finished(context, frame, COLUMNS, scored, "scored")
 
     def _columns(self) -> dict[str, str]:
         """Return the chosen columns by what is in them."""

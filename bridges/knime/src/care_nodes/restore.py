@@ -8,7 +8,8 @@ import knime.extension as knext
 
 from care_nodes import CATEGORY
 from care_nodes.model import MODEL_PORT, CareModel, CareModelSpec
-from care_nodes.table import PICTURE, Columns, extended, is_path, progress_of, told_in_words, with_columns
+from care_nodes.rows import EveryRow, finished, require_columns
+from care_nodes.table import PICTURE, Columns, extended, is_path, progress_of, told_in_words
 from carezoo.runtime.folder import Order
 from carezoo.runtime.providers import Precision
 from carezoo.runtime.restore import Settings
@@ -44,7 +45,7 @@ DEFAULT = Settings()
 @knext.input_port("Model", "The model, from *CARE Model*.", MODEL_PORT)
 @knext.input_table("Images", "A table with a column of image paths.")
 @knext.output_table("Restored images", "The input table, and what became of every image.")
-class CareRestoreNode:
+class CareRestoreNode(EveryRow):
     """Restores microscopy images with a CARE model.
 
     Every row names an image file (TIFF; with the package bioio also CZI, ND2, LIF, OME-Zarr). It is restored in the
@@ -72,21 +73,6 @@ class CareRestoreNode:
         "Replace existing results",
         "Whether to overwrite files of the same name that were made otherwise. If not, such a row gets an error.",
         False,
-    )
-    stop = knext.BoolParameter(
-        "Fail on the first error",
-        "Whether an image that cannot be restored ends the node with an error, instead of becoming a row that says so.",
-        False,
-    )
-    axes = knext.StringParameter(
-        "Axes",
-        "Axes of the images in their order, letters out of STCZYX, for files that do not say it themselves: "
-        "TYX is a time series, ZYX a stack. Empty: as the files say.",
-        "",
-        is_advanced=True,
-    )
-    folder = knext.StringParameter(
-        "Folder of relative paths", "Where paths that do not name a folder start.", "", is_advanced=True
     )
     tile = knext.StringParameter(
         "Tile",
@@ -128,10 +114,7 @@ class CareRestoreNode:
 
     def configure(self, context: knext.ConfigurationContext, spec: CareModelSpec, schema: knext.Schema) -> knext.Schema:
         """Check what can be checked before the work, and return the columns there will be."""
-        if not self.image_column:
-            raise knext.InvalidParametersError("Choose the column with the image paths")
-        if self.image_column not in schema.column_names:
-            raise knext.InvalidParametersError(f"There is no column {self.image_column!r} any more; choose another")
+        require_columns(schema, {"image paths": self.image_column})
         with told_in_words(knext.InvalidParametersError):
             self._settings()
         return extended(schema, COLUMNS)
@@ -155,10 +138,7 @@ class CareRestoreNode:
                 progress=progress_of(context),
                 cancelled=context.is_canceled,
             )
-        n_failed = sum(row.error is not None for row in rows)
-        if n_failed:
-            context.set_warning(f"{n_failed} of {len(rows)} images could not be restored; see the column Error")
-        return with_columns(frame, COLUMNS, [row.cells() for row in rows])
+        return finished(context, frame, COLUMNS, rows, "restored")
 
     def _settings(self) -> Settings:
         return settings_of(

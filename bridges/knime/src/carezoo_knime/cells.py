@@ -1,8 +1,9 @@
-"""Cells of a KNIME table: the paths that stand in them, and names for new columns."""
+"""Rows and cells of a KNIME table: the paths that stand in them, what is told of each, names for new columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -10,6 +11,15 @@ from carezoo.errors import InputError
 
 LOCAL = "LOCAL"
 """What KNIME calls the file system of this computer in a cell of type Path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What a node tells of one image: a field a column, in their order; None becomes a missing cell."""
+
+    def cells(self) -> list[Any]:
+        """Return the values in the order of the columns."""
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 def path_of(cell: Any, folder: Path | None) -> Path:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from carezoo.errors import InputError, IntegrityError, ZooError
 from carezoo.package.read import Package, open_package
 from carezoo.registry import catalog
 from carezoo.registry.resolve import resolve
+from carezoo_knime.cells import Row
 
 log = logging.getLogger("carezoo")
 
@@ -114,7 +114,7 @@ def choose(wanted: Wanted, progress: Progress | None = None) -> ChosenModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZooRow:
+class ZooRow(Row):
     """What the table of models tells of one. None becomes a missing cell."""
 
     name: str
@@ -133,10 +133,6 @@ class ZooRow:
     """yes: it runs without a network. no: it is downloaded first."""
     zoo: str
     """Where it comes from."""
-
-    def cells(self) -> list[Any]:
-        """Return the values in the order of the columns."""
-        return [getattr(self, field.name) for field in fields(self)]
 
 
 def zoo_rows(zoo: str = "") -> list[ZooRow]:

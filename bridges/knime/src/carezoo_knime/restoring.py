@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from carezoo.errors import Cancelled, CarezooError, InputError
 from carezoo.evaluate.preview import preview
 from carezoo.image import Image
 from carezoo.runtime.folder import Order, Outcome, conflicts, restore_files, result_path
-from carezoo_knime.cells import path_of
+from carezoo_knime.cells import Row, path_of
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and what is being worked on."""
@@ -25,7 +25,7 @@ STATUS = {"restored": "restored", "skipped": "finished before", "failed": "faile
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoredRow:
+class RestoredRow(Row):
     """What the table tells of one image. None becomes a missing cell."""
 
     restored: str | None = None
@@ -45,10 +45,6 @@ class RestoredRow:
     preview: NDArray[np.uint8] | None = None
     """Small grey picture of the restored image, axes YX."""
     error: str | None = None
-
-    def cells(self) -> list[Any]:
-        """Return the values in the order of the columns."""
-        return [getattr(self, field.name) for field in fields(self)]
 
 
 def restore_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from carezoo.errors import Cancelled, InputError
 from carezoo.evaluate.scores import evaluate_pairs
 from carezoo.image import Image
 from carezoo.metrics import mean_scores, score
-from carezoo_knime.cells import path_of
+from carezoo_knime.cells import Row, path_of
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and what is being worked on."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredRow:
+class ScoredRow(Row):
     """Scores of one image, the mean over its channels and time points. None becomes a missing cell."""
 
     psnr_db: float | None = None
@@ -39,10 +39,6 @@ class ScoredRow:
     offset_error: float | None = None
     """The same for the offset, over the range of the expected image."""
     error: str | None = None
-
-    def cells(self) -> list[Any]:
-        """Return the values in the order of the columns."""
-        return [getattr(self, field.name) for field in fields(self)]
 
 
 def score_rows(
