@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import axes as axes_
-from carezoo.errors import InputError
+from carezoo.errors import AxesError, InputError
 
 
 @runtime_checkable
@@ -138,6 +138,46 @@ class Image:
             metadata = metadata.of_channels(bounds[self.axes.index("C")], self.sizes["C"])
         return dataclasses.replace(self, pixels=Window(self.pixels, tuple(bounds)), metadata=metadata)
 
+    def averaged(self, n: int) -> Image:
+        """Return the means of `n` consecutive frames, without reading them.
+
+        Frames at the end that fill no mean are left out. The time between frames becomes `n` times as long.
+
+        Parameters
+        ----------
+        n
+            Frames of T in one mean; 1 returns the image as it is.
+
+        Returns
+        -------
+        Image
+            Pixels float32, or float64 where float32 holds fewer digits than the pixels have.
+
+        Raises
+        ------
+        InputError
+            If `n` is no whole number from 1 on, or the image has fewer frames.
+        AxesError
+            If the image has no T axis.
+        """
+        if not isinstance(n, int) or n < 1:
+            raise InputError(f"average: expected a number of frames, 1 or more, found {n!r}")
+        if n == 1:
+            return self
+        if "T" not in self.axes:
+            planes = f", such as {self.axes.replace('Z', 'T')} if its planes are frames" if "Z" in self.axes else ""
+            raise AxesError(
+                f"average {n}: means are taken over frames (T), but {self.name} has axes {self.axes} {self.shape}. "
+                f"Name its axes (--axes){planes}, or leave the average out"
+            )
+        if n > self.sizes["T"]:
+            raise InputError(
+                f"average {n}: {self.name} has {self.sizes['T']} frame(s). Average fewer, or choose an image with more"
+            )
+        interval = self.metadata.frame_interval_s
+        metadata = dataclasses.replace(self.metadata, frame_interval_s=None if interval is None else n * interval)
+        return dataclasses.replace(self, pixels=Averages(self.pixels, self.axes.index("T"), n), metadata=metadata)
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -160,6 +200,41 @@ class Window:
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
         """Read a region of the region."""
         return np.asarray(self.pixels[tuple(_shift(item, bound) for item, bound in zip(key, self.bounds, strict=True))])
+
+
+@dataclass(frozen=True, eq=False)
+class Averages:
+    """Means of consecutive positions along one dimension of other pixels, computed when they are read."""
+
+    pixels: Pixels
+    dimension: int
+    n: int
+    """Positions in one mean; what is left at the end is not shown."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+        full = self.pixels.shape
+        return (*full[: self.dimension], full[self.dimension] // self.n, *full[self.dimension + 1 :])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one mean."""
+        return np.result_type(self.pixels.dtype, np.float32)
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.floating[Any]]:
+        """Read one region; of the pixels below, one position is in memory at a time."""
+        asked = key[self.dimension]
+        if not isinstance(asked, slice):
+            return self._mean(key, range(self.shape[self.dimension])[asked])
+        found = [self._mean(key, i) for i in range(*asked.indices(self.shape[self.dimension]))]
+        return np.stack(found, axis=sum(isinstance(item, slice) for item in key[: self.dimension]))
+
+    def _mean(self, key: tuple[int | slice, ...], index: int) -> NDArray[np.floating[Any]]:
+        before, after = key[: self.dimension], key[self.dimension + 1 :]
+        positions = range(index * self.n, (index + 1) * self.n)
+        total = sum(np.asarray(self.pixels[(*before, i, *after)], np.float64) for i in positions)
+        return np.asarray(total / self.n, self.dtype)
 
 
 def _shift(item: int | slice, bound: slice) -> int | slice:

@@ -67,3 +67,55 @@ def test_crops_keep_what_belongs_to_their_channels():
 def test_crops_outside_are_refused(region):
     with pytest.raises(InputError, match="crop"):
         Image(np.zeros((4, 5, 6)), "ZYX").cropped(region)
+
+
+@pytest.mark.parametrize(("dtype", "mean_dtype"), [("uint8", "f4"), ("uint16", "f4"), ("int32", "f8"), ("f8", "f8")])
+@pytest.mark.parametrize("axes", ["TZYX", "ZYXT", "TYX"])
+def test_averages_are_means_of_consecutive_frames_at_the_top_of_the_range(axes, dtype, mean_dtype):
+    """Values near the largest of the type: a sum in that type, or in float32, would be another number."""
+    lengths = {"T": 11, "Z": 2, "Y": 3, "X": 4}
+    shape = tuple(lengths[letter] for letter in axes)
+    top = 1e15 if dtype == "f8" else np.iinfo(dtype).max
+    array = (top - np.random.default_rng(0).integers(0, 100, shape)).astype(dtype)
+    image = Image(array, axes, metadata=Metadata(frame_interval_s=0.5)).averaged(3)
+    t = axes.index("T")
+    frames = np.moveaxis(array, t, 0).astype(np.longdouble)
+    expected = np.moveaxis(np.stack([frames[3 * i : 3 * i + 3].mean(0) for i in range(3)]), 0, t)
+    assert (image.sizes["T"], image.dtype, image.metadata.frame_interval_s) == (3, np.dtype(mean_dtype), 1.5)
+    np.testing.assert_allclose(image.array(), expected, rtol=1e-7 if mean_dtype == "f4" else 1e-15)
+    key = tuple({"T": slice(1, 3), "Y": 2}.get(letter, slice(None)) for letter in axes)
+    np.testing.assert_array_equal(image.pixels[key], image.array()[key])
+    last = tuple(-1 if letter == "T" else slice(0, 1) for letter in axes)
+    np.testing.assert_array_equal(image.pixels[last], image.array()[last])
+
+
+def test_averages_read_one_frame_at_a_time_and_nothing_before():
+    keys = []
+
+    class Seen:
+        shape, dtype = (7, 5, 6), np.dtype(np.uint16)
+
+        def __getitem__(self, key):
+            keys.append(key)
+            return np.full((2, 6), key[0], np.uint16)
+
+    image = Image(Seen(), "TYX").averaged(2)
+    assert keys == []
+    block = image.pixels[slice(1, 3), slice(0, 2), slice(None)]
+    assert block.shape == (2, 2, 6)
+    np.testing.assert_array_equal(block[:, 0, 0], [2.5, 4.5])
+    assert [key[0] for key in keys] == [2, 3, 4, 5]
+
+
+def test_averages_that_make_no_sense_are_refused_and_one_is_the_image_itself():
+    stack = Image(np.zeros((4, 5, 6)), "ZYX", name="cell.tif")
+    assert stack.averaged(1) is stack
+    with pytest.raises(AxesError, match=r"cell.tif has axes ZYX \(4, 5, 6\).*--axes\), such as TYX if its planes are"):
+        stack.averaged(2)
+    with pytest.raises(AxesError, match=r"axes YX \(4, 5\). Name its axes \(--axes\), or leave the average out"):
+        Image(np.zeros((4, 5)), "YX").averaged(2)
+    with pytest.raises(InputError, match=r"average 5: cell.tif has 4 frame\(s\)"):
+        Image(np.zeros((4, 5, 6)), "TYX", name="cell.tif").averaged(5)
+    for n in (0, -1, 2.0, "2"):
+        with pytest.raises(InputError, match="expected a number of frames"):
+            stack.averaged(n)

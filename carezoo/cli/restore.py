@@ -62,6 +62,13 @@ DTYPES = ("float32", "input", "uint8", "uint16")
     "--range", "intensity_range", metavar="LOW,HIGH", help="Dark and bright value, instead of measured percentiles."
 )
 @click.option(
+    "--average",
+    default=1,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Restore the means of N consecutive frames (T).  [default: every frame]",
+)
+@click.option(
     "--per-frame",
     "is_per_frame",
     is_flag=True,
@@ -119,6 +126,7 @@ def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> 
         provider=str(given["provider"]),
         precision=given["precision"],  # type: ignore[arg-type]
         n_threads=given["n_threads"],  # type: ignore[arg-type]
+        average=given["average"],  # type: ignore[arg-type]
         is_per_frame=bool(given["is_per_frame"]),
         intensity_range=options.intensity_range(str(intensity_range)) if intensity_range else None,
         dtype=given["dtype"],  # type: ignore[arg-type]

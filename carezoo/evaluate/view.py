@@ -52,21 +52,22 @@ def of_model(image: Image, package: Package, at: Mapping[str, int], settings: Se
     image
         The noisy image.
     at
-        Index by axis letter; S, T and C are the first where they are missing. Z chooses the plane of a stack for a
-        model of planes, by default the middle one; models of stacks restore all planes.
+        Index by axis letter, of averages where `settings` ask for them; S, T and C are the first where they are
+        missing. Z chooses the plane of a stack for a model of planes, by default the middle one; models of stacks
+        restore all planes.
 
     Raises
     ------
     InputError
         If an index lies outside the image, or the image does not fit the model.
     """
-    manifest = package.manifest
+    manifest, settings = package.manifest, settings or Settings()
+    image = image.averaged(settings.average)
     loops = [letter for letter in image.axes if letter not in manifest.spatial_axes and letter != "C"]
     is_alone = len(manifest.input.channels) == 1
     region = {letter: _one(image, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]}
     part = image.cropped(region)
-    kept = replace(settings or Settings(), keep_members=True)
-    found = restore(part, package, kept)
+    found = restore(part, package, replace(settings, average=1, keep_members=True))
     channel = 0 if is_alone else at.get("C", 0)
     images = {name: _frame(each, channel) for name, each in {**found.images, **found.members}.items()}
     distribution = None
@@ -99,6 +100,8 @@ def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | No
         If a file cannot be read, or is not the restoration of `source`.
     """
     image, mean = files.open_image(source, axes), files.open_image(restored)
+    notes = files.read_notes(restored) if restored.is_file() else None
+    image = image.averaged((notes or {}).get("carezoo", {}).get("run", {}).get("average", 1))
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
         raise InputError(f"{restored} is no restoration of {source}: {mean.sizes} and {image.sizes}")
     beside = {

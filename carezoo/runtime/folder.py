@@ -59,6 +59,7 @@ class Order:
         return {
             "models": {str(channel): package.sha256 for channel, package in self.models.items()},
             "precision": settings.precision,
+            "average": settings.average,
             "is_per_frame": settings.is_per_frame,
             "intensity_range": list(settings.intensity_range) if settings.intensity_range else None,
             "dtype": settings.dtype if settings.dtype == "input" else np.dtype(settings.dtype).name,

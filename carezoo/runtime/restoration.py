@@ -41,6 +41,8 @@ class Provenance:
     halo_share: float
     """Share of the computed pixels that is thrown away as halo."""
     carezoo_version: str
+    average: int = 1
+    """Frames (T) of the image in one of the restored ones."""
     unlike_training: tuple[str, ...] = ()
     """How the image differs from those the model was trained on; empty where it does not, or where nothing is known."""
 

@@ -43,6 +43,8 @@ class Settings:
     """exact: float32. fast: the provider's half precision."""
     n_threads: int | None = None
     """Processor threads; None: all cores."""
+    average: int = 1
+    """Frames (T) whose mean is restored as one; 1: every frame is restored alone."""
     is_per_frame: bool = False
     """True: measure intensities for every time point instead of once for the series."""
     intensity_range: tuple[float, float] | None = None
@@ -105,7 +107,7 @@ def restore(
     """
     settings = settings or Settings()
     started = time.perf_counter()
-    checked = replace(image, pixels=finite(image, settings.nan))
+    checked = replace(image, pixels=finite(image, settings.nan)).averaged(settings.average)
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
     if make_target is None and _keeps_members(layout, package, settings):
         package = members.exposed(package)
@@ -116,8 +118,11 @@ def restore(
     unlike = _unlike_training(checked, package)
     warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]
     warnings += [f"unlike the training images: {reason}" for reason in unlike]
+    warnings += _left_out(image, settings.average)
     while True:
-        provenance = replace(_provenance(package, network.session, plan), unlike_training=unlike)
+        provenance = replace(
+            _provenance(package, network.session, plan), unlike_training=unlike, average=settings.average
+        )
         try:
             with ExitStack() as stack:
                 targets = Targets(stack, layout, dtype, provenance, make_target)
@@ -170,6 +175,12 @@ def _keeps_members(layout: Layout, package: Package, settings: Settings) -> bool
 def _unlike_training(image: Image, package: Package) -> tuple[str, ...]:
     likeness = compare(image, package.manifest.carezoo.get("training_images"))
     return likeness.reasons if likeness else ()
+
+
+def _left_out(image: Image, average: int) -> list[str]:
+    """Return what to say of frames at the end that fill no average."""
+    n = image.sizes["T"] % average if average > 1 else 0
+    return [f"{image.name}: its last {n} of {image.sizes['T']} frames fill no average of {average}"] if n else []
 
 
 def _measure(layout: Layout, frames: list[Index], settings: Settings) -> Normalization:
