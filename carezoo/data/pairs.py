@@ -125,7 +125,7 @@ def _matched_by_name(each: FileSet, sources: Sequence[Path], targets: Sequence[P
 
 
 def _pair(each: FileSet, source: Path, target: Path) -> Pair:
-    images = [_open(each, path) for path in (source, target)]
+    images = [_open(each, source, each.average), _open(each, target)]
     n_channels = [image.sizes.get("C", 1) for image in images]
     return Pair(
         name=f"{each.name}: {source.parent.name}/{source.name}",
@@ -139,12 +139,17 @@ def _pair(each: FileSet, source: Path, target: Path) -> Pair:
     )
 
 
-def _open(each: FileSet, path: Path) -> Image:
+def _open(each: FileSet, path: Path, average: int = 1) -> Image:
+    name = f"{path.parent.name}/{path.name}"
     try:
-        image = _open_with_axes(path, each.axes)
-        return dataclasses.replace(image, name=f"{path.parent.name}/{path.name}")
+        image = dataclasses.replace(_open_with_axes(path, each.axes), name=name)
+        averaged = image.averaged(average)
     except InputError as error:
         raise DataError(f"set {each.name}: {path} cannot be used: {error}") from error
+    n_left = image.sizes["T"] % average if average > 1 else 0
+    if n_left:
+        log.warning("%s: its last %d frames fill no average of %d", name, n_left, average)
+    return averaged
 
 
 def _open_with_axes(path: Path, axes: str | None) -> Image:
@@ -176,8 +181,8 @@ def _check_pair(pair: Pair, data: Data, axes: PairAxes) -> None:
     for letter in "ST":
         if target.get(letter, 1) not in {1, source.get(letter, 1)}:
             raise DataError(
-                f"{pair.name}: a target has as many frames as its source, or one for all; found {letter} "
-                f"{source.get(letter, 1)} in the source and {target[letter]} in {pair.target_path}"
+                f"{pair.name}: a target has as many frames (after averaging) as its source, or one for all; found "
+                f"{letter} {source.get(letter, 1)} in the source and {target[letter]} in {pair.target_path}"
             )
     _check_channels(pair.source_path, source, pair.source_channels, data.channels)
     _check_channels(pair.target_path, target, pair.target_channels, data.restored)

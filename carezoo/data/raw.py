@@ -23,7 +23,7 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
-from carezoo.image import Image
+from carezoo.image import Averages, Image
 from carezoo.statistics import Blocks
 
 log = logging.getLogger("carezoo")
@@ -102,10 +102,11 @@ def _mapped(image: Image) -> Image | None:
     )
 
 
-def _cached_path(path: Path, cache: Path) -> Path:
-    """Return where `path` is decoded to: another place when the file changes."""
+def _cached_path(path: Path, image: Image, cache: Path) -> Path:
+    """Return where `image` is decoded to: another place when its file changes, or is read in another way."""
     state = path.stat()
-    key = f"{path}|{state.st_size}|{state.st_mtime_ns}"
+    average = image.pixels.n if isinstance(image.pixels, Averages) else 1
+    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{average}"
     return cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.raw"
 
 
@@ -113,7 +114,7 @@ def _check_room(images: Mapping[Path, Image], cache: Path) -> None:
     if not images:
         return
     cache.mkdir(parents=True, exist_ok=True)
-    missing = [image for path, image in images.items() if not _cached_path(path, cache).exists()]
+    missing = [image for path, image in images.items() if not _cached_path(path, image, cache).exists()]
     wanted = sum(math.prod(image.shape) * image.dtype.itemsize for image in missing)
     free = shutil.disk_usage(cache).free
     if wanted > free:
@@ -126,7 +127,7 @@ def _check_room(images: Mapping[Path, Image], cache: Path) -> None:
 def _decoded(path: Path, image: Image, cache: Path) -> Image:
     lengths = {**dict.fromkeys(CACHED_AXES, 1), **image.sizes}
     shape = tuple(lengths[letter] for letter in CACHED_AXES)
-    decoded = _cached_path(path, cache)
+    decoded = _cached_path(path, image, cache)
     if not decoded.exists():
         log.info("decoding %s into %s", path, cache)
         with replacing(decoded) as temporary, temporary.open("wb") as file:

@@ -59,6 +59,9 @@ files."""
     axes: str | None = None
     """Axes of the files over STCZYX; null: from their metadata. The first letters are dropped for a file with fewer \
 dimensions, such as a YX target of a TYX series."""
+    average: int = 1
+    """Frames (T) of a source whose mean the model restores, as `carezoo restore --average` does; targets have one \
+frame for each mean, or one for all. 1: every frame alone."""
     source_channels: tuple[int, ...] = ()
     """Which channels of the source files are used, counted from 0; empty: all."""
     target_channels: tuple[int, ...] = ()
@@ -73,6 +76,8 @@ dimensions, such as a YX target of a TYX series."""
     def __post_init__(self) -> None:
         if not (self.source and self.target):
             raise RecipeError("source and target: expected at least one folder or file each")
+        if self.average < 1:
+            raise RecipeError(f"average: expected a number of frames, 1 or more, found {self.average}")
         if self.axes is not None:
             try:
                 object.__setattr__(self, "axes", axes_.parse(self.axes))

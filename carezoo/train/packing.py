@@ -250,6 +250,7 @@ def _parts(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> dict[
     files: dict[str, int] = {part: sum(one.part == part and one.role == "source" for one in mine) for part in PARTS}
     if isinstance(each, FileSet):
         words = f"{files['fit']} files to fit, {files['choose']} to choose on, {files['report']} to report on"
+        words += f"; sources are averages of {each.average} frames" if each.average > 1 else ""
         return {**files, "parts": words}
     n_clean = len({record.sha256 for record in mine if record.role == "clean"})
     made = f"pairs degraded from {n_clean} clean image(s)" if n_clean else "simulated pairs"

@@ -14,7 +14,7 @@ from carezoo.data.pairs import find_pairs
 from carezoo.data.records import hash_file, record_files
 from carezoo.data.sources import Data, FileSet, Split
 from carezoo.data.split import PARTS, Parts, split_pairs
-from carezoo.errors import DataError
+from carezoo.errors import DataError, RecipeError
 
 
 def save(path: Path, shape: tuple[int, ...] = (12, 14), axes: str = "YX") -> Path:
@@ -74,6 +74,25 @@ def test_axes_are_given_or_read_and_leading_ones_may_be_absent(tmp_path):
     assert (pair.source.axes, pair.target.axes) == ("TYX", "YX")
     with pytest.raises(DataError, match="axes"):
         find_pairs(data_in(tmp_path, dataclasses.replace(sets, axes=None)), PairAxes("YX"))
+
+
+def test_sources_are_averages_of_frames(tmp_path, caplog):
+    save(tmp_path / "low" / "a.tif", (11, 12, 14), "TYX"), save(tmp_path / "high" / "a.tif", (5, 12, 14), "TYX")
+    save(tmp_path / "low" / "b.tif", (4, 12, 14), "TYX"), save(tmp_path / "high" / "b.tif", (12, 14))
+    averages = FileSet(source=("low",), target=("high",), average=2)
+    pair, one_for_all = find_pairs(data_in(tmp_path, averages), PairAxes("YX"))
+    frames = tifffile.imread(tmp_path / "low" / "a.tif").astype(np.float64)
+    np.testing.assert_allclose(pair.source.array(), frames[:10].reshape(5, 2, 12, 14).mean(1), rtol=1e-6)
+    np.testing.assert_array_equal(pair.target.array(), tifffile.imread(tmp_path / "high" / "a.tif"))
+    assert one_for_all.source.sizes["T"] == 2
+    assert caplog.messages == ["low/a.tif: its last 1 frames fill no average of 2"]
+    three = data_in(tmp_path, dataclasses.replace(averages, average=3))
+    assert_refused(three, "as many frames (after averaging) as its source", "T 3 in the source and 5 in")
+    assert_refused(
+        data_in(tmp_path, dataclasses.replace(averages, average=5)), "low/b.tif cannot be used", "4 frame(s)"
+    )
+    with pytest.raises(RecipeError, match="average: expected a number of frames, 1 or more, found 0"):
+        FileSet(source=("low",), target=("high",), average=0)
 
 
 def test_several_noise_levels_share_a_target_and_stay_together(tmp_path):

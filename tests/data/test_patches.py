@@ -302,6 +302,18 @@ def test_uncompressed_files_are_mapped_and_others_decoded_once(tmp_path, caplog)
     np.testing.assert_array_equal(read(changed.target, {}), pixels[0][:, :, ::-1].transpose(1, 0, 2, 3))
 
 
+def test_averages_are_decoded_each_into_a_place_of_its_own(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 60000, (10, 20, 30)).astype(np.uint16)
+    save(tmp_path / "low" / "0.tif", frames, "TYX")
+    save(tmp_path / "high" / "0.tif", frames[0], "YX")
+    for n in (6, 9):  # one average each
+        sets = FileSet(source=("low",), target=("high",), average=n)
+        data = Data(sets=(sets,), folder=str(tmp_path))
+        (raw,) = make_raw(find_pairs(data, PairAxes("YX")), tmp_path / "cache")
+        assert isinstance(raw.source.pixels, RawPixels)
+        np.testing.assert_allclose(read(raw.source, {})[0, 0], frames[:n].mean(0), rtol=1e-6)
+
+
 def test_a_full_disk_is_told_before_anything_is_decoded(tmp_path, monkeypatch):
     pixels = np.zeros((64, 64), np.float32)
     pairs = saved_pairs(tmp_path, [pixels], [pixels], "YX", compression="zlib")
