@@ -47,7 +47,7 @@ class Problem:
     """An error as a host shows it: one dialog or one log line."""
 
     type: str
-    """Name of the class, for scripts."""
+    """Name of the class in `carezoo.errors`, for scripts."""
     message: str
     """What was expected, what was found, where."""
     hint: str = ""
@@ -58,7 +58,9 @@ class Problem:
         """Return what to tell of `error`."""
         if isinstance(error, CarezooError):
             hint = next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
-            return cls(type(error).__name__, str(error), hint)
+            # Modules have finer classes of their own; scripts are told the one of the public tree.
+            public = next(kind for kind in type(error).__mro__ if kind.__module__ == CarezooError.__module__)
+            return cls(public.__name__, str(error), hint)
         if isinstance(error, MemoryError):
             text = f"there is not enough memory for the result: {error}".rstrip(": ")
             return cls(OutOfMemoryError.__name__, text, HINTS[OutOfMemoryError])

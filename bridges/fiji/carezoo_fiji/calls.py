@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
-from carezoo.errors import Cancelled
+from carezoo.errors import Cancelled, OutOfMemoryError
 from carezoo.hosting import Problem
 from carezoo_fiji import form
 from carezoo_fiji.java import jpype, load, start_thread
@@ -137,12 +137,24 @@ def run(session: Any, command: Command, call: Call) -> None:
         call.status(f"{command.label} {error}" if call.stopped.is_set() else "")
         _abort_macro(call)
     except Exception as error:
-        if not isinstance(error, jpype.JException):
-            tell(call, Problem.of(error), error)
-            return
-        tell(call, Problem("JavaError", f"{error}", "The log has more."), error)
+        tell(call, problem_of(error), error)
     finally:
         ij.showProgress(jpype.JDouble(1.0))
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Return what to tell of an error, of Python or of Java."""
+    if not isinstance(error, jpype.JException):
+        return Problem.of(error)
+    if isinstance(error, load("java.lang.OutOfMemoryError")):
+        most = int(load("java.lang.Runtime").getRuntime().maxMemory()) / 2**30
+        return Problem(
+            OutOfMemoryError.__name__,
+            f"there is not enough memory for the result: ImageJ may take {most:.1f} GiB, and has too little of it left",
+            "Close other images, or give ImageJ more: carezoo fiji start --memory GIB; or Edit > Options > Memory & "
+            "Threads in an ImageJ you started yourself. carezoo restore needs no ImageJ.",
+        )
+    return Problem("JavaError", str(error), "Please report it with what the log says.")
 
 
 def tell(call: Call, problem: Problem, error: BaseException | None = None) -> None:

@@ -53,6 +53,8 @@ def do(session: Any, call: Call, batch: Batch) -> str:
     """Restore file by file; a broken one does not stop the others."""
     del session
     outcomes = call.in_background(lambda: _restore(call, batch))
+    if all(outcome.error for outcome in outcomes):
+        raise outcomes[0].error or InputError("nothing was restored")
     counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
     text = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
     load("ij.IJ").log(f"CAREzoo: {text}; results are in {batch.order.folder}")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.hosting import Problem
 from carezoo.image import Image
+from carezoo_fiji.calls import problem_of
 from carezoo_fiji.images import display_range, selection, to_image, to_imageplus
 from carezoo_fiji.java import load
 
@@ -51,7 +51,7 @@ def _run(session: Any, source: Any, order: Any, number: int) -> None:
             ij.showStatus(f"CARE preview with {model.manifest.reference}")
     except Exception as error:
         if session.preview_number == number:
-            ij.showStatus(f"CARE preview: {Problem.of(error).line}")
+            ij.showStatus(f"CARE preview: {problem_of(error).line}")
 
 
 def part(source: Any) -> dict[str, slice]:

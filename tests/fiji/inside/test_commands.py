@@ -1,9 +1,12 @@
 """carezoo's commands in a real ImageJ with windows: menu, macros, Recorder, Escape, dialogs, results."""
 
+import resource
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import jpype
 import numpy as np
 import packages
 import pytest
@@ -336,6 +339,57 @@ def test_a_folder(session, made, tmp_path):
         np.testing.assert_array_equal(restored, carezoo.load(made("denoise_2d")).restore(array, "YX").mean)
     assert "broken.tif: failed" in log()
     assert "expected a folder" in session.run("CARE Restore Folder...", "input_folder=/nowhere output_folder=x")
+
+
+def test_java_without_memory_for_the_result(session, noisy, monkeypatch):
+    """Java is really asked for more than it has, where the planes of the result are made."""
+    before = to_image(noisy).array().copy()
+    planes = sys.modules["carezoo_fiji.planes"]
+
+    def huge(kind):
+        return lambda n: jpype.JArray(kind)(2**31 - 8)
+
+    monkeypatch.setattr(planes, "jpype", SimpleNamespace(JArray=huge, nio=jpype.nio))
+    verdict = session.run("CARE Restore...", f"model={MODEL}")
+    assert verdict.startswith("ERROR OutOfMemoryError: there is not enough memory for the result: ImageJ may take")
+    assert log().count("CAREZOO ERROR") == 1
+    assert "Close other images" in log()
+    assert driver.titles() == ["noisy.tif"]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(to_image(noisy).array(), before)
+    load("ij.WindowManager").setCurrentWindow(noisy.getWindow())
+    assert session.run("CARE Restore...", f"model={MODEL}").startswith("OK")  # the next one works again
+
+
+def test_python_without_memory(session, noisy, monkeypatch):
+    def no_memory(*_, **__):
+        raise MemoryError("Unable to allocate 3.00 GiB")
+
+    monkeypatch.setattr("carezoo.runtime.targets.np.empty", no_memory)
+    verdict = session.run("CARE Restore...", f"model={MODEL}")
+    assert verdict == ("ERROR OutOfMemoryError: there is not enough memory for the result: Unable to allocate 3.00 GiB")
+    assert driver.titles() == ["noisy.tif"]
+
+
+def test_a_full_disk(session, made, tmp_path):
+    (tmp_path / "in").mkdir()
+    carezoo.write_image(tmp_path / "in" / "cell.tif", Image(packages.picture((24, 30)), "YX"))
+    limit, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    options = f"input_folder=[{tmp_path / 'in'}] output_folder=[{tmp_path / 'out'}] package_file={made('denoise_2d')}"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # what a disk does that is full: it writes no more
+    try:
+        verdict = session.run("CARE Restore Folder...", options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    assert "cell_restored.tif: File too large. Nothing was left behind" in verdict
+    assert verdict.startswith("ERROR InputError: cannot write")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_that_cannot_be_fetched(session):
+    verdict = session.run("CARE Get Models...", "other=http://127.0.0.1:9/model.zip")
+    assert verdict.startswith("ERROR DownloadError: ")
+    assert "Models that are on this computer already work without a network" in log()
 
 
 def test_images_both_ways_from_python(session, noisy):
