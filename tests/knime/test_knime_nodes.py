@@ -306,6 +306,18 @@ def test_cells_of_type_path_are_taken_as_list_files_makes_them(knext, contexts, 
     assert list(result.to_pandas()["Status"]) == ["restored", "failed"]
 
 
+def test_averages_of_frames(knext, contexts, here):
+    _, executing = contexts
+    files.write_image(here / "series.tif", Image(packages.picture((5, 40, 30)), "TYX"))
+    made = node("CareRestoreNode", image_column="Path", average=2)
+    result = made.execute(
+        executing(), model_of(contexts, here / "many.zip"), table_of(knext, [str(here / "series.tif")])
+    )
+    frame = result.to_pandas()
+    assert files.open_image(frame["Restored"].iloc[0]).sizes["T"] == 2
+    assert "last 1 of 5 frames" in frame["Warnings"].iloc[0]
+
+
 def test_stopping_and_strictness_end_the_node_in_words(knext, contexts, here):
     _, executing = contexts
     model = model_of(contexts, here / "many.zip")

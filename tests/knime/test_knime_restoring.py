@@ -201,6 +201,7 @@ def test_dialogs_mean_what_python_means():
     assert settings_of(tile=" 16,32 ", provider="cpu", precision="fast", n_threads=2) == Settings(
         tile=(16, 32), provider="cpu", precision="fast", n_threads=2
     )
+    assert settings_of(tile="auto", average=10, **CHOICES) == Settings(average=10)
     assert PROVIDERS[0] == Settings().provider
     with pytest.raises(InputError, match="tile 'big': expected auto, whole"):
         settings_of(tile="big", **CHOICES)

@@ -67,6 +67,19 @@ def ask(service, verb, **inputs):
     return service.task(verb, inputs).wait_for().outputs
 
 
+def test_averages_of_frames(service, package):
+    noisy = packages.picture((5, 40, 52))
+    with appose.NDArray("uint16", list(noisy.shape)) as shared:
+        shared.ndarray()[...] = noisy
+        inputs = {"model": str(package), "image": shared, "axes": "TYX", "name": "cells"}
+        outputs = ask(service, "restore", options={"average": 2}, **inputs)
+        with pytest.raises(TaskException, match="InputError: average: expected a number of frames"):
+            ask(service, "restore", options={"average": "2"}, **inputs)
+    expected = carezoo.load(package).restore(noisy, "TYX", average=2)
+    np.testing.assert_array_equal(outputs["results"]["mean"]["array"].ndarray(), expected.mean)
+    assert outputs["report"]["warnings"] == ["cells: its last 1 of 5 frames fill no average of 2"]
+
+
 def test_restores_what_python_restores(service, package, blocks):
     noisy = packages.picture((3, 40, 52))
     with appose.NDArray("uint16", list(noisy.shape)) as shared:

@@ -74,6 +74,13 @@ class CareRestoreNode(EveryRow):
         "Whether to overwrite files of the same name that were made otherwise. If not, such a row gets an error.",
         False,
     )
+    average = knext.IntParameter(
+        "Average frames",
+        "Restore the means of so many consecutive frames (T) of a series; 1: every frame.",
+        DEFAULT.average,
+        min_value=1,
+        is_advanced=True,
+    )
     tile = knext.StringParameter(
         "Tile",
         "Largest piece that is restored at once: auto (as memory allows), whole, one size (512), or one for each axis "
@@ -146,5 +153,6 @@ class CareRestoreNode(EveryRow):
             provider=self.provider,
             precision=self.precision,
             n_threads=self.threads,
+            average=self.average,
             nan=self.nan,
         )

@@ -13,7 +13,13 @@ PROVIDERS = ["auto", *NAMES]
 
 
 def settings_of(
-    *, tile: str, provider: str, precision: Precision, n_threads: int, nan: Literal["refuse", "zero"] = Settings().nan
+    *,
+    tile: str,
+    provider: str,
+    precision: Precision,
+    n_threads: int,
+    average: int = Settings().average,
+    nan: Literal["refuse", "zero"] = Settings().nan,
 ) -> Settings:
     """Return the settings of a dialog.
 
@@ -25,6 +31,8 @@ def settings_of(
         One of `PROVIDERS`; exact or fast; refuse or zero.
     n_threads
         0: as carezoo decides.
+    average
+        Frames whose mean is restored as one.
 
     Raises
     ------
@@ -36,5 +44,6 @@ def settings_of(
         provider=provider,
         precision=precision,
         n_threads=n_threads or None,
+        average=average,
         nan=nan,
     )
