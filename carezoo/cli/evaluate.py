@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from carezoo import files
 from carezoo.cli import declared
 from carezoo.cli.progress import Steps
+from carezoo.cli.reference import opened
 from carezoo.cli.talk import talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.runtime.restore import Settings
@@ -20,6 +21,7 @@ from carezoo.runtime.restore import Settings
 
 @click.command("evaluate")
 @declared.model_option("reference", required=True)
+@declared.zoo_option
 @click.option(
     "--source",
     "sources",
@@ -72,12 +74,13 @@ def evaluate_command(
     Writes REPORT/index.html (one page with tables, curves and pictures), scores.json and scores.csv. Needs the extra
     "evaluate".
     """
-    import carezoo
+    from carezoo.api import Model
     from carezoo.evaluate import page
 
     conditions = _conditions(sources, targets)
+    package = opened(reference, given["zoos"])  # type: ignore[arg-type]
     with talk_on_stderr(), Steps() as progress:
-        found = carezoo.load(reference).evaluate(
+        found = Model(package).evaluate(
             {name: source for name, source, _ in conditions},
             {name: target for name, _, target in conditions},
             folder,
