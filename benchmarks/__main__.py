@@ -30,6 +30,8 @@ NAMES = (
     "quality",
     "simulate",
     "simulated_models",
+    "projection_quality",
+    "isotropic_quality",
     "ensemble",
     "isotropic",
     "trust",

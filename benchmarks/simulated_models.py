@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import carezoo
-from benchmarks import renderer
+from benchmarks import renderer, shipped
 from benchmarks.figures import Figure
 from carezoo.data import camera
 from carezoo.data.camera import Camera
 from carezoo.data.psf import Gaussian, blur
 from carezoo.data.span import Span
-from carezoo.errors import CarezooError
 from carezoo.evaluate.classical import richardson_lucy
 from carezoo.evaluate.pictures import before_after
 from carezoo.metrics import score
@@ -52,7 +51,7 @@ def figures() -> Iterator[Figure]:
         ("tubules", "CAREZOO_TUBULES", renderer.tubule_pair),
         ("granules", "CAREZOO_GRANULES", renderer.granule_pair),
     ):
-        model = _model(variable, f"restore-{name}-2d")
+        model = shipped.model(variable, f"restore-{name}-2d")
         if model is None:
             yield Figure(f"PSNR gain, synthetic {name}, other renderer", None, at_least=3.0, note=f"needs {variable}")
             continue
@@ -60,13 +59,6 @@ def figures() -> Iterator[Figure]:
         if name == "tubules":
             yield from _on_microtubules(model)
     yield from _on_nuclei()
-
-
-def _model(variable: str, name: str) -> carezoo.Model | None:
-    try:
-        return carezoo.load(os.environ.get(variable, name))
-    except CarezooError:
-        return None
 
 
 def _on_renderer(name: str, model: carezoo.Model, pair: Callable[..., renderer.Pair]) -> Iterator[Figure]:
@@ -159,8 +151,8 @@ def _on_microtubules_with(model: carezoo.Model, photons: float) -> Figure:
 def _on_nuclei() -> Iterator[Figure]:
     name = "PSNR of degraded-trained below pair-trained, confocal nuclei"
     degraded, real = (
-        _model("CAREZOO_NUCLEI_DEGRADED", "nuclei-degraded"),
-        _model("CAREZOO_NUCLEI_REAL", "denoise-nuclei-confocal-2d"),
+        shipped.model("CAREZOO_NUCLEI_DEGRADED", "nuclei-degraded"),
+        shipped.model("CAREZOO_NUCLEI_REAL", "denoise-nuclei-confocal-2d"),
     )
     if degraded is None or real is None or "CAREZOO_DATA" not in os.environ:
         needs = "CAREZOO_DATA, CAREZOO_NUCLEI_DEGRADED, CAREZOO_NUCLEI_REAL"
