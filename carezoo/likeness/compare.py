@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.image import Image
-from carezoo.likeness.crops import informative
+from carezoo.likeness.crops import SIDE, informative
 from carezoo.likeness.features import INDEX, NAMES, features, foreground_share
 from carezoo.likeness.record import VERSION, is_readable
 
@@ -31,7 +32,8 @@ _CAP = 5.0
 _PIXEL_SIZE_TOLERANCE = 1.25
 """Factor by which pixels may be smaller or larger than any in training."""
 
-N_CROPS = 4
+_N_CROPS = 4
+"""Crops at most, and no more than half of what the image has: looking costs time that restoring should have."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def _pixel_size(image: Image, trained: Mapping[str, Sequence[float]]) -> _PixelS
 def _compare_channel(
     image: Image, channel: int, kinds: Sequence[Mapping[str, Any]], sizes: _PixelSize
 ) -> Likeness | None:
-    crops = informative(image, channel, N_CROPS)
+    n_pixels = prod(image.shape) // image.sizes.get("C", 1)
+    crops = informative(image, channel, min(max(n_pixels // (2 * SIDE**2), 1), _N_CROPS))
     if not crops:
         return None
     seen = look(crops)
@@ -136,7 +139,7 @@ def _compare_channel(
     return Likeness(nearest.distance, reasons, str(nearest.kind["name"]))
 
 
-def look(crops: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] | None:
+def look(crops: Sequence[NDArray[np.generic]]) -> NDArray[np.float64] | None:
     """Return the mean features of crops; None if each has one intensity only."""
     known = [found for crop in crops if (found := features(crop)) is not None]
     return np.mean(known, axis=0) if known else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,14 @@ from carezoo.likeness.features import SMALLEST
 SIDE = 256
 """Pixels: crops are squares of this side, and what the image has where it is smaller."""
 
+_BLOCK = 8
+"""Pixels: means over squares of this side hold structure and little noise; crops start on their grid."""
+
 _READ_WHOLE = 2048**2
 """Pixels of a plane that is read at once."""
 
 
-def informative(image: Image, channel: int, n_kept: int, *, step: int = SIDE // 2) -> list[NDArray[np.float64]]:
+def informative(image: Image, channel: int, n_kept: int, *, step: int = SIDE // 2) -> list[NDArray[np.generic]]:
     """Return crops of one channel with the most structure; those with less than half of the most are left out.
 
     Parameters
@@ -35,26 +38,28 @@ def informative(image: Image, channel: int, n_kept: int, *, step: int = SIDE // 
     Returns
     -------
     list of NDArray
-        YX; none if the image is smaller than `SMALLEST` along Y or X.
+        YX, in the data type of the image; none if the image is smaller than `SMALLEST` along Y or X.
     """
     sizes = image.sizes
     sides = [min(sizes[letter], SIDE) for letter in "YX"]
     if min(sides) < SMALLEST:
         return []
     starts = [_starts(sizes[letter], side, step) for letter, side in zip("YX", sides, strict=True)]
-    candidates = [
-        np.asarray(crop, np.float64)
+    found = [
+        each
         for position in _positions(image)
-        for crop in _crops(image, {**position, "C": channel}, starts, sides)
+        for region in _regions(image, {**position, "C": channel}, starts, sides)
+        for each in region
     ]
-    structure = np.array([_structure(crop) for crop in candidates])
+    structure = np.array([amount for amount, _ in found])
     best = np.argsort(-structure, kind="stable")[:n_kept]
-    return [candidates[i] for i in best if structure[i] >= structure.max() / 2]
+    return [found[i][1] for i in best if structure[i] >= structure.max() / 2]
 
 
 def _starts(size: int, side: int, step: int) -> list[int]:
     n = min(1 + -(-(size - side) // step), 5)
-    return [int(start) for start in np.linspace(0, size - side, n)] if n > 1 else [(size - side) // 2]
+    starts = np.linspace(0, size - side, n) if n > 1 else np.array([(size - side) // 2])
+    return [int(start) // _BLOCK * _BLOCK for start in starts]
 
 
 def _positions(image: Image) -> list[dict[str, int]]:
@@ -66,14 +71,16 @@ def _positions(image: Image) -> list[dict[str, int]]:
     return [dict(zip(letters, map(int, np.unravel_index(i, shape)), strict=True)) if letters else {} for i in chosen]
 
 
-def _crops(
+def _regions(
     image: Image, position: dict[str, int], starts: list[list[int]], sides: list[int]
-) -> Iterator[NDArray[np.generic]]:
-    whole = image.sizes["Y"] * image.sizes["X"] <= _READ_WHOLE
-    plane = _read(image, position, slice(None), slice(None)) if whole else None
-    for y, x in itertools.product(*starts):
-        rows, columns = slice(y, y + sides[0]), slice(x, x + sides[1])
-        yield _read(image, position, rows, columns) if plane is None else plane[rows, columns]
+) -> Iterator[list[tuple[float, NDArray[np.generic]]]]:
+    """Read a plane at once, or crop by crop if it is large."""
+    corners = list(itertools.product(*starts))
+    if image.sizes["Y"] * image.sizes["X"] <= _READ_WHOLE:
+        yield _crops(_read(image, position, slice(None), slice(None)), corners, sides)
+    else:
+        for y, x in corners:
+            yield _crops(_read(image, position, slice(y, y + sides[0]), slice(x, x + sides[1])), [(0, 0)], sides)
 
 
 def _read(image: Image, position: dict[str, int], rows: slice, columns: slice) -> NDArray[np.generic]:
@@ -82,8 +89,18 @@ def _read(image: Image, position: dict[str, int], rows: slice, columns: slice) -
     return plane if image.axes.index("Y") < image.axes.index("X") else plane.T
 
 
-def _structure(crop: NDArray[np.float64]) -> float:
-    """Return the standard deviation of means over 8 x 8 pixels, in which there is little noise left."""
-    rows, columns = (n // 8 * 8 for n in crop.shape)
-    blocks = crop[:rows, :columns].reshape(rows // 8, 8, columns // 8, 8)
-    return float(blocks.mean(axis=(1, 3)).std())
+def _crops(
+    plane: NDArray[np.generic], corners: Sequence[tuple[int, ...]], sides: list[int]
+) -> list[tuple[float, NDArray[np.generic]]]:
+    """Return crops of a plane, each after how much structure it has: the standard deviation of means over blocks."""
+    height, width = sides
+    means = _block_means(plane)
+    cut = ((means[y // _BLOCK : (y + height) // _BLOCK, x // _BLOCK : (x + width) // _BLOCK], y, x) for y, x in corners)
+    return [(float(each.std()), plane[y : y + height, x : x + width]) for each, y, x in cut]
+
+
+def _block_means(plane: NDArray[np.generic]) -> NDArray[np.float64]:
+    rows, columns = (n // _BLOCK * _BLOCK for n in plane.shape)
+    summed = plane[:rows, :columns].reshape(rows // _BLOCK, _BLOCK, columns).sum(axis=1, dtype=np.float64)
+    means: NDArray[np.float64] = summed.reshape(rows // _BLOCK, columns // _BLOCK, _BLOCK).sum(axis=2) / _BLOCK**2
+    return means

@@ -7,6 +7,8 @@ is dark; kurtosis and orientation tell spots, sheets and fibres apart where spec
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -38,10 +40,16 @@ class _Frame(NamedTuple):
     """What depends on the size of a crop alone."""
 
     window: Plane
-    average: Plane
-    band: NDArray[np.int64]
+    total: float
+    """Sum of the window."""
     weight: Plane
+    """Of each wave along X."""
+    by_band: NDArray[np.intp]
+    """Indices of the waves, those of one band after those of the band before."""
+    starts: NDArray[np.intp]
+    """Of the bands, in `by_band`."""
     n: Plane
+    """Weights in each band."""
 
 
 def features(crop: NDArray[Any]) -> NDArray[np.float64] | None:
@@ -58,36 +66,46 @@ def features(crop: NDArray[Any]) -> NDArray[np.float64] | None:
         None for a crop of one intensity, which looks like nothing.
     """
     rows, columns = (n // 2 * 2 for n in crop.shape)
-    exact = np.asarray(crop[:rows, :columns], np.float64)
-    if exact.max() == exact.min():
+    # About zero and of order one, so that single precision loses nothing. In place: fresh memory costs as much as sums.
+    pixels = crop[:rows, :columns].astype(np.float32)
+    pixels -= pixels.mean(dtype=np.float64).astype(np.float32)
+    spread = pixels.std()
+    if spread == 0:
         return None
-    # About zero and of order one, so that single precision loses nothing.
-    pixels = ((exact - exact.mean()) / exact.std()).astype(np.float32)
-    top_left, top_right, left, right = pixels[::2, ::2], pixels[::2, 1::2], pixels[1::2, ::2], pixels[1::2, 1::2]
-    detail = (top_left - top_right - left + right) / 2  # as much noise as a pixel, hardly any structure
+    pixels /= spread
     coarse = _means(pixels, 2)
     smooth = _around(coarse, 3)
     values = [
         *_spectrum(pixels),
-        *_brightness(smooth, detail),
+        *_brightness(smooth, _detail(pixels)),
         *(_kurtosis(smooth - _around(smooth, n)) for n in (3, 7)),
-        _orientation(_around(_means(_around(pixels, 3), 2), 3)),
-        _orientation(_around(_means(pixels, 4), 3)),
+        _orientation(_around(_soft_means(pixels), 3)),
+        _orientation(_around(_means(coarse, 2), 3)),
     ]
     return np.array(values)
 
 
+def _detail(pixels: Plane) -> Plane:
+    """Return a number for each 2 x 2 pixels with as much noise as a pixel and hardly any structure."""
+    steps = pixels[::2] - pixels[1::2]
+    return (steps[:, ::2] - steps[:, 1::2]) / 2
+
+
 def noise_variance(pixels: Plane) -> Plane:
     """Return the variance of the noise around every pixel of a crop with even sides."""
-    detail = (pixels[::2, ::2] - pixels[::2, 1::2] - pixels[1::2, ::2] + pixels[1::2, 1::2]) / 2
-    return _around(detail**2, 15).repeat(2, axis=0).repeat(2, axis=1)
+    return _around(_detail(pixels) ** 2, 15).repeat(2, axis=0).repeat(2, axis=1)
 
 
 def _spectrum(pixels: Plane) -> list[float]:
     """Return how the power above the noise is shared by the octaves, and how flat the spectrum is at its end."""
     frame = _frame(*pixels.shape)
-    power = np.abs(np.fft.rfft2((pixels - (pixels * frame.average).sum()) * frame.window)) ** 2
-    mean = np.bincount(frame.band.ravel(), (power * frame.weight).ravel(), len(frame.n)) / frame.n
+    windowed = pixels * frame.window
+    windowed -= frame.window * (windowed.sum() / frame.total)
+    waves = np.fft.rfft2(windowed)
+    power = np.square(waves.real)
+    power += np.square(waves.imag)
+    power *= frame.weight
+    mean = np.add.reduceat(power.ravel()[frame.by_band], frame.starts, dtype=np.float64) / frame.n
     mean += 1e-12 * mean.max()
     noise = min(mean[6], mean[7])
     # What noise leaves by chance keeps the logarithm of an empty octave finite, and quiet.
@@ -99,23 +117,27 @@ def _spectrum(pixels: Plane) -> list[float]:
 @lru_cache(maxsize=8)
 def _frame(rows: int, columns: int) -> _Frame:
     window = np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1])
+    window /= np.sqrt((window**2).sum())
     y, x = np.fft.fftfreq(rows)[:, np.newaxis], np.fft.rfftfreq(columns)
-    band = np.digitize(np.hypot(y, x), _BANDS)
-    weight = np.broadcast_to(np.where((x == 0) | (x == 0.5), 1.0, 2.0), band.shape)  # rfft2 returns half of the plane
-    n = np.bincount(band.ravel(), weight.ravel(), len(_BANDS) + 1).astype(np.float64)
-    return _Frame(window / np.sqrt((window**2).sum()), window / window.sum(), band, weight, n)
+    band = np.digitize(np.hypot(y, x), _BANDS).ravel()
+    weight = np.where((x == 0) | (x == 0.5), 1.0, 2.0)  # rfft2 returns half of the plane
+    n = np.bincount(band, np.broadcast_to(weight, (rows, len(x))).ravel())
+    starts = np.searchsorted(np.sort(band), range(len(_BANDS) + 1))  # each has some waves in crops that are judged
+    return _Frame(
+        window.astype(np.float32), float(window.sum()), weight.astype(np.float32), np.argsort(band), starts, n
+    )
 
 
 def _brightness(smooth: Plane, detail: Plane) -> list[float]:
     """Return noise against contrast, how it grows with brightness, and what part of the crop is how bright."""
-    lowest, dark, below, middle, bright, above, highest = np.percentile(smooth, (1, 5, 40, 50, 90, 95, 99))
+    lowest, dark, below, middle, bright, above, highest = _quantiles(smooth, (0.01, 0.05, 0.4, 0.5, 0.9, 0.95, 0.99))
     contrast = max(highest - lowest, 1e-12)
     least = 1e-6 * contrast**2
-    at_bright, at_dark = ((detail[where] ** 2).mean() + least for where in (smooth >= bright, smooth <= below))
+    at_bright, at_dark = (np.square(detail[where]).mean() + least for where in (smooth >= bright, smooth <= below))
     deviation = smooth - smooth.mean()
     squares = np.square(deviation)
     skewness = (squares * deviation).mean() / (squares.mean() ** 1.5 + 1e-30)
-    share = (smooth > (lowest + highest) / 2).mean()
+    share = np.count_nonzero(smooth > (lowest + highest) / 2) / smooth.size
     return [
         np.log2(at_bright / contrast**2) / 2,
         np.log2(at_bright / at_dark),
@@ -123,6 +145,17 @@ def _brightness(smooth: Plane, detail: Plane) -> list[float]:
         np.arcsinh(skewness),
         np.log2((share + 0.01) / (1 - share + 0.01)),
     ]
+
+
+def _quantiles(plane: Plane, shares: Sequence[float]) -> list[float]:
+    """Return quantiles as `numpy.quantile` does, in a fifth of its time."""
+    ordered = np.sort(plane, axis=None)
+    found = []
+    for share in shares:
+        rest, i = math.modf(share * (ordered.size - 1))
+        lower, upper = ordered[int(i)], ordered[min(int(i) + 1, ordered.size - 1)]
+        found.append(float(lower + rest * (upper - lower)))
+    return found
 
 
 def foreground_share(value: float) -> float:
@@ -139,39 +172,71 @@ def _kurtosis(band: Plane) -> float:
 def _orientation(plane: Plane) -> float:
     """Return how much gradients within 7 x 7 pixels run along one line (0 to 1), where they are steep."""
     dy, dx = plane[2:, 1:-1] - plane[:-2, 1:-1], plane[1:-1, 2:] - plane[1:-1, :-2]
-    yy, xx, xy = (_around(each, 7) for each in (dy * dy, dx * dx, dy * dx))
-    steepness = xx + yy
-    steep = steepness >= np.percentile(steepness, 70)
-    return float(np.hypot(xx - yy, 2 * xy)[steep].sum() / (steepness[steep].sum() + 1e-30))
+    steepness, stretch, slant = _around(np.stack((dy * dy + dx * dx, dx * dx - dy * dy, 2 * dy * dx)), 7)
+    steep = steepness >= _quantiles(steepness, (0.7,))[0]
+    along = np.sqrt(stretch * stretch + slant * slant)
+    return float((along * steep).sum() / ((steepness * steep).sum() + 1e-30))
 
 
 def _means(plane: Plane, n: int) -> Plane:
     """Return the means of blocks of n x n pixels."""
-    rows, columns = plane.shape[0] // n, plane.shape[1] // n
-    blocks = plane[: rows * n, : columns * n]
-    means: Plane = blocks.reshape(rows, n, columns, n).mean(axis=(1, 3))
+    rows, columns = plane.shape[0] // n * n, plane.shape[1] // n * n
+    across = plane[0:rows:n, :columns] + plane[1:rows:n, :columns]
+    for i in range(2, n):
+        across += plane[i:rows:n, :columns]
+    means: Plane = sum(across[:, i::n] for i in range(n)) / np.float32(n**2)
     return means
 
 
+def _soft_means(plane: Plane) -> Plane:
+    """Return the means over 3 x 3 pixels, averaged over blocks of 2 x 2: 1, 2, 2, 1 along each axis, over 6."""
+    rows = _soft_pairs(plane)
+    return np.ascontiguousarray(_soft_pairs(rows.T).T)
+
+
+def _soft_pairs(plane: Plane) -> Plane:
+    """Return 1, 2, 2, 1 over 6 times successive rows, for every second row; the plane is mirrored at its ends."""
+    even, odd = plane[::2], plane[1::2]
+    pairs = even + odd
+    pairs *= 2
+    pairs[1:] += odd[:-1]
+    pairs[0] += odd[0]
+    pairs[:-1] += even[1:]
+    pairs[-1] += even[-1]
+    pairs /= 6
+    return pairs
+
+
 def _around(plane: Plane, n: int) -> Plane:
-    """Return the mean over n x n pixels (n odd) around every pixel; the plane goes on as its mirror image."""
-    padded = np.pad(plane, n // 2, mode="reflect")
-    rows = _sums(padded, n)
-    return np.ascontiguousarray(_sums(rows.T, n).T) / n**2
+    """Return the mean over n x n pixels (n odd) around every pixel of the last two axes, mirrored at their ends."""
+    rows, columns = (_mirrored(size, n // 2) for size in plane.shape[-2:])
+    sums = _sums(plane.take(rows, axis=-2), n, -2)
+    return _sums(sums.take(columns, axis=-1), n, -1) / np.float32(n**2)
 
 
-def _sums(plane: Plane, n: int) -> Plane:
-    """Return the sums of n successive rows, by doubling."""
+@lru_cache(maxsize=64)
+def _mirrored(size: int, n_more: int) -> NDArray[np.intp]:
+    """Return the indices of a mirrored axis: `n_more` before the first pixel and behind the last."""
+    return size - 1 - abs(size - 1 - abs(np.arange(-n_more, size + n_more)))
+
+
+def _sums(plane: Plane, n: int, axis: int) -> Plane:
+    """Return the sums of n successive rows (axis -2) or columns (-1), by doubling."""
+
+    def part(whole: Plane, start: int, stop: int) -> Plane:
+        return whole[..., start:stop, :] if axis == -2 else whole[..., start:stop]
+
     total, done = None, 0  # sums of the first `done` rows, from every row on
     doubled, width = plane, 1
-    stop = len(plane) - n + 1
+    n_sums = plane.shape[axis] - n + 1
     while True:
         if n & width:
-            part = doubled[done : done + stop]
-            total = part if total is None else total + part
+            more = part(doubled, done, done + n_sums)
+            total = more if total is None else total + more
             done += width
         if width * 2 > n:
             break
-        doubled, width = doubled[:-width] + doubled[width:], width * 2
+        n_left = doubled.shape[axis]
+        doubled, width = part(doubled, 0, n_left - width) + part(doubled, width, n_left), width * 2
     assert total is not None  # n is at least 1
     return total

@@ -136,9 +136,9 @@ def measure(image: Image, channel: int, rng: np.random.Generator) -> Measured | 
     return Measured(np.array([values for _, values in known]), shifts, float(dark), float(bright))
 
 
-def _changed(crop: NDArray[np.float64], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+def _changed(crop: NDArray[np.generic], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Return the crop as it would be with four times the noise, with half the magnification, and inverted."""
-    pixels = crop[: crop.shape[0] // 4 * 4, : crop.shape[1] // 4 * 4]
+    pixels = crop[: crop.shape[0] // 4 * 4, : crop.shape[1] // 4 * 4].astype(np.float64)
     variance = noise_variance(pixels)
     half = (pixels[::2, ::2] + pixels[1::2, ::2] + pixels[::2, 1::2] + pixels[1::2, 1::2]) / 4
     return {
