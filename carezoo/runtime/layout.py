@@ -117,7 +117,7 @@ class Layout:
         return iterate
 
     def result_axes(self, result: Result) -> str:
-        """Return the axes of one result: those of the image, without what the network projects away.
+        """Return the axes of one result: those of the image, without what the network leaves out.
 
         Where the network gives several channels for an image without a channel axis, C comes before the first spatial
         axis.
