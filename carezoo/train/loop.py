@@ -140,13 +140,9 @@ class _Run:
 
     def __init__(self, network: Network, settings: Training, progress: Progress | None) -> None:
         self.fabric, self.precision = _fabric(settings)
-        # Layers for stacks and for planes in one network have no order of axes in common.
-        is_mixed = bool(network.geometry.projected)
-        n_axes = len(network.geometry.axes)
-        self._format = torch.contiguous_format if is_mixed else precision.memory_format(self.precision, n_axes)
         self._settings, self._progress = settings, progress
         self.clock = Clock(settings.max_minutes, 0.0)
-        network.to(memory_format=self._format)  # type: ignore[call-overload]
+        precision.lay_out(network, self.precision)
         # Keras' epsilon, with which CARE was published.
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7)
         self._network, self._optimizer = self.fabric.setup(network, optimizer)
@@ -224,7 +220,7 @@ class _Run:
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         source, target = (each.to(self.fabric.device, non_blocking=True) for each in batch)
-        return source.contiguous(memory_format=self._format), target
+        return source.contiguous(memory_format=precision.memory_format(self.precision, source.ndim)), target
 
     def _tell(self, n: int, loss: float) -> None:
         if self._progress and self.fabric.is_global_zero:

@@ -16,7 +16,8 @@ class Precision:
 
     dtype: Literal["float32", "bf16"]
     is_channels_last: bool
-    """Whether channels are the fastest axis in memory: much faster in bfloat16, slower in float32 on processors."""
+    """Whether channels are the fastest axis of planes in memory: much faster in bfloat16; in float32 on processors slower
+    for wide networks. Of stacks they always are (see `memory_format`)."""
     reason: str
     """Why, in words."""
 
@@ -60,8 +61,20 @@ def current(asked: Literal["auto", "float32", "bf16"], device: torch.device) -> 
     return choose(asked, device.type, has_bfloat16=has_bfloat16)
 
 
-def memory_format(precision: Precision, n_spatial_axes: int) -> torch.memory_format:
-    """Return torch's name for the order of axes in memory."""
-    if not precision.is_channels_last:
-        return torch.contiguous_format
-    return torch.channels_last if n_spatial_axes == 2 else torch.channels_last_3d
+def memory_format(precision: Precision, n_axes: int) -> torch.memory_format:
+    """Return torch's name for the order of axes in memory.
+
+    Parameters
+    ----------
+    n_axes
+        Of the tensor. Convolutions of stacks (5 axes) take half the time with channels last even in float32.
+    """
+    if n_axes == 5:
+        return torch.channels_last_3d
+    return torch.channels_last if n_axes == 4 and precision.is_channels_last else torch.contiguous_format
+
+
+def lay_out(network: torch.nn.Module, precision: Precision) -> None:
+    """Give every parameter the order of axes that its convolution is fast in: a network may have some of both kinds."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.contiguous(memory_format=memory_format(precision, parameter.ndim))
