@@ -12,7 +12,9 @@ from pathlib import Path
 
 from carezoo import hosting
 from carezoo.cli import options
+from carezoo.errors import Cancelled as Stopped
 from carezoo.errors import CarezooError, InputError
+from carezoo.files.atomic import require_space
 from carezoo.package.info import summary
 from carezoo.package.read import open_package
 from carezoo.registry.resolve import pull, resolve
@@ -21,14 +23,31 @@ from carezoo.runtime.restore import Settings
 
 AUTO = "auto"
 
+Progress = Callable[[float], None]
+Cancelled = Callable[[], bool]
 
-def answer(words: Sequence[str]) -> int:
-    """Answer one request and return the exit code."""
+
+def answer(
+    words: Sequence[str],
+    progress: Progress = lambda _: None,
+    cancelled: Cancelled = lambda: False,
+) -> int:
+    """Answer one request and return the exit code.
+
+    Parameters
+    ----------
+    words
+        A verb, and what it needs.
+    progress, cancelled
+        Told what share is done, and asked whether to stop, if the verb is one that takes its time.
+    """
     words = [word for word in words if word]  # macros fill up with empty ones
     try:
         if not words or words[0] not in _VERBS:
             raise InputError(f"expected one of {', '.join(_VERBS)}, found {' '.join(words)!r}")
-        for line in _VERBS[words[0]](*words[1:]):
+        verb, *given = words
+        watched = (progress, cancelled) if verb in _WATCHED else ()
+        for line in _VERBS[verb](*watched, *given):
             print(line)  # noqa: T201
     except Exception as error:
         problem = hosting.Problem.of(error)
@@ -38,8 +57,10 @@ def answer(words: Sequence[str]) -> int:
     return 0
 
 
-def _models() -> Iterator[str]:
-    """Yield the names of the models on this computer."""
+def _models(folder: str = "", n_bytes: str = "0") -> Iterator[str]:
+    """Yield the names of the models on this computer; first see to it that an image will fit into a folder."""
+    if folder:
+        require_space(Path(folder) / "image.tif", int(n_bytes))
     for choice in hosting.choices():
         yield choice.name
 
@@ -49,17 +70,31 @@ def _info(model: str) -> Iterator[str]:
     yield summary(open_package(resolve(model).path))
 
 
-def _pull(model: str) -> Iterator[str]:
+def _pull(progress: Progress, cancelled: Cancelled, model: str) -> Iterator[str]:
     """Bring a model to this computer."""
-    yield f"path={pull(model).path}"
+
+    def show(what: str, done: int, total: int) -> None:
+        if cancelled():
+            raise Stopped(f"{what}: stopped; the next try goes on from here")
+        progress(done / max(total, 1))
+
+    yield f"path={pull(model, progress=show).path}"
 
 
-def _restore(source: str, folder: str, model: str, tile: str = AUTO, dtype: str = "float32") -> Iterator[str]:
+def _restore(
+    progress: Progress,
+    cancelled: Cancelled,
+    source: str,
+    folder: str,
+    model: str,
+    tile: str = AUTO,
+    dtype: str = "float32",
+) -> Iterator[str]:
     """Restore one TIFF into a folder; yield ``NAME=PATH`` for each result, and ``note=...`` for remarks."""
     package = open_package(resolve(model).path)
     settings = Settings(tile=options.tile(tile), dtype=dtype)
     order = Order(models={None: package}, settings=settings, folder=Path(folder), is_overwriting=True)
-    for outcome in restore_files([Path(source)], order):
+    for outcome in restore_files([Path(source)], order, lambda _, done, n: progress(done / n), cancelled):
         if outcome.error is not None:
             raise outcome.error
         names = [result.name for result in package.manifest.results]
@@ -69,6 +104,7 @@ def _restore(source: str, folder: str, model: str, tile: str = AUTO, dtype: str 
             yield from (f"note={warning}" for warning in report.warnings)
 
 
+_WATCHED = {"pull", "restore"}
 _VERBS: dict[str, Callable[..., Iterator[str]]] = {"models": _models, "info": _info, "pull": _pull, "restore": _restore}
 
 if __name__ == "__main__":

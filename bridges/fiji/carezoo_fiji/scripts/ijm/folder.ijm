@@ -29,14 +29,13 @@ restored = 0;
 for (i = 0; i < names.length; i++) {
   lower = toLowerCase(names[i]);
   if (endsWith(lower, ".tif") || endsWith(lower, ".tiff")) {
-    showStatus("restoring " + names[i] + " with " + model + " ...");
-    showProgress(i, names.length);
-    ask(newArray("restore", input + File.separator + names[i], output, model, tile, dtype));
+    showStatus("restoring " + names[i] + " (" + i + 1 + " of " + names.length + ") with " + model + "; Escape stops");
+    askAndWait(newArray("restore", input + File.separator + names[i], output, model, tile, dtype));
     print("CAREzoo: " + names[i] + ": restored");
     restored++;
   }
 }
-showProgress(1);
+cleanUp();
 if (restored == 0) fail("InputError", "folder " + input + " holds no .tif file");
 conclude("OK restored " + restored + " files into " + output);
 

@@ -11,8 +11,9 @@ Dialog.addMessage("NAME, NAME@VERSION, bioimage.io/ID, or the address of a packa
 Dialog.show();
 model = String.trim(Dialog.getString());
 if (model == "") fail("InputError", "no model was named: expected a name, NAME@VERSION, or the address of a package");
-showStatus("fetching " + model + " ...");
-ask(newArray("pull", model));
+showStatus("fetching " + model + "; Escape stops");
+askAndWait(newArray("pull", model));
+cleanUp();
 print("CAREzoo: " + model + " is on this computer");
 conclude("OK fetched " + model);
 

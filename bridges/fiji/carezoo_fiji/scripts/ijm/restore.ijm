@@ -6,7 +6,7 @@ var folder = ""; // for temporary files
 
 if (nImages == 0) fail("InputError", "there is no image open. Open the image to restore and click on it");
 if (bitDepth() == 24) fail("FileFormatError", getTitle() + " is an RGB image: its colours are for looking at, not intensities. Split it with Image > Color > Split Channels, or better, open the original file");
-models = split(ask(newArray("models")), "\n");
+models = split(ask(newArray("models", getDirectory("temp"), d2s(getWidth() * getHeight() * nSlices * bitDepth() / 8, 0))), "\n");
 types = newArray("32-bit", "as the image");
 regions = newArray("whole image", "selection");
 
@@ -31,9 +31,7 @@ if (region == regions[1] && selectionType() < 0) fail("InputError", getTitle() +
 
 title = getTitle();
 stem = File.getNameWithoutExtension(title);
-folder = getDirectory("temp") + "carezoo-" + d2s(getTime(), 0) + "-" + d2s(random() * 1e6, 0) + File.separator;
-File.makeDirectory(folder);
-if (!File.exists(folder)) fail("InputError", "cannot write to the folder for temporary files, " + folder);
+folder = temporaryFolder();
 wasBatch = is("Batch Mode");
 if (!wasBatch) setBatchMode(true);
 ignore = "";
@@ -42,8 +40,8 @@ if (nSlices > 1) run("Duplicate...", "title=carezoo " + ignore + "duplicate");
 else run("Duplicate...", "title=carezoo " + ignore);
 saveAs("Tiff", folder + "image.tif");
 close();
-showStatus("restoring " + title + " with " + model + " ...");
-lines = split(ask(newArray("restore", folder + "image.tif", folder, model, tile, dtype)), "\n");
+showStatus("restoring " + title + " with " + model + "; Escape stops");
+lines = split(askAndWait(newArray("restore", folder + "image.tif", folder, model, tile, dtype)), "\n");
 shown = 0;
 reference = model;
 for (i = lines.length - 1; i >= 0; i--) {
