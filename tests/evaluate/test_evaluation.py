@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import packages
@@ -12,12 +13,14 @@ import pytest
 import tifffile
 
 import carezoo
+from carezoo.data.matching import Relation
 from carezoo.distribution import Laplace
 from carezoo.errors import AxesError, InputError
-from carezoo.evaluate import frames, page
+from carezoo.evaluate import evaluation, frames, page
 from carezoo.evaluate.assessment import Options, assess
 from carezoo.evaluate.frames import Frame
 from carezoo.evaluate.pairing import conditions, find_pairs
+from carezoo.metrics import AffineFit, intensity_errors
 from carezoo.mixture import Mixture
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
@@ -138,6 +141,17 @@ def test_restorations_with_units_of_their_own_are_fitted_first(frame):
     np.testing.assert_allclose(found.calibration["all"].at(0.5), 1 - np.sqrt(0.5), atol=0.03)
 
 
+def test_known_units_are_not_fitted(frame):
+    images = {"input": frame.source[::-1] ** 2, "restored": frame.restored}
+    known = assess(replace(frame, units=AffineFit(3.0, 50.0)), images, Options())
+    np.testing.assert_allclose(known.calibration["all"].at(0.5), 1 - np.sqrt(0.5), atol=0.03)
+    assert known.scores.intensities.gain_error == pytest.approx(0, abs=0.02)
+    # A model whose restored images are a fifth too bright: a fit to them would hide that.
+    bright = assess(replace(frame, units=AffineFit(2.5, 50.0)), images, Options())
+    assert bright.scores.intensities.gain_error == pytest.approx(0.2, abs=0.02)
+    assert bright.calibration["all"].at(0.5) < known.calibration["all"].at(0.5) - 0.1
+
+
 def test_upsampled_stacks(tmp_path):
     fine = packages.picture((25, 24, 32), 3)
     save(tmp_path / "high", {"a.tif": fine}, "ZYX")
@@ -166,6 +180,12 @@ def test_projections(tmp_path):
     assert found.has_own_units
     assert found.overall.scores.intensities is None
     assert "units of their own" in (tmp_path / "report" / "index.html").read_text()
+    pairs = find_pairs(conditions(tmp_path / "low", tmp_path / "high"), model.package.manifest, "ZYX")
+    relations = {pair.source_path: Relation(np.array([2.0]), np.array([7.0])) for pair in pairs}
+    known = evaluation.evaluate(model.package, pairs, evaluation.Wanted(baselines=(), relations=relations))
+    assert not known.has_own_units
+    restored, expected = model.restore(tmp_path / "low" / "a.tif", "ZYX").mean, 2.0 * stack.max(axis=0) + 7.0
+    assert known.overall.scores.intensities.mean == intensity_errors(restored, expected)
 
 
 def test_volumes_of_few_planes_have_no_ssim_and_say_so(tmp_path):
@@ -193,6 +213,19 @@ def test_frames_and_channels_of_one_file_count_once(tmp_path):
     assert found.groups[0].n_files == 2
     assert found.n_files_with_more == 2
     assert found.groups[1].scores.files[1].name == "a.tif, T 2, channel 1"
+
+
+def test_channels_restored_one_by_one_are_judged_by_the_scale_of_each(model, tmp_path):
+    clean = np.stack([packages.picture((48, 64), 1), packages.picture((48, 64), 2) // 20 + 1])
+    save(tmp_path / "high", {"a.tif": clean}, "CYX")
+    save(tmp_path / "low", {"a.tif": noisy_of(clean)}, "CYX")
+    both = model.evaluate(tmp_path / "low", tmp_path / "high", baselines=()).groups
+    for channel, found in enumerate(both):
+        save(tmp_path / f"high {channel}", {"a.tif": clean[channel]})
+        save(tmp_path / f"low {channel}", {"a.tif": noisy_of(clean)[channel]})
+        alone = model.evaluate(tmp_path / f"low {channel}", tmp_path / f"high {channel}", baselines=()).overall
+        assert found.calibration["all"].observed == alone.calibration["all"].observed
+    assert both[0].calibration["all"].observed != both[1].calibration["all"].observed
 
 
 def test_only_the_middle_of_large_images_is_scored_where_asked(model, pairs):
