@@ -192,7 +192,7 @@ class _Run:
             source, target = self._on_device(batch)
             with self.fabric.autocast():
                 output = network(source)
-            for name, loss in zip(sums, (self.loss, losses.mae, losses.mse), strict=True):
+            for name, loss in zip(sums, (losses.judge(self.loss), losses.mae, losses.mse), strict=True):
                 sums[name] += float(loss(output, target)) * len(source)
             n += len(source)
             examples = examples or _examples(output, network.n_means)

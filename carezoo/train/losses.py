@@ -62,5 +62,13 @@ def choose(name: str, *, is_probabilistic: bool) -> Loss:
     return LOSSES[name]
 
 
+def judge(loss: Loss) -> Loss:
+    """Return what validation patches are judged by: the loss itself, if its values in two epochs can be compared.
+
+    `faithful` measures squared errors in units of the scales of the moment; there the squared errors alone decide.
+    """
+    return mse if loss is faithful else loss
+
+
 def _means(output: Tensor, target: Tensor) -> Tensor:
     return output[:, : target.shape[1]].float()

@@ -48,6 +48,11 @@ def test_faithful_costs_half_a_nat_more_than_laplace_where_scales_are_right(rng)
     assert float(more) == pytest.approx(0.5, abs=0.01)
 
 
+def test_faithful_networks_are_judged_by_squared_errors():
+    assert losses.judge(losses.faithful) is losses.mse
+    assert all(losses.judge(each) is each for each in (losses.mae, losses.mse, losses.laplace))
+
+
 def _gradients(loss, mean, scale, target):
     output = torch.from_numpy(np.concatenate([mean, scale], axis=1)).requires_grad_()
     loss(output, torch.from_numpy(target)).backward()
