@@ -33,6 +33,7 @@ NAMES = (
     "projection_quality",
     "isotropic_quality",
     "ensemble",
+    "ensemble_quality",
     "isotropic",
     "trust",
     "likeness",
