@@ -193,7 +193,7 @@ def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = No
     for dataset in dict.fromkeys(pair.dataset for pair in pairs):
         members = [pair for pair in pairs if pair.dataset == dataset]
         if settings.mode == "own" or settings.fit == "none":
-            relations[dataset] = _identity(len(members[0].target_channels))
+            relations[dataset] = identity(len(members[0].target_channels))
         elif settings.fit == "dataset":
             relations[dataset] = relate(members, f"set {dataset}", factor)
     constants = _constants(pairs, settings) if settings.mode == "fixed" and pairs else None
@@ -251,7 +251,8 @@ def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation
     return Relation(gain, mean[0] - gain * mean[1])
 
 
-def _identity(n_channels: int) -> Relation:
+def identity(n_channels: int) -> Relation:
+    """Return the relation of targets in the units of their sources."""
     return Relation(np.ones(n_channels), np.zeros(n_channels))
 
 

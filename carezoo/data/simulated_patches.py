@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carezoo.data import simulate
 from carezoo.data.foreground import windows_with_bright_middle
-from carezoo.data.matching import EPS, Intensity, Levels, Relation, Scaling, percents
+from carezoo.data.matching import EPS, Intensity, Levels, Scaling, identity, percents
 from carezoo.data.pair_axes import PairAxes
 from carezoo.data.patches import Float, Patches, augmented, drawn_percentiles, normalized, rng_for
 from carezoo.data.simulate import Prepared
@@ -159,7 +159,7 @@ def _scaling(
 ) -> Scaling | None:
     """Return how a pair is normalized; None if it has no contrast."""
     n_channels = len(source)
-    units = Relation(np.ones(n_channels), np.zeros(n_channels))
+    units = identity(n_channels)
     if constants is not None:
         return Scaling(constants, None, units, (0.0, 100.0))
     own = _levels(target, intensity) if intensity.mode == "own" else None

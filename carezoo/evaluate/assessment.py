@@ -34,8 +34,8 @@ class Options:
     """What is measured, and how."""
 
     has_own_units: bool = False
-    """Whether restored intensities have no fixed relation to those of the input. The target is then fitted to the
-    restored image itself, and there are no errors of gain and offset."""
+    """Whether restored intensities have no known relation to those of the input or the target. The target is then
+    fitted to the restored image itself, and there are no errors of gain and offset."""
     calibration_factor: float | None = None
     """By which the scales of the model were multiplied after its training; gives the calibration before that, too."""
     recalibration: Recalibration | None = None
@@ -81,7 +81,7 @@ def assess(frame: Frame, images: Mapping[str, NDArray[Any]], options: Options) -
     """
     target, restored = frame.target, images[RESTORED]
     scored = {name: score(image, target, name=f"{name} image") for name, image in images.items()}
-    fit = fit_affine(target, restored if options.has_own_units else images[INPUT])
+    fit = frame.units or fit_affine(target, restored if options.has_own_units else images[INPUT])
     expected = _fitted(target, fit)
     low, high = (float(p) for p in np.percentile(target, PERCENTILES))
     width = abs(fit.gain) * (high - low) or 1.0

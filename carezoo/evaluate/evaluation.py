@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.data.matching import Relation
 from carezoo.data.pairs import Pair
 from carezoo.errors import InputError
 from carezoo.evaluate import assessment, baselines, findings, frames, panels
@@ -42,6 +44,9 @@ class Wanted:
     """Pixels by axis letter: of larger images the middle is scored. They are restored whole."""
     settings: Settings | None = None
     """How to restore."""
+    relations: Mapping[Path, Relation] = field(default_factory=dict)
+    """How targets and restored images are related, by file of the source, where that is known. Elsewhere targets are
+    fitted to the input, or to the restored image if its units are its own."""
 
 
 def evaluate(
@@ -92,7 +97,7 @@ class _Work:
         self.provenance: Mapping[str, Any] = {}
         calibration = self.manifest.carezoo.get("calibration", {})
         self.options = Options(
-            frames.has_own_units(self.manifest),
+            frames.has_own_units(self.manifest) and not wanted.relations,
             calibration.get("factor"),
             self.manifest.recalibration,
             wanted.diameter,
@@ -115,7 +120,8 @@ class _Work:
         for pair, restoration in frames.restored_pairs(self.package, self.pairs, self.wanted.settings):
             self.provenance = restoration.report.provenance.to_dict()
             self._step(f"restored {pair.name}")
-            for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration):
+            relation = self.wanted.relations.get(pair.source_path)
+            for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration, relation):
                 self._assess(frame.cropped(self.wanted.largest))
             self._step(f"scored {pair.name}")
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.data.matching import Relation
 from carezoo.data.pairs import Pair
 from carezoo.data.raw import read
 from carezoo.distribution import Laplace
 from carezoo.errors import DataError, PixelError
 from carezoo.evaluate.baselines import Given
 from carezoo.image import Image
+from carezoo.metrics import AffineFit
 from carezoo.mixture import Mixture
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
@@ -48,6 +50,8 @@ class Frame:
     """What a probabilistic model says of every pixel."""
     disagreement: NDArray[Any] | None = None
     """Of an ensemble."""
+    units: AffineFit | None = None
+    """Maps the target into the units of the restored image; None where that is not known beforehand."""
 
     def cropped(self, largest: Mapping[str, int]) -> Frame:
         """Return the middle of the frame, at most `largest` pixels along each axis named there.
@@ -95,7 +99,13 @@ def groups_of(pairs: Iterable[Pair], manifest: Manifest) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def frames(pair: Pair, manifest: Manifest, most: int, restoration: Restoration | None = None) -> Iterator[Frame]:
+def frames(
+    pair: Pair,
+    manifest: Manifest,
+    most: int,
+    restoration: Restoration | None = None,
+    relation: Relation | None = None,
+) -> Iterator[Frame]:
     """Yield what is scored of one pair.
 
     Parameters
@@ -104,6 +114,8 @@ def frames(pair: Pair, manifest: Manifest, most: int, restoration: Restoration |
         Frames (time points, samples, and planes for 2D models) of a file with more of them, spread evenly.
     restoration
         Of the pair's source; None leaves out what it would give.
+    relation
+        Of target and restored image, where it is known.
 
     Raises
     ------
@@ -132,6 +144,7 @@ def frames(pair: Pair, manifest: Manifest, most: int, restoration: Restoration |
                 restored=one.get("mean"),
                 predicted=members.distribution(found, channel, _n_channels(pair)),
                 disagreement=one.get("disagreement"),
+                units=relation and AffineFit(float(relation.gain[channel]), float(relation.offset[channel])),
             )
 
 

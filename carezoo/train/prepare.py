@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from carezoo.data.matching import Matching
+from carezoo.data.matching import Matching, Relation, identity
 from carezoo.data.pair_check import check_files
-from carezoo.data.pairs import find_pairs
+from carezoo.data.pairs import Pair, find_pairs
 from carezoo.data.patches import Sampler
 from carezoo.data.records import FileRecord, record_clean_files, record_files
 from carezoo.data.registration import RegistrationReport
@@ -69,6 +69,25 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
     data = Data(batches, _validation(patches.choose, recipe.training))
     return Prepared(parts, patches.matching, data, patches.choose, records, registration, opened)
+
+
+def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:
+    """Return how targets and restored images are related, by file of the source, where nothing has to be fitted.
+
+    That is known of computed pairs, which share their units (a fit to a source that is blurred, or has light that the
+    target lacks, would find another gain), and of projections, whose sources show no plane to fit to. Acquired pairs of
+    other tasks are fitted one by one, so that errors of gain and offset are those of the model, not of their exposure.
+    """
+    if recipe.intensity.mode == "own":
+        return {}
+    computed = {each.described.name for each in prepared.computed}
+    known = {}
+    for pair in pairs:
+        if pair.dataset in computed:
+            known[pair.source_path] = identity(len(pair.target_channels))
+        elif recipe.model_axes.is_projected:
+            known[pair.source_path] = prepared.matching.relation(pair)
+    return known
 
 
 _SIMULATED_TASK = {"denoise": "restore"}

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from carezoo.data.matching import Relation
 from carezoo.data.pairs import Pair
 from carezoo.evaluate import charts, evaluation
 from carezoo.evaluate import report as report_
@@ -29,7 +30,7 @@ SHOWN_EPOCHS = 6
 """Moments of the training of which example patches are shown."""
 
 
-def evaluate(package: Package, pairs: Sequence[Pair]) -> Findings:
+def evaluate(package: Package, pairs: Sequence[Pair], relations: Mapping[Path, Relation]) -> Findings:
     """Restore and score files, beside classical methods.
 
     Parameters
@@ -38,10 +39,12 @@ def evaluate(package: Package, pairs: Sequence[Pair]) -> Findings:
         The model.
     pairs
         Files that neither trained nor chose it.
+    relations
+        As of `Wanted`.
     """
     most_frames = max(1, min(MOST_FRAMES_PER_FILE, MOST_FRAMES // len(pairs)))
     largest = LARGEST[package.manifest.spatial_axes]
-    wanted = Wanted(most_frames=most_frames, largest=largest, settings=Settings(provider="cpu"))
+    wanted = Wanted(most_frames=most_frames, largest=largest, settings=Settings(provider="cpu"), relations=relations)
     return evaluation.evaluate(package, list(_by_condition(pairs)), wanted)
 
 

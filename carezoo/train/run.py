@@ -28,7 +28,7 @@ from carezoo.runtime.check import check
 from carezoo.train import checkpoint, history, loop, members, networks, packing, report
 from carezoo.train.export import load_weights
 from carezoo.train.packing import Model
-from carezoo.train.prepare import Prepared, prepare
+from carezoo.train.prepare import Prepared, known_relations, prepare
 from carezoo.train.progress import Progress
 from carezoo.train.recipe import Recipe
 from carezoo.train.sample import Sample, choose_sample
@@ -137,7 +137,7 @@ def _pack(
         package = open_package(write_package(draft, Path(scratch, "draft")))
         judged, pairs = packing.judged(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = report.evaluate(scored, pairs)
+        evaluation = report.evaluate(scored, pairs, known_relations(recipe, prepared, pairs))
         log.info("%s See %s", headline(evaluation), report.write(evaluation, draft, folder / "report", logs))
         finished = packing.finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()

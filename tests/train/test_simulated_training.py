@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from carezoo.errors import RecipeError
 from carezoo.package.read import open_package
 from carezoo.train import drafting
 from carezoo.train.batches import default_workers
-from carezoo.train.prepare import prepare
+from carezoo.train.prepare import known_relations, prepare
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
@@ -129,8 +130,14 @@ def test_acquired_and_simulated_sets_are_mixed(tmp_path):
         "split": {"choose": ["choose.tif"], "report": ["report.tif"]},
     }  # fmt: skip
     data = {"folder": str(tmp_path), "sets": [acquired], "simulated": [{**SIMULATED, "simulate": TUBULES}]}
-    prepared = prepare(recipe_of(tmp_path, data=data, intensity={"fit": "none"}), tmp_path / "cache")
+    recipe = recipe_of(tmp_path, data=data, intensity={"fit": "none"})
+    prepared = prepare(recipe, tmp_path / "cache")
     assert {pair.dataset for pair in prepared.parts.report} == {"acquired", "synthetic"}
+    known = known_relations(recipe, prepared, prepared.parts.report)
+    assert set(known) == {pair.source_path for pair in prepared.parts.report if pair.dataset == "synthetic"}
+    assert {(*each.gain, *each.offset) for each in known.values()} == {(1.0, 0.0)}
+    own = replace(recipe, intensity=replace(recipe.intensity, mode="own"))
+    assert known_relations(own, prepared, prepared.parts.report) == {}
     sources = [batch[0] for batch in prepared.data.batches(range(8), 0, 1)]
     # Half of the patches are white noise, half are smooth tubules.
     rough = [float(np.abs(np.diff(patch[0], axis=1)).mean()) > 0.2 for batch in sources for patch in batch.numpy()]
