@@ -14,7 +14,7 @@ from carezoo import axes as axes_
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
-from carezoo.runtime.layout import lay_out
+from carezoo.runtime.layout import Layout
 from carezoo.runtime.predict import TENSOR_TYPES
 from carezoo.runtime.session import Session
 from carezoo.tiling import AxisRule
@@ -67,7 +67,7 @@ class Subject:
         """Return the rules as the runtime uses them, with what the network cuts off."""
         spatial = self.manifest.spatial_axes
         blank = Image(np.zeros((len(self.manifest.input.channels),) + (1,) * len(spatial), np.float32), "C" + spatial)
-        return dict(zip(spatial, lay_out(blank, self.manifest).rules(), strict=True))
+        return dict(zip(spatial, Layout(blank, self.manifest, loops="", is_per_frame=False).rules(), strict=True))
 
     def image(self, sizes: Mapping[str, int]) -> Float:
         """Return a random image in normalized units, axes C and then the spatial ones."""

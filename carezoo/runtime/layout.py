@@ -20,6 +20,12 @@ from carezoo.tiling import AxisRule
 _ALIKE = 1.15
 """Ratio up to which voxel shapes count as those a model is made for."""
 
+_SAME_SIZE = 1.25
+"""Ratio up to which voxel edges do."""
+
+_FEWEST = 2
+"""Positions along an axis out of which a network makes others."""
+
 Index = Mapping[str, int]
 """Position along the axes that are looped over, by letter."""
 
@@ -158,19 +164,41 @@ class Layout:
         return {letter: origin.get(letter, 0.0) + shifts.get(letter, 0.0) for letter in {*origin, *shifts}}
 
     def remarks(self) -> Iterator[str]:
-        """Yield what is odd about the image: voxels of another shape than those a model that makes planes knows."""
+        """Yield what is odd about the size of the image's voxels, against those the model is made for."""
+        for letter, size in self.manifest.outputs[0].sizes.items():
+            if size.factor != 1:
+                yield from self._odd_shape(letter, float(size.factor))
+        if "training_images" not in self.manifest.carezoo:  # that record is compared on its own, and knows better
+            yield from self._odd_sizes()
+
+    def _odd_shape(self, letter: str, factor: float) -> Iterator[str]:
         known, found = self.manifest.input.pixel_size_um, self.image.pixel_size_um
-        sizes = self.manifest.outputs[0].sizes
-        for letter in (letter for letter, size in sizes.items() if size.factor != 1):
-            if not all({letter, "X"} <= pixel_size.keys() for pixel_size in (known, found)):
-                continue
-            wanted, given = (pixel_size[letter] / pixel_size["X"] for pixel_size in (known, found))
+        if not {letter, "X"} <= found.keys():
+            return
+        given = found[letter] / found["X"]
+        begin = f"{self.image.name}: along {letter} its voxels are {given:.3g} times as long as along X, "
+        end = ". Check the pixel size of the image, or take another model"
+        if {letter, "X"} <= known.keys():
+            wanted = known[letter] / known["X"]
             if not 1 / _ALIKE < given / wanted < _ALIKE:
                 yield (
-                    f"{self.image.name}: along {letter} its voxels are {given:.3g} times as long as along X, those "
-                    f"model {self.manifest.id} is made for {wanted:.3g} times; it puts "
-                    f"{float(sizes[letter].factor):.4g} in the place of each all the same. Check the pixel size of the "
-                    "image, or take another model"
+                    f"{begin}those model {self.manifest.id} is made for {wanted:.3g} times; it puts {factor:.4g} in "
+                    f"the place of each all the same{end}"
+                )
+        elif given < factor / _ALIKE:
+            yield (
+                f"{begin}and model {self.manifest.id} puts {factor:.4g} in the place of each: they become finer along "
+                f"{letter} than along X{end}"
+            )
+
+    def _odd_sizes(self) -> Iterator[str]:
+        known, found = self.manifest.input.pixel_size_um, self.image.pixel_size_um
+        for letter in (letter for letter in self.spatial if letter in known and letter in found):
+            if not 1 / _SAME_SIZE < found[letter] / known[letter] < _SAME_SIZE:
+                yield (
+                    f"{self.image.name}: its pixel size along {letter} is {found[letter]:.3g} µm, model "
+                    f"{self.manifest.id} is made for {known[letter]:.3g} µm. Check the pixel size of the image, "
+                    "rescale it, or take another model"
                 )
 
     def result_key(self, result: Result, position: Index, region: Mapping[str, slice]) -> tuple[int | slice, ...]:
@@ -185,7 +213,8 @@ def lay_out(image: Image, manifest: Manifest, *, is_per_frame: bool = False) -> 
     Raises
     ------
     AxesError
-        If the image lacks an axis the network works along, or has a number of channels it cannot take.
+        If the image lacks an axis the network works along, has a number of channels it cannot take, or has a single
+        plane where the network makes others out of several.
     """
     spatial = manifest.spatial_axes
     missing = [letter for letter in spatial if letter not in image.axes]
@@ -194,8 +223,23 @@ def lay_out(image: Image, manifest: Manifest, *, is_per_frame: bool = False) -> 
             f"model {manifest.id} works along {spatial}, but {image.name} has axes {image.axes} {image.shape}: "
             f"{', '.join(missing)} is missing. Choose a model for {image.axes}, or name the axes (--axes)"
         )
+    _require_planes(image, manifest)
     known = spatial + ("C" if _takes_channels_jointly(image, manifest) else "")
     return Layout(image, manifest, "".join(letter for letter in image.axes if letter not in known), is_per_frame)
+
+
+def _require_planes(image: Image, manifest: Manifest) -> None:
+    """Refuse a single position along an axis the network changes: nothing lies between it, nothing to choose from."""
+    for letter in manifest.spatial_axes:
+        changed = [o for o in manifest.outputs if letter not in o.sizes or o.sizes[letter].factor != 1]
+        if changed and image.sizes[letter] < _FEWEST:
+            kept = changed[0].sizes.get(letter)
+            does = f"puts {float(kept.factor):.4g} in the place of each" if kept else "makes one out of all of them"
+            raise AxesError(
+                f"model {manifest.id} needs at least {_FEWEST} positions along {letter} ({does}), but {image.name} has "
+                f"{image.sizes[letter]}: axes {image.axes} {image.shape}. Restore a whole stack, name the axes "
+                f"(--axes), or choose a model for {image.axes.replace(letter, '')}"
+            )
 
 
 def _takes_channels_jointly(image: Image, manifest: Manifest) -> bool:

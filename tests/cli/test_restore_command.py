@@ -87,10 +87,21 @@ def test_a_folder_is_restored_again_with_its_results_in_it(here, capsys):
     assert run(["restore", ".", "-m", "many.zip"]) == 0
     told = capsys.readouterr().err
     assert "finished before  cell.tif" in told
-    assert "3 results of carezoo are left out" in told
+    assert "3 result(s) of carezoo in . are left out" in told
     (here / "cell.tif").unlink()
     assert run(["restore", ".", "-m", "many.zip"]) == 2
     assert "holds 3 results of carezoo and no other .tif file" in capsys.readouterr().err
+
+
+def test_what_an_asterisk_names_is_restored_again_without_its_results(here, capsys):
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 0
+    named = sorted(str(path) for path in here.glob("*.tif"))
+    assert len(named) == 2
+    capsys.readouterr()
+    assert run(["restore", *named, "-m", "one.zip"]) == 0
+    assert "1 result(s) of carezoo beside the images they were made from are left out" in capsys.readouterr().err
+    assert run(["restore", "cell_restored.tif", "-m", "one.zip", "-o", "twice"]) == 0  # by itself it is taken
+    assert (here / "twice" / "cell_restored_restored.tif").is_file()
 
 
 def test_a_file_named_twice_is_restored_once(here, capsys):
@@ -173,6 +184,30 @@ def test_each_mistake_has_one_message_and_a_code(here, capsys, arguments, code, 
     assert "Traceback" not in told
     assert "bug in carezoo" not in told
     assert sorted(path.name for path in here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "axes", "said"),
+    [
+        (
+            "upsample_3d",
+            "TZYX",
+            "needs at least 2 positions along Z (puts 2.5 in the place of each), but cell.tif has 1",
+        ),
+        ("project_3d", "TZYX", "needs at least 2 positions along Z (makes one out of all of them), but cell.tif has 1"),
+        ("project_3d", "TCYX", "model test-project works along ZYX, but cell.tif has axes TCYX (2, 1, 40, 30): Z is"),
+        ("two_channels_2d", "TZYX", "takes 2 channels together (nuclei, membranes), but cell.tif has 1"),
+        ("two_channels_2d", "CZYX", ""),
+    ],
+)
+def test_images_that_are_not_what_the_method_takes(here, capsys, model, axes, said):
+    write_package(getattr(packages, model)(), here / "model.zip")
+    tifffile.imwrite(here / "cell.tif", packages.picture((2, 1, 40, 30)))
+    assert run(["restore", "cell.tif", "-m", "model.zip", "-o", "out", "--axes", axes]) == (2 if said else 0)
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert (here / "out").exists() is not bool(said)
 
 
 def test_a_read_only_folder(here, capsys, monkeypatch):

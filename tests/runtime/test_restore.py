@@ -303,15 +303,45 @@ def test_a_graph_that_contradicts_its_manifest_is_named(opened):
         restore(image, package, Settings(provider="cpu"))
 
 
+def _made_for(package, size):
+    manifest = replace(package.manifest, input=replace(package.manifest.input, pixel_size_um=size))
+    return replace(package, manifest=manifest)
+
+
 @pytest.mark.parametrize(("z", "is_odd"), [(1.0, False), (1.1, False), (0.4, True), (5.0, True), (None, False)])
 def test_voxels_that_contradict_the_factor_are_told_with_both_numbers(opened, z, is_odd):
-    package = opened("upsample_3d")
-    known = {"Z": 1.0, "Y": 0.25, "X": 0.25}
-    package = replace(
-        package, manifest=replace(package.manifest, input=replace(package.manifest.input, pixel_size_um=known))
-    )
+    package = _made_for(opened("upsample_3d"), {"Z": 1.0, "Y": 0.25, "X": 0.25})
     size = {"Y": 0.25, "X": 0.25} | ({} if z is None else {"Z": z})
     image = Image(packages.picture((4, 20, 24)), "ZYX", size, name="stack")
     warnings = " ".join(restore(image, package, Settings(provider="cpu")).report.warnings)
     assert (f"{4 * (z or 0):.3g} times as long as along X" in warnings) is is_odd
     assert ("is made for 4 times" in warnings) is is_odd
+
+
+@pytest.mark.parametrize(("z", "is_odd"), [(0.7, False), (0.4, True), (None, False)])
+def test_voxels_that_would_become_finer_than_pixels_are_told_where_the_model_names_no_size(opened, z, is_odd):
+    size = {"Y": 0.25, "X": 0.25} | ({} if z is None else {"Z": z})
+    image = Image(packages.picture((4, 20, 24)), "ZYX", size, name="stack")
+    warnings = restore(image, _made_for(opened("upsample_3d"), {}), Settings(provider="cpu")).report.warnings
+    told = "stack: along Z its voxels are 1.6 times as long as along X, and model test-upsample puts 2.5 in the place"
+    assert [warning.startswith(told) for warning in warnings] == ([True] if is_odd else [])
+
+
+@pytest.mark.parametrize(("edge", "is_odd"), [(0.1, False), (0.12, False), (0.2, True), (0.05, True), (None, False)])
+def test_another_pixel_size_than_the_recorded_one_is_told_with_both_numbers(opened, edge, is_odd):
+    size = {} if edge is None else {"Y": 0.1, "X": edge}
+    image = Image(packages.picture((20, 24)), "YX", size, name="cell")
+    warnings = restore(image, _made_for(opened("denoise_2d"), {"Y": 0.1, "X": 0.1})).report.warnings
+    told = f"cell: its pixel size along X is {edge} µm, model test-2d is made for 0.1 µm. Check the pixel size"
+    assert [warning.startswith(told) for warning in warnings] == ([True] if is_odd else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "does"), [("upsample_3d", "puts 2.5 in the place of each"), ("project_3d", "makes one out of all of them")]
+)
+def test_one_plane_is_no_stack(opened, name, does):
+    said = rf"needs at least 2 positions along Z \({does}\), but cell has 1: axes TZYX \(3, 1, 24, 20\).*model for TYX"
+    with pytest.raises(AxesError, match=said):
+        restore(Image(packages.picture((3, 1, 24, 20)), "TZYX", name="cell"), opened(name))
+    assert restore(Image(packages.picture((2, 24, 20)), "ZYX"), opened(name)).mean.shape[-2:] == (24, 20)
+    assert restore(Image(packages.picture((1, 24, 20)), "ZYX"), opened("denoise_3d")).mean.shape == (1, 24, 20)
