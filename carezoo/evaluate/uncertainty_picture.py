@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,22 @@ _PANEL, _GAP, _BAR, _TITLE, _PROFILE, _MARGIN = 380, 14, 46, 30, 300, 70
 _MAP = "cividis"
 """Rises evenly in brightness, and looks the same to every kind of colour vision."""
 
+_LEAST_COMMON = 1 / 3
+"""Of the display ranges of an input and its restoration: less than this in common, and each gets its own."""
+
+
+class _Panel(NamedTuple):
+    title: str
+    image: NDArray[Any]
+    colors: str
+    limits: tuple[float, float]
+
 
 def picture(view: View, at: Mapping[str, int] | None = None, path: str | os.PathLike[str] | None = None) -> bytes:
     """Draw input, restored image, scale and disagreement, and below them a line profile with its 90 % band.
 
-    Input and restored image have one display range. Of stacks, three orthogonal planes are shown.
+    Input and restored image have one display range, unless that shows little of the input (where a model removes
+    background, or has units of its own); the title says which. Of stacks, three orthogonal planes are shown.
 
     Parameters
     ----------
@@ -44,36 +55,47 @@ def picture(view: View, at: Mapping[str, int] | None = None, path: str | os.Path
         If matplotlib is not installed.
     """
     cut = _Cut(view, at or {})
-    low, high = display.display_range(cut.plane(view.restored))
-    maps: list[tuple[str, NDArray[Any], str, tuple[float, float]]] = [
-        ("Input", cut.of_source(view), "gray", (low, high)),
-        ("Restored", cut.of(view.restored), "gray", (low, high)),
-    ]
-    if view.scale is not None:
-        top = float(np.percentile(view.scale, 99.8)) or 1.0
-        maps.append(("Scale", cut.of(view.scale), _MAP, (0.0, top)))
-    if view.disagreement is not None:
-        maps.append(("Disagreement", cut.of(view.disagreement), _MAP, (0.0, 1.0)))
-    tall = max(each.shape[0] / each.shape[1] for _, each, _, _ in maps)
+    panels = _panels(view, cut)
+    tall = max(each.image.shape[0] / each.image.shape[1] for each in panels)
     height = round(_PANEL * min(tall, 2.0))
-    width = _GAP + 4 * (_PANEL + _GAP)
+    width = _GAP + max(len(panels), 3) * (_PANEL + _GAP)
     with figures.figure(width, _TITLE + height + _BAR + _PROFILE + _MARGIN) as figure:
         total = _TITLE + height + _BAR + _PROFILE + _MARGIN
-        for i, (title, shown, colors, limits) in enumerate(maps):
+        for i, panel in enumerate(panels):
             left = _GAP + i * (_PANEL + _GAP)
             axes = figure.add_axes((left / width, 1 - (_TITLE + height) / total, _PANEL / width, height / total))
-            drawn = axes.imshow(shown, cmap=colors, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+            drawn = axes.imshow(
+                panel.image, cmap=panel.colors, vmin=panel.limits[0], vmax=panel.limits[1], interpolation="nearest"
+            )
             axes.set_axis_off()
             axes.set_anchor("N")
-            axes.set_title(title, fontsize=13, weight="bold", loc="left")
-            axes.axhline(cut.y, color=figures.ORANGE, lw=0.8, alpha=0.8, xmax=cut.n_columns / shown.shape[1])
+            axes.set_title(panel.title, fontsize=13, weight="bold", loc="left")
+            axes.axhline(cut.y, color=figures.ORANGE, lw=0.8, alpha=0.8, xmax=cut.n_columns / panel.image.shape[1])
             if i == 0 and "X" in view.size_um:
                 pictures.scale_bar(axes, view.size_um["X"])
-            if colors == _MAP:
+            if panel.colors == _MAP:
                 place = (left / width, 1 - (_TITLE + height + 16) / total, _PANEL / width, 10 / total)
                 figure.colorbar(drawn, cax=figure.add_axes(place), orientation="horizontal").ax.tick_params(labelsize=8)
         _profile(figure, view, cut, total)
         return figures.png(figure, path)
+
+
+def _panels(view: View, cut: _Cut) -> list[_Panel]:
+    shared = display.display_range(cut.plane(view.restored))
+    source = cut.of_source(view)
+    own = display.display_range(source[: len(cut.plane(view.restored)), : cut.n_columns])
+    common = min(own[1], shared[1]) - max(own[0], shared[0])
+    is_shared = common > _LEAST_COMMON * (max(own[1], shared[1]) - min(own[0], shared[0]))
+    panels = [
+        _Panel("Input", source, "gray", shared) if is_shared else _Panel("Input (own contrast)", source, "gray", own),
+        _Panel("Restored", cut.of(view.restored), "gray", shared),
+    ]
+    if view.scale is not None:
+        top = float(np.percentile(view.scale, 99.8)) or 1.0
+        panels.append(_Panel("Scale (intensities)", cut.of(view.scale), _MAP, (0.0, top)))
+    if view.disagreement is not None:
+        panels.append(_Panel("Disagreement", cut.of(view.disagreement), _MAP, (0.0, 1.0)))
+    return panels
 
 
 class _Cut:

@@ -110,3 +110,14 @@ def test_a_source_with_fewer_planes_or_none_in_the_result():
     assert uncertainty_picture.picture(upsampled).startswith(b"\x89PNG")
     flat = View("v", stack, stack[3], None, None, None, sizes, {"Y": 0.2, "X": 0.2})
     assert uncertainty_picture.picture(flat).startswith(b"\x89PNG")
+
+
+def test_an_input_that_the_range_of_its_restoration_would_hide_has_a_range_of_its_own():
+    restored = packages.picture((64, 64)).astype(np.float32)
+    for source, title in ((restored + 5, "Input"), (restored + 5000, "Input (own contrast)")):
+        each = View("v", source, restored, None, None, None, {}, {})
+        panels = uncertainty_picture._panels(each, uncertainty_picture._Cut(each, {}))
+        assert panels[0].title == title
+        assert (panels[0].limits == panels[1].limits) == (title == "Input")
+        low, high = panels[0].limits
+        assert np.mean((panels[0].image >= low) & (panels[0].image <= high)) > 0.8
