@@ -18,8 +18,9 @@ SUFFIXES = {".tif", ".tiff"}
 def expanded(sources: Sequence[Path]) -> list[Path]:
     """Return the files to restore, each once, in the order they were named.
 
-    A folder stands for the TIFFs in it, without those that carezoo wrote there before: so the same call can be made
-    again, with results beside the images. A result that is named itself is taken.
+    A folder stands for the TIFFs in it, without those that carezoo wrote there before; a result that is named together
+    with the image it was made from (as ``*.tif`` names them) is left out, too. So the same call can be made again, with
+    results beside the images. A result that is named by itself is taken.
 
     Raises
     ------
@@ -31,18 +32,24 @@ def expanded(sources: Sequence[Path]) -> list[Path]:
         is_folder = source.is_dir() and source.suffix.lower() != ".zarr"
         for path in _images(source) if is_folder else [source]:
             found.setdefault(path.resolve(), path)
-    return list(found.values())
+    results = {real for real in found if real.parent / (made_from(real) or "") in found}
+    _tell_left_out(len(results), "beside the images they were made from")
+    return [path for real, path in found.items() if real not in results]
 
 
 def _images(folder: Path) -> list[Path]:
     tiffs = sorted(path for path in folder.iterdir() if _is_tiff(path))
-    images = [path for path in tiffs if not is_result(path)]
+    images = [path for path in tiffs if made_from(path) is None]
     if not images:
         there = f"{len(tiffs)} results of carezoo and no other .tif file" if tiffs else "no .tif file"
         raise InputError(f"folder {folder} holds {there}; name the files to restore")
-    if len(images) < len(tiffs):
-        log.info("%s: %d results of carezoo are left out", folder, len(tiffs) - len(images))
+    _tell_left_out(len(tiffs) - len(images), f"in {folder}")
     return images
+
+
+def _tell_left_out(n_results: int, where: str) -> None:
+    if n_results:
+        log.info("%d result(s) of carezoo %s are left out", n_results, where)
 
 
 def _is_tiff(path: Path) -> bool:
@@ -50,10 +57,18 @@ def _is_tiff(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def is_result(path: Path) -> bool:
-    """Return whether carezoo wrote a file as a result; a file that cannot be read is none."""
+def made_from(path: Path) -> str | None:
+    """Return the name of the image that a file is the result of.
+
+    None if carezoo did not write the file, or it cannot be read; empty if the file does not tell of what it was made.
+    """
+    if not path.is_file():
+        return None
     try:
         notes = (files.read_notes(path) or {}).get("carezoo")
     except FileFormatError:
-        return False
-    return isinstance(notes, dict) and "run" in notes
+        return None
+    if not isinstance(notes, dict) or "run" not in notes:
+        return None
+    image = notes.get("input")
+    return str(image.get("name", "")) if isinstance(image, dict) else ""
