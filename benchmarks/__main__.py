@@ -36,6 +36,7 @@ NAMES = (
     "ensemble_quality",
     "isotropic",
     "trust",
+    "coverage",
     "likeness",
 )
 
