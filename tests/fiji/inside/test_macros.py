@@ -113,6 +113,18 @@ def test_an_error_of_the_work_is_told(imagej, run):
     assert verdict().startswith("ERROR InputError: tile 'big': expected auto, whole")
 
 
+def test_a_python_that_moved_is_told(imagej, run):
+    command = imagej / "plugins" / "CAREzoo" / "CARE_Restore....ijm"
+    text = command.read_text()
+    command.write_text(text.replace(sys.executable, "/nowhere/python"))
+    try:
+        run().join(30)
+    finally:
+        command.write_text(text)
+    assert verdict().startswith("ERROR PythonError: carezoo did not answer. The Python it was installed with may have")
+    assert "(/nowhere/python). Run carezoo fiji install again" in verdict()
+
+
 def test_a_disk_without_room_for_the_image_is_told_before_anything_is_written(imagej, run, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
