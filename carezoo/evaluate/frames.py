@@ -144,7 +144,7 @@ def frames(
                 restored=one.get("mean"),
                 predicted=members.distribution(found, channel, _n_channels(pair)),
                 disagreement=one.get("disagreement"),
-                units=relation and AffineFit(float(relation.gain[channel]), float(relation.offset[channel])),
+                units=None if relation is None else _fit(relation, channel),
             )
 
 
@@ -184,6 +184,10 @@ def _group(pair: Pair, channel: int, manifest: Manifest) -> str:
     is_named = len(means.channels) == _n_channels(pair)
     name = names[means.channels[channel]] if is_named else f"channel {channel}"
     return f"{pair.dataset}: {name}" if pair.dataset else name
+
+
+def _fit(relation: Relation, channel: int) -> AffineFit:
+    return AffineFit(float(relation.gain[channel]), float(relation.offset[channel]))
 
 
 def _planar(channels: NDArray[Any]) -> NDArray[Any]:
