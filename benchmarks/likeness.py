@@ -1,37 +1,41 @@
 """How often an image is told to be unlike the training images: crops of the training kind, of others, and changed ones.
 
-Needs CAREZOO_DATA, the folder with the sets named below. Every field (512 x 512 pixels, or what the set has) is held
-out once: a record is made from the other fields of its kind, and the field is compared with it, as it is and changed.
-Where a kind is one large image, its fields are the quarters of that image. Clean images get simulated noise.
+Needs CAREZOO_DATA, the folder with the sets that `likeness_images` names. Each field (an image, or a part of one) is
+held out once: a record is made from the other fields of its kind, and what is cut from the field is compared with it,
+as it is and changed. Crops of 256 x 256 pixels are compared one by one; stacks as a whole.
 
 Changed are magnification (the image resampled, and harder: the clean image resampled and then given the noise of the
 camera), noise (four times the standard deviation) and contrast (inverted). Other kinds are noisy images of another
-structure: nuclei, actin, mitochondria, tubules, membranes.
+structure. Reported are kinds that had no part in choosing features, prior and limits;
+`python -m benchmarks.likeness` prints the same of those that had.
 """
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.figures import Figure
+from benchmarks import likeness_images
+from benchmarks.figures import Figure, ratio
+from benchmarks.likeness_images import Pixels
+from benchmarks.models import package, structure
 from carezoo.image import Image
-from carezoo.likeness.compare import N_CROPS, Against, look
-from carezoo.likeness.crops import informative
-from carezoo.likeness.record import Measured, kind_of, measure
-
-Plane = NDArray[np.float64]
+from carezoo.likeness.compare import Against, compare, look
+from carezoo.likeness.crops import SIDE, informative
+from carezoo.likeness.record import Measured, Sample, describe, kind_of, measure
+from carezoo.runtime.restore import Settings, open_session, restore
 
 PROMISED = {
     "same": ("of the training kind, not seen", {"at_most": 5.0}),
+    "field": ("of the training kind, not seen, all of a field together", {}),
     "other": ("of another structure", {"at_least": 90.0}),
     "double": ("of double magnification", {"at_least": 90.0}),
     "half": ("of half magnification", {"at_least": 90.0}),
@@ -41,135 +45,133 @@ PROMISED = {
     "inverted": ("with inverted contrast", {"at_least": 90.0}),
 }
 
+_N_OTHERS = 8
+"""Crops of each other kind that are compared."""
 
-@dataclass(frozen=True)
-class Field:
-    """One field of a kind: what a record is made from, and what its variants look like."""
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One field of a kind: what a record is made from, and what its variants look like, crop by crop."""
 
     measured: Measured
-    looks: Mapping[str, NDArray[np.float64]]
+    looks: Mapping[str, list[NDArray[np.float64]]]
 
 
 def figures() -> Iterator[Figure]:
     if "CAREZOO_DATA" not in os.environ:
         yield Figure("warnings on images unlike the training images", None, note="needs CAREZOO_DATA")
         return
-    kinds = {
-        name: [_field(*pair) for pair in pairs] for name, pairs in _kinds(Path(os.environ["CAREZOO_DATA"])).items()
-    }
-    warned: dict[str, list[bool]] = {name: [] for name in PROMISED}
-    by_kind: dict[str, dict[str, list[bool]]] = {}
-    for name, fields in kinds.items():
-        if len(fields) < 4:  # serves as another kind only
-            continue
-        by_kind[name] = {key: [] for key in PROMISED}
-        for i, field in enumerate(fields):
-            record = kind_of(name, [each.measured for j, each in enumerate(fields) if j != i])
-            others = [
-                each.looks["same"]
-                for other, others in kinds.items()
-                if _structure(other) != _structure(name)
-                for each in others[:4]
-            ]
-            for key, looks in {**{k: [v] for k, v in field.looks.items()}, "other": others}.items():
-                by_kind[name][key] += [Against(seen, record).distance > 1 for seen in looks]
-        for key, found in by_kind[name].items():
-            warned[key] += found
+    yield from rates(measurements(likeness_images.measured_on(Path(os.environ["CAREZOO_DATA"]))))
+    yield from costs()
+
+
+def costs() -> Iterator[Figure]:
+    """Yield what the comparison costs beside the restoration it comes with, from array to array."""
+    record = describe({"any": [Sample(Image(structure((SIDE, SIDE)), "YX"), (0,))]}, np.random.default_rng(0))
+    lean, settings = package("YX", 3, 3, 16), Settings(provider="cpu")
+    session = open_session(lean, settings)
+    for side in (256, 512, 1024):
+        image = Image(structure((side, side)), "YX")
+        share, look_s, restore_s = ratio(
+            functools.partial(compare, image, record),
+            functools.partial(restore, image, lean, settings, session=session),
+            n=9,
+        )
+        note = f"{1e3 * look_s:.1f} ms / {1e3 * restore_s:.0f} ms"
+        name = f"comparison / restoration, {side}x{side}, lean network"
+        yield Figure(name, 100 * share, "%", at_most=5, note=note)
+
+
+def measurements(kinds: Iterable[tuple[str, list[likeness_images.Field]]]) -> dict[str, list[Measurement]]:
+    """Look at every field of every kind."""
+    return {name: [_measurement(field) for field in fields] for name, fields in kinds}
+
+
+def rates(kinds: Mapping[str, list[Measurement]]) -> Iterator[Figure]:
+    """Yield the shares of warnings over all kinds, and what they are of each."""
+    by_kind = {name: _warned(name, kinds) for name, fields in kinds.items() if len(fields) >= 4}
     for key, (words, promise) in PROMISED.items():
-        share = 100 * float(np.mean(warned[key]))
-        note = f"{len(warned[key])} comparisons, {len(by_kind)} kinds"
-        yield Figure(f"warning on fields {words}", share, "%", note=note, **promise)  # type: ignore[arg-type]
+        warned = [each for found in by_kind.values() for each in found[key]]
+        note = f"{len(warned)} comparisons, {sum(1 for found in by_kind.values() if found[key])} kinds"
+        yield Figure(f"warning on crops {words}", 100 * float(np.mean(warned)), "%", note=note, **promise)  # type: ignore[arg-type]
     for name, found in by_kind.items():
-        rates = ", ".join(f"{key} {100 * np.mean(each):.0f}/{len(each)}" for key, each in found.items())
-        yield Figure(f"  {name}", None, note=f"% warned / fields: {rates}")
+        words = ", ".join(f"{key} {100 * np.mean(each):.0f}/{len(each)}" for key, each in found.items() if each)
+        yield Figure(f"  {name}", None, note=f"% warned / crops: {words}")
 
 
-def _structure(name: str) -> str:
-    return name.split()[0]
-
-
-def _kinds(data: Path) -> dict[str, list[tuple[Plane, Plane]]]:
-    """Return pairs of noisy and clean planes by the name of their kind: structure, then where they come from."""
-    kinds: dict[str, list[tuple[Plane, Plane]]] = {}
-    kinds["nuclei, confocal"] = [_pair(path) for path in sorted((data / "fmd_confocal_nuclei" / "low").iterdir())]
-    for channel, structure in enumerate(("mitochondria", "tubules", "actin")):
-        paths = sorted((data / "w2s_widefield" / "low").glob(f"*_ch{channel}.tif"))
-        kinds[f"{structure}, widefield"] = [_pair(path) for path in paths]
-    for path in sorted((data / "bpae_exposure" / "low").iterdir()):
-        structure = "actin" if "actin" in path.name else "mitochondria"
-        kinds[f"{structure}, BPAE {path.stem[-3:]}"] = _quarters(*_pair(path))
-    for path in sorted((data / "fmd_mixed" / "low").iterdir()):
-        structure = next(word for word in ("actin", "mito", "nuclei", "membrane") if word in path.name)
-        word = {"mito": "mitochondria", "membrane": "membranes"}.get(structure, structure)
-        kinds[f"{word}, {path.stem}"] = [_pair(path)]
-    return kinds | _clean_kinds(data / "clean_2d")
-
-
-def _clean_kinds(folder: Path) -> dict[str, list[tuple[Plane, Plane]]]:
-    kinds: dict[str, list[tuple[Plane, Plane]]] = {}
-    for name, structure in (("actin", "actin"), ("mito", "mitochondria"), ("nuclei", "nuclei")):
-        kinds[f"{structure}, clean"] = _quarters(*_degraded(tifffile.imread(folder / f"bpae_{name}.tif")))
-    kinds["membranes, zebrafish"] = [
-        quarter
-        for number in (1, 2)
-        for quarter in _quarters(*_degraded(tifffile.imread(folder / f"zebrafish_membrane_{number}.tif")))
+def _warned(name: str, kinds: Mapping[str, list[Measurement]]) -> dict[str, list[bool]]:
+    """Return by variant whether each crop of a kind is warned of, its field held out; others against each record."""
+    fields = kinds[name]
+    others = [
+        seen
+        for other, found in kinds.items()
+        if other.split()[0] != name.split()[0]
+        for seen in _spread([seen for each in found for seen in each.looks["same"]], _N_OTHERS)
     ]
-    kinds["nuclei, DSB"] = [_degraded(tifffile.imread(folder / "nuclei_dsb_512.tif"))]
-    cell = tifffile.imread(folder / "cell_dna_microtubules_actin_cyx.tif")
-    for plane, structure in zip(cell, ("nuclei", "tubules", "actin"), strict=True):
-        kinds[f"{structure}, cell"] = [_degraded(plane)]
-    return kinds
+    warned: dict[str, list[bool]] = {key: [] for key in PROMISED}
+    for i, field in enumerate(fields):
+        record = kind_of(name, [each.measured for j, each in enumerate(fields) if j != i])
+        together = [np.mean(field.looks["same"], axis=0)] if field.looks["same"] else []
+        for key, looks in {**field.looks, "field": together, "other": others}.items():
+            warned[key] += [Against(seen, record).distance > 1 for seen in looks]
+    return warned
 
 
-def _pair(path: Path) -> tuple[Plane, Plane]:
-    return tifffile.imread(path).astype(float), tifffile.imread(path.parents[1] / "high" / path.name).astype(float)
+def _spread(crops: list[NDArray[np.float64]], n: int) -> list[NDArray[np.float64]]:
+    return crops[:: -(-len(crops) // n)]
 
 
-def _quarters(noisy: Plane, clean: Plane) -> list[tuple[Plane, Plane]]:
-    rows, columns = (n // 2 for n in noisy.shape)
-    regions = [(slice(y, y + rows), slice(x, x + columns)) for y in (0, rows) for x in (0, columns)]
-    return [(noisy[region], clean[region]) for region in regions]
-
-
-def _degraded(clean: NDArray[Any]) -> tuple[Plane, Plane]:
-    """Return `clean` at 30 photons in its bright pixels, with read noise."""
-    low, high = np.percentile(clean, (1, 99.8))
-    photons = 30 * np.clip((clean.astype(float) - low) / (high - low), 0, None)
-    rng = np.random.default_rng(0)
-    return rng.poisson(photons) + rng.normal(0, 1.5, photons.shape) + 30, photons + 30
-
-
-def _field(noisy: Plane, clean: Plane) -> Field:
+def _measurement(field: likeness_images.Field) -> Measurement:
     rng = np.random.default_rng(1)
-    measured = measure(Image(noisy, "YX"), 0, rng)
-    looks = {key: look(informative(Image(plane, "YX"), 0, N_CROPS)) for key, plane in _variants(noisy, clean, rng)}
+    measured = measure(_image(field.noisy), 0, rng)
     assert measured is not None
-    return Field(measured, {key: seen for key, seen in looks.items() if seen is not None})
+    return Measurement(measured, {key: list(_looks(pixels)) for key, pixels in _variants(field, rng)})
 
 
-def _variants(noisy: Plane, clean: Plane, rng: np.random.Generator) -> Iterator[tuple[str, Plane]]:
+def _image(pixels: Pixels) -> Image:
+    return Image(pixels, "ZYX"[-pixels.ndim :])
+
+
+def _looks(pixels: Pixels) -> Iterator[NDArray[np.float64]]:
+    """Yield the features of each crop that does not overlap another, or of a stack."""
+    crops = informative(_image(pixels), 0, 4, step=SIDE)
+    for judged in [crops] if pixels.ndim == 3 else [[crop] for crop in crops]:
+        seen = look(judged)
+        if seen is not None:
+            yield seen
+
+
+def _variants(field: likeness_images.Field, rng: np.random.Generator) -> Iterator[tuple[str, Pixels]]:
+    noisy, clean = field
     slope, intercept = np.polyfit(clean.ravel(), noisy.ravel(), 1)
     expected = slope * clean + intercept
     variance = _noise_model(noisy, expected)
 
-    def with_noise(plane: Plane) -> Plane:
-        return plane + rng.normal(size=plane.shape) * np.sqrt(variance(plane))
+    def with_noise(pixels: Pixels) -> Pixels:
+        return pixels + rng.normal(size=pixels.shape) * np.sqrt(variance(pixels))
 
     yield "same", noisy
-    yield "double", ndimage.zoom(noisy, 2, order=1)
+    yield "double", _doubled(noisy, order=1)
     yield "half", _halved(noisy)
-    yield "double, new noise", with_noise(ndimage.zoom(expected, 2, order=3))
+    yield "double, new noise", with_noise(_doubled(expected, order=3))
     yield "half, new noise", with_noise(_halved(expected))
     yield "noise", noisy + rng.normal(size=noisy.shape) * np.sqrt(15 * variance(expected))
     yield "inverted", noisy.max() + noisy.min() - noisy
 
 
-def _halved(plane: Plane) -> Plane:
-    rows, columns = (n // 2 * 2 for n in plane.shape)
-    return plane[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
+def _doubled(pixels: Pixels, order: int) -> Pixels:
+    middle = tuple(slice(n // 4, n // 4 + n // 2) for n in pixels.shape[-2:])  # as many pixels as before
+    cut = pixels[(..., *middle)] if min(pixels.shape[-2:]) >= 2 * 128 else pixels
+    return ndimage.zoom(cut, (1,) * (pixels.ndim - 2) + (2, 2), order=order)
 
 
-def _noise_model(noisy: Plane, expected: Plane) -> Any:
+def _halved(pixels: Pixels) -> Pixels:
+    rows, columns = (n // 2 * 2 for n in pixels.shape[-2:])
+    even = pixels[..., :rows, :columns]
+    return even.reshape(*even.shape[:-2], rows // 2, 2, columns // 2, 2).mean(axis=(-3, -1))
+
+
+def _noise_model(noisy: Pixels, expected: Pixels) -> Any:
     """Return the variance of the noise as a line over the expected intensity."""
     edges = np.unique(np.quantile(expected, np.linspace(0, 1, 30)))
     group = np.clip(np.digitize(expected, edges) - 1, 0, len(edges) - 2)
@@ -177,4 +179,9 @@ def _noise_model(noisy: Plane, expected: Plane) -> Any:
     variances = np.bincount(group.ravel(), ((noisy - expected) ** 2).ravel()) / np.maximum(n, 1)
     centres = np.bincount(group.ravel(), expected.ravel()) / np.maximum(n, 1)
     slope, intercept = np.polyfit(centres[n > 50], variances[n > 50], 1)
-    return lambda plane: np.maximum(max(slope, 0) * plane + intercept, variances[n > 50].min() / 4 + 1e-6)
+    return lambda pixels: np.maximum(max(slope, 0) * pixels + intercept, variances[n > 50].min() / 4 + 1e-6)
+
+
+if __name__ == "__main__":
+    for figure in rates(measurements(likeness_images.chosen_on(Path(os.environ["CAREZOO_DATA"])))):
+        print(figure.line())

@@ -117,6 +117,32 @@ def test_what_cannot_be_judged(record):
     assert describe({"small": [Sample(Image(blobs(0)[:40], "YX"), (0,))]}, np.random.default_rng(0)) is None
 
 
+def stack(seed, **changes):
+    """Return a stack whose outer quarters hold nothing but noise, as those of a recorded stack often do."""
+    empty = np.random.default_rng(seed).poisson(60, (4, 256, 256))
+    return np.concatenate([empty, [blobs(100 * seed + i, **changes) for i in range(8)], empty]).astype(np.float32)
+
+
+def test_stacks_are_judged_by_planes_with_structure():
+    samples = [Sample(Image(stack(seed), "ZYX"), (0,)) for seed in range(1, 6)]
+    known = describe({"stacks": samples}, np.random.default_rng(0))
+    assert compare(Image(stack(10), "ZYX"), known).is_like
+    assert compare(Image(np.moveaxis(stack(10), 0, 2), "YXZ"), known).is_like
+    assert not compare(Image(stack(10, radius=4, n=100), "ZYX"), known).is_like
+    assert not compare(Image(-stack(10), "ZYX"), known).is_like
+    assert not compare(Image(stack(10)[:4], "ZYX"), known).is_like, "noise alone"
+    distant = compare(Image(stack(10), "ZYX", {"Z": 1.0}), {**known, "pixel_size_um": {"z": [0.3, 0.4]}})
+    assert distant.reasons == ("distance of planes 1 µm, trained at 0.3 to 0.4 µm",)
+
+
+def test_a_record_without_a_change_is_judged_by_the_others(record):
+    (kind,) = record["channels"][0]["kinds"]
+    for shifts in ({}, {"noise": kind["shifts"]["noise"]}):
+        older = {**record, "channels": [{"kinds": [{**kind, "shifts": shifts}]}]}
+        assert compared(older, blobs(100)).is_like
+        assert not compared(older, -blobs(7)).is_like
+
+
 class Counting:
     """Pixels of an image too large for memory, which count how many are read."""
 

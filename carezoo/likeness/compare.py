@@ -20,10 +20,10 @@ from carezoo.likeness.record import VERSION, is_readable
 
 log = logging.getLogger("carezoo")
 
-_FARTHEST = 1.2
+_FARTHEST = 1.35
 """Root mean square of the whitened features at which an image counts as unlike (1 is expected)."""
 
-_MOST_SHIFTED = 2.6
+_MOST_SHIFTED = {"noise": 3.5, "half": 2.3, "double": 2.3, "inverted": 4.0}
 """Standard deviations along the effect of a known change at which it counts as found."""
 
 _CAP = 5.0
@@ -188,8 +188,11 @@ class Against:
     @cached_property
     def distance(self) -> float:
         """1 where the image starts to count as unlike."""
-        shifted = [abs(z) if name == "half" else z for name, (z, _) in self.shifts.items()]
-        return max(self.farness / _FARTHEST, *(z / _MOST_SHIFTED for z in shifted), 0.0)
+        return max(self.farness / _FARTHEST, 0.0, *map(self._certainty, self.shifts))
+
+    def _certainty(self, change: str) -> float:
+        """Return above 1 where a known change is found; 0 for one that the record does not know."""
+        return max(self.shifts[change][0], 0.0) / _MOST_SHIFTED[change] if change in self.shifts else 0.0
 
     def of(self, name: str) -> float:
         """Return one feature."""
@@ -218,7 +221,7 @@ class Against:
 
     def _noise(self) -> list[str]:
         low, _, high = self.kind["noise"]
-        noise, is_found = 2.0 ** self.of("noise"), self.shifts.get("noise", (0, 0))[0] > _MOST_SHIFTED
+        noise, is_found = 2.0 ** self.of("noise"), self._certainty("noise") > 1
         if noise > 1.2 * high and (is_found or self.z("noise") > 2.5):
             return [f"noise {noise / high:.1f} times the highest seen in training"]
         if noise < low / 2 and self.z("noise") < -2.5:
@@ -226,17 +229,17 @@ class Against:
         return ["more noise than in training images of this contrast"] if is_found else []
 
     def _inverted(self) -> list[str]:
-        is_found = self.shifts.get("inverted", (0, 0))[0] > _MOST_SHIFTED
-        if is_found and self.z("asymmetry") < -2 and self.z("skewness") < -2:
+        if self._certainty("inverted") > 1 and self.z("asymmetry") < -2 and self.z("skewness") < -2:
             return ["contrast looks inverted: dark structures on bright ground, trained on bright ones on dark ground"]
         return []
 
     def _magnified(self, sizes: _PixelSize) -> list[str]:
-        z, octaves = self.shifts.get("half", (0.0, 0.0))
-        if abs(z) <= _MOST_SHIFTED or sizes.words:
+        change = max(("half", "double"), key=self._certainty)
+        if self._certainty(change) <= 1 or sizes.words:
             return []
-        factor = 2.0 ** min(abs(octaves), 3)
-        what = f"structures {factor:.1f} times {'smaller' if octaves > 0 else 'larger'} (in pixels) than in training"
+        factor = 2.0 ** min(self.shifts[change][1], 3)
+        size = "smaller" if change == "half" else "larger"
+        what = f"structures {factor:.1f} times {size} (in pixels) than in training"
         return [what if sizes.is_known else f"{what}: another magnification?"]
 
     def _foreground(self) -> list[str]:

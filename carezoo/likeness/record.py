@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from carezoo.image import Image
 from carezoo.likeness.crops import SIDE, informative
-from carezoo.likeness.features import INDEX, NAMES, features, foreground_share, noise_variance
+from carezoo.likeness.features import INDEX, NAMES, enlarged, features, foreground_share, noise_variance
 from carezoo.likeness.prior import LEAST_STD, covariance
 
 VERSION = 1
 """Of the section. A reader that knows another one does not compare."""
 
-SHIFTS = ("noise", "half", "inverted")
-"""Changes a record knows the effect of: four times the noise, half the magnification, inverted contrast."""
+SHIFTS = ("noise", "half", "double", "inverted")
+"""Changes a record may know the effect of: four times the noise, half and double magnification, inverted contrast."""
 
 _N_IMAGES, _N_CROPS = 32, 12
 """Images of a kind, and crops of each."""
@@ -137,14 +137,17 @@ def measure(image: Image, channel: int, rng: np.random.Generator) -> Measured | 
 
 
 def _changed(crop: NDArray[np.generic], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
-    """Return the crop as it would be with four times the noise, with half the magnification, and inverted."""
+    """Return the crop as it would be with four times the noise, half and double magnification, and inverted."""
     pixels = crop[: crop.shape[0] // 4 * 4, : crop.shape[1] // 4 * 4].astype(np.float64)
     variance = noise_variance(pixels)
     half = (pixels[::2, ::2] + pixels[1::2, ::2] + pixels[::2, 1::2] + pixels[1::2, 1::2]) / 4
+    middle = tuple(slice(n // 4, n // 4 + n // 2) for n in pixels.shape)
+    double = enlarged(pixels)[tuple(slice(n // 2, n // 2 + n) for n in pixels.shape)]
     return {
         "noise": pixels + rng.normal(size=pixels.shape) * np.sqrt(15 * variance),
         # The mean of four pixels has a quarter of their variance; a camera would give it all.
         "half": half + rng.normal(size=half.shape) * np.sqrt(0.75 * variance[::2, ::2]),
+        "double": double + rng.normal(size=double.shape) * np.sqrt(variance[middle].repeat(2, 0).repeat(2, 1)),
         "inverted": -pixels,
     }
 
