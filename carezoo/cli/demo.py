@@ -11,6 +11,7 @@ import carezoo
 from carezoo import files
 from carezoo.cli import declared
 from carezoo.evaluate.pictures import before_after
+from carezoo.files.atomic import made_folder
 from carezoo.registry.zoo import embedded
 
 MODEL = "denoise-bpae-2d"
@@ -23,7 +24,7 @@ def demo_command(folder: Path) -> None:
     images = embedded().folder / "demo"
     noisy, clean = files.open_image(images / "noisy.tif"), files.open_image(images / "clean.tif")
     restoration = carezoo.load(MODEL).restore(noisy)
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     run = restoration.report.provenance
     files.write_image(folder / "restored.tif", restoration.images["mean"], {"carezoo": {"run": run.to_dict()}})
     arrays = [np.asarray(image, np.float32) for image in (noisy.array(), restoration.mean, clean.array())]

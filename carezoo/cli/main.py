@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 import carezoo
-from carezoo.errors import CarezooError
+from carezoo.errors import CarezooError, InputError
 
 COMMANDS = {
     "restore": ("carezoo.cli.restore", "Restore image files with a model."),
@@ -106,9 +106,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a disk, a network drive, a permission: no bug of ours
+        _trace()
+        named = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        click.echo(f"error: {named + ': ' if named else ''}{error.strerror or error}", err=True)
+        return InputError.exit_code
     except Exception as error:  # a bug: told in one line, with the way to more
-        if os.environ.get("CAREZOO_DEBUG"):
-            traceback.print_exc()
+        _trace()
         click.echo(
             f"error: {type(error).__name__}: {error}\nThis is a bug in carezoo. Please report it with the output of "
             "the same command after setting the environment variable CAREZOO_DEBUG=1",
@@ -116,3 +120,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _trace() -> None:
+    if os.environ.get("CAREZOO_DEBUG"):
+        traceback.print_exc()

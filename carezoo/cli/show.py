@@ -66,6 +66,7 @@ def show_command(
     elif before.exists():
         shown = view.of_files(source, before, position, axes)
     else:
+        files.open_image(source, axes)  # the image itself may be what is missing
         raise InputError(f"{before} does not exist: name a model (--model), or the restored image (--restored)")
     for warning in shown.warnings:
         click.echo(f"warning: {warning}", err=True)

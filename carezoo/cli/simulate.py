@@ -66,6 +66,7 @@ def pairs_command(
     from carezoo.data import simulate
     from carezoo.data.written_pairs import write_pairs
     from carezoo.evaluate.contact_sheet import contact_sheet
+    from carezoo.files.atomic import made_folder
     from carezoo.train.simulation_file import load
 
     simulation, data_folder = load(recipe, data, name=name, n_pairs=n_pairs, seed=seed)
@@ -80,7 +81,7 @@ def pairs_command(
                 table = write_pairs(prepared, folder, simulation.seed, on_pair=on_pair)
             click.echo(str(table))
     shown = simulate.pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     contact_sheet([(pair.source, pair.target, pair.parameters) for pair in shown], folder / "preview.png")
     click.echo(str(folder / "preview.png"))
 
@@ -112,14 +113,14 @@ def fit_noise_command(
     """
     from carezoo.data.noise_files import camera_text, fit_files, numbers
     from carezoo.evaluate.noise_plot import noise_plot
-    from carezoo.files.atomic import replacing
+    from carezoo.files.atomic import made_folder, replacing
 
     if path is not None and path.suffix not in {".yaml", ".yml"}:
         raise InputError(f"-o: expected a name that ends in .yaml, found {path}")
     fit = fit_files(files, is_repeats=repeats or len(files) != 2, axes=axes, channel=channel, offset=offset)
     text = camera_text(fit, files)
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made_folder(path.parent)
         noise_plot(fit, path.with_suffix(".png"))
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

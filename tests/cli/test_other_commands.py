@@ -71,6 +71,19 @@ def test_a_file_where_a_folder_should_be_is_refused_before_any_work(words, tmp_p
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_what_the_system_refuses_is_no_bug(tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise OSError(5, "Input/output error", "drive/image.tif")
+
+    monkeypatch.setattr("carezoo.registry.catalog.models", refuse)
+    assert run(["list"]) == 2
+    assert capsys.readouterr().err == "error: drive/image.tif: Input/output error\n"
+    with monkeypatch.context() as debugging:
+        debugging.setenv("CAREZOO_DEBUG", "1")
+        assert run(["list"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_list_is_readable_and_json(capsys):
     assert run(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

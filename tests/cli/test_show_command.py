@@ -77,6 +77,11 @@ def test_wrong_wishes_are_told(cell, model, arguments, words, capsys, tmp_path, 
     assert (words or "") in error
 
 
+def test_an_image_that_is_not_there_is_told_before_its_restoration(tmp_path, capsys):
+    assert run(["show", str(tmp_path / "nope.tif")]) == 2
+    assert "nope.tif does not exist" in capsys.readouterr().err
+
+
 def test_a_plane_outside_of_the_image_is_told(model, tmp_path, capsys):
     stack = np.stack([packages.picture((64, 48), seed) for seed in range(3)])
     files.write_image(tmp_path / "series.tif", Image(stack, "TYX"))
