@@ -11,6 +11,7 @@ from pathlib import Path
 
 import csbdeep_folders
 import h5py
+import judging
 import numpy as np
 import pytest
 import torch
@@ -305,6 +306,15 @@ def test_an_isotropic_conversion_makes_planes(model, tmp_path):
     restored = restore(image, package, Settings(provider="cpu")).images["mean"]
     assert restored.shape == (17, 12, 10)
     assert restored.pixel_size_um["Z"] == pytest.approx(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_measured_quickly")
+def test_bioimageio_takes_what_was_converted(model, tmp_path):
+    """The two whose graphs are more than a U-Net."""
+    asked = {model: Choices(factor=Fraction(5, 2)), GOLDEN / "projection_probabilistic": Choices()}
+    paths = [run.convert(path, tmp_path / f"{path.name}.zip", choices) for path, choices in asked.items()]
+    assert judging.verdicts(paths, tmp_path) == {str(path): ("ModelDescr", "passed", ()) for path in paths}
 
 
 @pytest.mark.usefixtures("_measured_quickly")
