@@ -60,17 +60,21 @@ def measured_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
         structure = next(word for part, word in words.items() if part in path.name)
         yield f"{structure}, {path.stem}", _quarters(_pair(path))
     counted = [tifffile.imread(path).astype(float) for path in sorted((data / "photon_counting_repeats").glob("*.tif"))]
-    yield "cells, photon counting", [Field(frames[i], frames.mean(axis=0)) for frames in counted for i in (0, 25)]
-    # Many filaments take long to render, so that those fields are small.
-    yield "tubules, renderer", [_blurred(renderer.tubule_pair(i, (256, 256)).target, i) for i in range(_N_RENDERED)]
-    yield "granules, renderer", [_blurred(renderer.granule_pair(i, (512, 512)).target, i) for i in range(_N_RENDERED)]
-    epithelia = [renderer.epithelium(i, (16, 256, 256)).projection for i in range(8)]
-    yield "membranes, renderer", [_degraded(plane, _photons(i)) for i, plane in enumerate(epithelia)]
-    yield from _stacks(data)
+    yield "cells, photon counting", [Field(frames[0], frames.mean(axis=0)) for frames in counted]
     cell = tifffile.imread(data / "clean_2d" / "cell_dna_microtubules_actin_cyx.tif")
     for plane, structure in zip(cell, ("nuclei", "tubules", "actin"), strict=True):
         yield f"{structure}, cell", [_degraded(plane, 30)]
     yield "nuclei, DSB", _quarters(_degraded(tifffile.imread(data / "clean_2d" / "nuclei_dsb_512.tif"), 30))
+    yield from _stacks(data)
+    yield from _rendered()
+
+
+def _rendered() -> Iterator[tuple[str, list[Field]]]:
+    """Yield kinds of the second renderer; fields are small, because dense structures take long to render."""
+    epithelia = [renderer.epithelium(i, (16, 256, 256)).projection for i in range(8)]
+    yield "membranes, renderer", [_degraded(plane, _photons(i)) for i, plane in enumerate(epithelia)]
+    for structure, render in (("tubules", renderer.tubule_pair), ("granules", renderer.granule_pair)):
+        yield f"{structure}, renderer", [_blurred(render(i, (256, 256)).target, i) for i in range(_N_RENDERED)]
 
 
 def _stacks(data: Path) -> Iterator[tuple[str, list[Field]]]:
