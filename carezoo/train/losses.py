@@ -62,12 +62,19 @@ def choose(name: str, *, is_probabilistic: bool) -> Loss:
     return LOSSES[name]
 
 
+def log_mse(output: Tensor, target: Tensor) -> Tensor:
+    """Mean logarithm of the mean squared error of each patch and channel: the mean PSNR, but for sign and units."""
+    error = _means(output, target) - target
+    return error.square().mean(tuple(range(2, error.ndim))).clamp_min(1e-12).log().mean()
+
+
 def judge(loss: Loss) -> Loss:
     """Return what validation patches are judged by: the loss itself, if its values in two epochs can be compared.
 
-    `faithful` measures squared errors in units of the scales of the moment; there the squared errors alone decide.
+    `faithful` measures squared errors in units of the scales of the moment; there `log_mse` decides, which weighs
+    patches alike, too.
     """
-    return mse if loss is faithful else loss
+    return log_mse if loss is faithful else loss
 
 
 def _means(output: Tensor, target: Tensor) -> Tensor:

@@ -48,8 +48,11 @@ def test_faithful_costs_half_a_nat_more_than_laplace_where_scales_are_right(rng)
     assert float(more) == pytest.approx(0.5, abs=0.01)
 
 
-def test_faithful_networks_are_judged_by_squared_errors():
-    assert losses.judge(losses.faithful) is losses.mse
+def test_faithful_networks_are_judged_by_the_psnr_of_patches(rng):
+    output, target = rng.normal(size=(2, 3, 1, 8, 8)).astype(np.float32)
+    expected = np.log(np.square(output - target).mean(axis=(1, 2, 3))).mean()
+    judged = losses.judge(losses.faithful)(torch.from_numpy(output), torch.from_numpy(target))
+    assert float(judged) == pytest.approx(expected, rel=1e-5)
     assert all(losses.judge(each) is each for each in (losses.mae, losses.mse, losses.laplace))
 
 
