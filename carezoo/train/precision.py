@@ -16,8 +16,8 @@ class Precision:
 
     dtype: Literal["float32", "bf16"]
     is_channels_last: bool
-    """Whether channels are the fastest axis of planes in memory: much faster in bfloat16; in float32 on processors slower
-    for wide networks. Of stacks they always are (see `memory_format`)."""
+    """Whether channels are the fastest axis of planes in memory: much faster in bfloat16; in float32 on processors
+    slower for wide networks. Of stacks they always are (see `memory_format`)."""
     reason: str
     """Why, in words."""
 
