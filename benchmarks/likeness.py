@@ -6,7 +6,7 @@ as it is and changed. Crops of 256 x 256 pixels are compared one by one; stacks 
 
 Changed are magnification (the image resampled, and harder: the clean image resampled and then given the noise of the
 camera), noise (four times the standard deviation) and contrast (inverted). Other kinds are noisy images of another
-structure. Reported are kinds that had no part in choosing features, prior and limits;
+structure. Reported are kinds that had no part in choosing prior and limits;
 `python -m benchmarks.likeness` prints the same of those that had.
 """
 

@@ -35,7 +35,7 @@ class Field(NamedTuple):
 
 
 def chosen_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
-    """Yield the kinds that features, prior and limits were chosen on."""
+    """Yield the kinds that prior and limits were chosen on."""
     yield "nuclei, confocal", [_pair(path) for path in _files(data / "fmd_confocal_nuclei")]
     for path in _files(data / "bpae_exposure"):
         structure = "actin" if "actin" in path.name else "mitochondria"
@@ -51,7 +51,10 @@ def chosen_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
 
 
 def measured_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
-    """Yield the kinds that had no part in any choice."""
+    """Yield the kinds that had no part in that choice.
+
+    When the features were devised, the wide-field and two-photon kinds were among those looked at.
+    """
     for channel, structure in enumerate(("mitochondria", "tubules", "actin")):
         paths = [path for path in _files(data / "w2s_widefield") if path.stem.endswith(f"_ch{channel}")]
         yield f"{structure}, widefield", [_pair(path) for path in paths]
@@ -70,11 +73,11 @@ def measured_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
 
 
 def _rendered() -> Iterator[tuple[str, list[Field]]]:
-    """Yield kinds of the second renderer; fields are small, because dense structures take long to render."""
+    """Yield kinds of the second renderer; dense filaments take long to render, so that their fields are small."""
     epithelia = [renderer.epithelium(i, (16, 256, 256)).projection for i in range(8)]
     yield "membranes, renderer", [_degraded(plane, _photons(i)) for i, plane in enumerate(epithelia)]
-    for structure, render in (("tubules", renderer.tubule_pair), ("granules", renderer.granule_pair)):
-        yield f"{structure}, renderer", [_blurred(render(i, (256, 256)).target, i) for i in range(_N_RENDERED)]
+    for structure, render, side in (("tubules", renderer.tubule_pair, 256), ("granules", renderer.granule_pair, 512)):
+        yield f"{structure}, renderer", [_blurred(render(i, (side, side)).target, i) for i in range(_N_RENDERED)]
 
 
 def _stacks(data: Path) -> Iterator[tuple[str, list[Field]]]:
