@@ -94,7 +94,8 @@ def evaluate_command(
             settings=Settings(n_threads=given["n_threads"]),  # type: ignore[arg-type]
         )
     for group in found.all_groups:
-        click.echo(f"{group.name or 'scores'}, {group.n_files} file(s)")
+        words = f"{group.name or 'scores'}, {group.n_files} file(s), mean ± standard error"
+        click.echo(f"{words:<54}" + "".join(f"{title:>19}" for _, title, _ in page.COLUMNS[:3]))
         for row in page.table(found, group):
             click.echo(f"  {row.name:<52}" + "".join(f"{cell:>19}" for cell in row.cells[:3]))
     click.echo(page.headline(found))

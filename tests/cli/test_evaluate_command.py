@@ -42,6 +42,8 @@ def test_conditions_baselines_and_objects(folder, capsys):
         "written:",
     ):
         assert words in told
+    (heading,) = (line for line in told.splitlines() if line.startswith("C1, "))
+    assert heading.split()[-4:] == ["PSNR", "(dB)", "NRMSE", "SSIM"]
     html = (folder / "report" / "index.html").read_text(encoding="utf-8")
     assert "All conditions together" in html
     assert "Objects of 8 pixels" in html
