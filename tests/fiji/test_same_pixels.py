@@ -23,6 +23,7 @@ def by_command_line(source, model, folder):
 
 
 def by_imagej_command(source, model, folder):
+    pytest.importorskip("imagej", reason='needs pyimagej (pip install "carezoo[fiji]")')
     macro = folder / "work.ijm"
     options = f"model=denoise-bpae-2d package_file=[{model}]"
     macro.write_text(f'open("{source}"); run("CARE Restore...", "{options}"); saveAs("Tiff", "{folder}/out.tif");')

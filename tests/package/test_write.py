@@ -248,7 +248,7 @@ def test_the_screen_tells_task_axes_ensemble_and_scores(tmp_path):
     for part in (
         "denoise",
         "not measured: no device",
-        "CYX (nuclei)",
+        "takes         YX (nuclei)",
         "disagreement",
         "2 members",
         "psnr_gain_db 6.5",
