@@ -28,6 +28,7 @@ NAMES = (
     "evaluate",
     "zoo",
     "quality",
+    "lean",
     "simulate",
     "simulated_models",
     "projection_quality",
