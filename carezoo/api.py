@@ -205,6 +205,7 @@ class Model:
             Called with the steps done, the steps in all, and the last step in words.
         **wanted
             Fields of `carezoo.evaluate.evaluation.Wanted`: `baselines`, `psf`, `diameter`, `most_frames`, `settings`.
+            Where `settings` average frames, the input and what baselines get are those means, too.
 
         Raises
         ------
@@ -224,7 +225,8 @@ class Model:
         folder = None if report is None else Path(report)
         if folder is not None:
             report_.check_folder(folder, is_overwriting=is_overwriting)
-        pairs = pairing.find_pairs(pairing.conditions(source, target), self.manifest, axes)
+        settings: Settings = wanted.get("settings") or Settings()
+        pairs = pairing.find_pairs(pairing.conditions(source, target), self.manifest, axes, settings.average)
         found = evaluation.evaluate(self.package, pairs, evaluation.Wanted(**wanted), progress)
         if folder is not None:
             report_.write_evaluation(found, self.manifest, pairs, folder)

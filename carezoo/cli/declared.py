@@ -76,6 +76,14 @@ threads_option: Declaration = click.option(
     "--threads", "n_threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]"
 )
 
+average_option: Declaration = click.option(
+    "--average",
+    default=1,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Restore the means of N consecutive frames (T).  [default: every frame]",
+)
+
 zoo_option: Declaration = click.option(
     "--zoo",
     "zoos",

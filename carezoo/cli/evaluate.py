@@ -63,6 +63,7 @@ from carezoo.runtime.restore import Settings
     type=click.IntRange(min=1),
     help="Time points (or planes) scored of each file, spread evenly.",
 )
+@declared.average_option
 @declared.axes_option
 @declared.threads_option
 @declared.overwrite_option("an existing report")
@@ -91,7 +92,7 @@ def evaluate_command(
             psf=_psf(given["psf"]),  # type: ignore[arg-type]
             diameter=given["diameter"],
             most_frames=given["most_frames"],
-            settings=Settings(n_threads=given["n_threads"]),  # type: ignore[arg-type]
+            settings=Settings(n_threads=given["n_threads"], average=given["average"]),  # type: ignore[arg-type]
         )
     for group in found.all_groups:
         words = f"{group.name or 'scores'}, {group.n_files} file(s), mean ± standard error"

@@ -55,6 +55,13 @@ def intensity_range(text: str) -> tuple[float, float]:
     return low, high
 
 
+def n_frames(text: str) -> int:
+    """Parse how many frames become one."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise InputError(f"average={text}: expected how many frames become one, 1 or more")
+    return int(text)
+
+
 def models(texts: Sequence[str]) -> Mapping[int | None, str]:
     """Parse ``NAME``, or ``0=NAME 1=NAME`` for a model a channel, into references by channel."""
     by_channel: dict[int | None, str] = {}

@@ -61,13 +61,7 @@ DTYPES = ("float32", "input", "uint8", "uint16")
 @click.option(
     "--range", "intensity_range", metavar="LOW,HIGH", help="Dark and bright value, instead of measured percentiles."
 )
-@click.option(
-    "--average",
-    default=1,
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Restore the means of N consecutive frames (T).  [default: every frame]",
-)
+@declared.average_option
 @click.option(
     "--per-frame",
     "is_per_frame",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,6 +33,7 @@ from carezoo.errors import InputError
     metavar="t=0,c=1,z=12,y=100",
     help="Time point, channel and sample, plane, row of the profile.  [default: the first; the richest plane and row]",
 )
+@declared.average_option
 @declared.axes_option
 @declared.overwrite_option("an existing picture")
 def show_command(
@@ -40,10 +41,8 @@ def show_command(
     reference: str | None,
     restored: Path | None,
     output: Path | None,
-    at: str | None,
-    axes: str | None,
     overwrite: bool,
-    zoos: Sequence[str],
+    **given: Any,
 ) -> None:
     """Show IMAGE, its restoration, and what the model is unsure of: scale, disagreement, a profile with its 90 % band.
 
@@ -52,8 +51,12 @@ def show_command(
     from carezoo import files
     from carezoo.evaluate import uncertainty_picture, view
     from carezoo.runtime.folder import result_path
+    from carezoo.runtime.restore import Settings
 
-    position = options.position(at) if at else {}
+    position = options.position(given["at"]) if given["at"] else {}
+    axes, average = given["axes"], given["average"]
+    if average > 1 and not reference:
+        raise InputError("--average goes with a model (--model); a restored file says itself what was averaged")
     if reference and restored:
         raise InputError("give a model or a restored file, not both")
     if output and output.suffix.lower() != ".png":
@@ -62,7 +65,8 @@ def show_command(
         raise InputError(f"{output} exists; choose another name (-o), or replace it (--overwrite)")
     before = restored or result_path(source, "mean", None)
     if reference:
-        shown = view.of_model(files.open_image(source, axes), opened(reference, zoos), position)
+        settings = Settings(average=average)
+        shown = view.of_model(files.open_image(source, axes), opened(reference, given["zoos"]), position, settings)
     elif before.exists():
         shown = view.of_files(source, before, position, axes)
     else:

@@ -43,7 +43,7 @@ class Wanted:
     largest: Mapping[str, int] = field(default_factory=dict)
     """Pixels by axis letter: of larger images the middle is scored. They are restored whole."""
     settings: Settings | None = None
-    """How to restore."""
+    """How to restore. Sources are means already where it says `average`, as those `find_pairs` returns for it."""
     relations: Mapping[Path, Relation] = field(default_factory=dict)
     """How targets and restored images are related, by file of the source, where that is known. Elsewhere targets are
     fitted to the input, or to the restored image if its units are its own."""
@@ -87,6 +87,7 @@ class _Work:
         self.manifest, self.package, self.pairs, self.wanted = package.manifest, package, pairs, wanted
         self.started = time.perf_counter()
         self.given = frames.given_of(self.manifest, wanted.psf)
+        self.average = wanted.settings.average if wanted.settings else 1
         self.change = _change(self.manifest)
         self.methods = baselines.choose(wanted.baselines, self.change, self.given)
         self.groups = frames.groups_of(pairs, self.manifest)
@@ -118,7 +119,7 @@ class _Work:
     def restore_and_assess(self) -> None:
         """Go over the files."""
         for pair, restoration in frames.restored_pairs(self.package, self.pairs, self.wanted.settings):
-            self.provenance = restoration.report.provenance.to_dict()
+            self.provenance = {**restoration.report.provenance.to_dict(), "average": self.average}
             self._step(f"restored {pair.name}")
             relation = self.wanted.relations.get(pair.source_path)
             for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration, relation):

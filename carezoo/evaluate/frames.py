@@ -151,8 +151,11 @@ def frames(
 def restored_pairs(
     package: Package, pairs: Iterable[Pair], settings: Settings | None = None
 ) -> Iterator[tuple[Pair, Restoration]]:
-    """Restore the sources of `pairs`, one file at a time, with one loaded network."""
-    settings = replace(settings or Settings(), keep_members=True)
+    """Restore the sources of `pairs`, one file at a time, with one loaded network.
+
+    Sources are means of frames already, where `settings` ask for them.
+    """
+    settings = replace(settings or Settings(), average=1, keep_members=True)
     session = open_session(package, settings)
     for pair in pairs:
         yield pair, restore(_model_input(pair), package, settings, session=session)

@@ -49,7 +49,9 @@ def conditions(source: Paths, target: Paths) -> list[Condition]:
     return [Condition(name, Path(path), Path(targets[name])) for name, path in sources.items()]
 
 
-def find_pairs(conditions: Sequence[Condition], manifest: Manifest, axes: str | None = None) -> list[Pair]:
+def find_pairs(
+    conditions: Sequence[Condition], manifest: Manifest, axes: str | None = None, average: int = 1
+) -> list[Pair]:
     """Find the pairs of all conditions, and check that they fit the model.
 
     Files are paired by name; if the names of all files differ in their suffixes alone, by what stands before those. Two
@@ -59,16 +61,21 @@ def find_pairs(conditions: Sequence[Condition], manifest: Manifest, axes: str | 
     ----------
     axes
         Of the source files; None: from their metadata. Targets lack the axis the model projects away.
+    average
+        Frames (T) of a source file that become one before they are restored.
 
     Raises
     ------
     InputError
         If a folder is missing or holds no image, a source has no target, or the two (or one and the model) do not fit.
+    AxesError
+        If frames are to be averaged and a source has none.
     """
     pairs = []
     for condition in conditions:
         for source, target in _matched(condition):
             pair = _opened(condition.name, source, target, manifest, axes)
+            pair = replace(pair, source=pair.source.averaged(average))
             _check(pair, manifest)
             pairs.append(pair)
     return pairs

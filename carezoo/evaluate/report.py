@@ -70,6 +70,8 @@ def write_evaluation(findings: Findings, manifest: Manifest, pairs: Sequence[Pai
 def _images(findings: Findings, pairs: Sequence[Pair]) -> str:
     n_images = len(findings.overall.scores.files)
     text = f"{len(pairs)} pair(s) of files, {n_images} image(s) scored"
+    if (average := findings.provenance["average"]) > 1:
+        text += f"; each the mean of {average} frames"
     if findings.n_files_with_more:
         text += f"; of {findings.n_files_with_more} file(s) with more frames some only, spread evenly"
     return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import packages
 import pytest
@@ -74,3 +76,51 @@ def test_mistakes_are_told_in_one_line_and_leave_no_report(folder, capsys, optio
     assert words in told
     assert "Traceback" not in told
     assert not (folder / "report" / "index.html").exists()
+
+
+@pytest.fixture
+def series(folder):
+    """Return folders of noisy series, and of one clean frame and of a clean series for each."""
+    for side in ("series", "still", "moving"):
+        (folder / side).mkdir()
+    rng = np.random.default_rng(0)
+    clean = packages.picture((7, 48, 64)) // 4
+    tifffile.imwrite(folder / "series" / "a.tif", rng.poisson(clean).astype(np.uint16), metadata={"axes": "TYX"})
+    tifffile.imwrite(folder / "still" / "a.tif", clean.mean(0).astype(np.float32))
+    means = np.stack([clean[:3].mean(0), clean[3:6].mean(0)]).astype(np.float32)
+    tifffile.imwrite(folder / "moving" / "a.tif", means, metadata={"axes": "TYX"})
+    return folder
+
+
+def test_averages_are_scored_as_restored_means_beside_means(series):
+    def scores(*options):
+        command = ["evaluate", "-m", "model.zip", "-o", "report", "--overwrite", "--baselines", "gaussian"]
+        assert run([*command, *map(str, options)]) == 0
+        return json.loads((series / "report" / "scores.json").read_text()), (
+            series / "report" / "scores.csv"
+        ).read_text()
+
+    told, found = scores("--source", "series", "--target", "moving", "--average", 3)
+    assert told["provenance"]["average"] == 3
+    assert "each the mean of 3 frames" in (series / "report" / "index.html").read_text(encoding="utf-8")
+    frames = tifffile.imread(series / "series" / "a.tif").astype(np.float64)
+    (series / "means").mkdir()
+    means = np.stack([frames[:3].mean(0), frames[3:6].mean(0)]).astype(np.float32)
+    tifffile.imwrite(series / "means" / "a.tif", means, metadata={"axes": "TYX"})
+    _, expected = scores("--source", "means", "--target", "moving")
+    assert "a.tif, T 1" in found
+    assert found == expected
+    assert "a.tif, T 1" in scores("--source", "series", "--target", "still", "--average", 3)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--source", "series", "--target", "moving"], "makes T 7, but moving/a.tif is T 2"),
+        (["--source", "series", "--target", "still", "--average", "9"], "average 9: series/a.tif has 7 frame(s)"),
+        (["--source", "low", "--target", "high", "--average", "2"], "but low/a.tif has axes YX"),
+    ],
+)
+def test_averages_that_cannot_be_are_told(series, capsys, options, words):
+    assert run(["evaluate", "-m", "model.zip", "-o", "report", *options]) == 2
+    assert words in capsys.readouterr().err

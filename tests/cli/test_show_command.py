@@ -66,6 +66,8 @@ def test_on_a_screen_it_opens(cell, model, tmp_path, monkeypatch):
         ([], "name a model (--model), or the restored image (--restored)"),
         (["--restored", "a.tif", "-m", "b"], "a model or a restored file, not both"),
         (["--at", "q=1"], "expected axis=index"),
+        (["--average", "2"], "--average goes with a model"),
+        (["-m", "MODEL", "--average", "2", "-o", "x.png"], "means are taken over frames (T)"),
         (["-m", "MODEL", "--at", "t=3", "-o", "x.png"], None),
     ],
 )
@@ -91,6 +93,10 @@ def test_a_plane_outside_of_the_image_is_told(model, tmp_path, capsys):
     assert run([*start, "--at", "t=2"]) == 0
     assert run([*start, "--at", "t=1"]) == 2
     assert "exists" in capsys.readouterr().err
+    average = [*start, "--average", "3", "--overwrite"]
+    assert run([*average, "--at", "t=1"]) == 2
+    assert "t=1 is asked for, but T is 0 to 0" in capsys.readouterr().err
+    assert run(average) == 0
 
 
 def test_stacks_are_three_planes_at_their_true_proportions():
