@@ -23,6 +23,7 @@ NAMES = (
     "end_to_end",
     "fiji",
     "memory",
+    "volume",
     "against_csbdeep",
     "training_speed",
     "evaluate",
