@@ -1,7 +1,7 @@
 """Figure: a stack of 100 x 1024 x 1024 pixels, 16 bit, restored file to file by the 3D model that ships.
 
 The command is the one of a user, `carezoo restore ... --model denoise-nuclei-3d --precision fast`, start of Python and
-reading and writing included. Where fast runs as exact, because the processor has no bfloat16 arithmetic, the line says so.
+reading and writing included. Where fast runs as exact, for lack of bfloat16 arithmetic, the line says so.
 """
 
 from __future__ import annotations
