@@ -266,14 +266,15 @@ def _mark(whole: Axes, enlarged: Axes, region: tuple[slice, slice]) -> None:
     )
 
 
-def scale_bar(axes: Axes, pixel_size_um: float) -> None:
-    """Draw a bar of a round length into the lower right corner of a panel with one image."""
+def scale_bar(axes: Axes, pixel_size_um: float, shape: tuple[int, int] | None = None) -> None:
+    """Draw a bar of a round length into the lower right corner of a panel's image, or of its first rows and columns."""
     from matplotlib.patches import Rectangle
 
     axes.apply_aspect()
-    right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
-    width = axes.get_images()[0].get_size()[1]
-    screen = width / axes.get_window_extent().width  # image pixels per pixel of the figure
+    size = axes.get_images()[0].get_size()
+    rows, width = shape or size
+    right, bottom = width - 0.5, rows - 0.5
+    screen = size[1] / axes.get_window_extent().width  # image pixels per pixel of the figure
     length_um = display.scale_bar_um(width * pixel_size_um)
     length, thickness, margin = length_um / pixel_size_um, 5 * screen, 16 * screen
     corner = (right - margin - length, bottom - margin - thickness)

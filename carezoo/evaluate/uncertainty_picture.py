@@ -16,12 +16,11 @@ from carezoo.mixture import Mixture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LEVEL = 0.9
 """Of the band around the profile."""
 
-_PANEL, _GAP, _BAR, _TITLE, _PROFILE, _MARGIN = 380, 14, 46, 30, 300, 70
+_PANEL, _GAP, _BAR, _TITLE, _PROFILE, _MARGIN, _LABELS = 380, 14, 46, 30, 300, 70, 76
 _MAP = "cividis"
 """Rises evenly in brightness, and looks the same to every kind of colour vision."""
 
@@ -40,7 +39,8 @@ def picture(view: View, at: Mapping[str, int] | None = None, path: str | os.Path
     """Draw input, restored image, scale and disagreement, and below them a line profile with its 90 % band.
 
     Input and restored image have one display range, unless that shows little of the input (where a model removes
-    background, or has units of its own); the title says which. Of stacks, three orthogonal planes are shown.
+    background, or has units of its own); the title says which. Of stacks, three orthogonal planes are shown: below the
+    one along the line of the profile, on the right the one along the dotted line.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def picture(view: View, at: Mapping[str, int] | None = None, path: str | os.Path
     panels = _panels(view, cut)
     tall = max(each.image.shape[0] / each.image.shape[1] for each in panels)
     height = round(_PANEL * min(tall, 2.0))
-    width = _GAP + max(len(panels), 3) * (_PANEL + _GAP)
-    with figures.figure(width, _TITLE + height + _BAR + _PROFILE + _MARGIN) as figure:
-        total = _TITLE + height + _BAR + _PROFILE + _MARGIN
+    width = _GAP + len(panels) * (_PANEL + _GAP)
+    total = _TITLE + height + (_BAR if any(each.colors == _MAP for each in panels) else 0) + _PROFILE + _MARGIN
+    with figures.figure(width, total) as figure:
         for i, panel in enumerate(panels):
             left = _GAP + i * (_PANEL + _GAP)
             axes = figure.add_axes((left / width, 1 - (_TITLE + height) / total, _PANEL / width, height / total))
@@ -70,13 +70,16 @@ def picture(view: View, at: Mapping[str, int] | None = None, path: str | os.Path
             axes.set_axis_off()
             axes.set_anchor("N")
             axes.set_title(panel.title, fontsize=13, weight="bold", loc="left")
-            axes.axhline(cut.y, color=figures.ORANGE, lw=0.8, alpha=0.8, xmax=cut.n_columns / panel.image.shape[1])
+            axes.plot((-0.5, cut.n_columns - 0.5), (cut.y, cut.y), color=figures.ORANGE, lw=0.8, alpha=0.8)
+            if cut.stack is not None:  # where the plane on the right is
+                axes.plot((cut.x, cut.x), (-0.5, cut.n_rows - 0.5), color=figures.ORANGE, lw=0.8, alpha=0.8, ls=":")
             if i == 0 and "X" in view.size_um:
-                pictures.scale_bar(axes, view.size_um["X"])
+                pictures.scale_bar(axes, view.size_um["X"], cut.plane(view.restored).shape[:2])
             if panel.colors == _MAP:
                 place = (left / width, 1 - (_TITLE + height + 16) / total, _PANEL / width, 10 / total)
                 figure.colorbar(drawn, cax=figure.add_axes(place), orientation="horizontal").ax.tick_params(labelsize=8)
-        _profile(figure, view, cut, total)
+        below = (_LABELS / width, 48 / total, 1 - (_LABELS + _GAP) / width, (_PROFILE - 40) / total)
+        _profile(figure.add_axes(below), view, cut)
         return figures.png(figure, path)
 
 
@@ -86,12 +89,13 @@ def _panels(view: View, cut: _Cut) -> list[_Panel]:
     own = display.display_range(source[: len(cut.plane(view.restored)), : cut.n_columns])
     common = min(own[1], shared[1]) - max(own[0], shared[0])
     is_shared = common > _LEAST_COMMON * (max(own[1], shared[1]) - min(own[0], shared[0]))
+    how = ["maximum"] * (view.source.ndim > view.restored.ndim) + ["own contrast"] * (not is_shared)
     panels = [
-        _Panel("Input", source, "gray", shared) if is_shared else _Panel("Input (own contrast)", source, "gray", own),
+        _Panel(f"Input ({', '.join(how)})" if how else "Input", source, "gray", shared if is_shared else own),
         _Panel("Restored", cut.of(view.restored), "gray", shared),
     ]
     if view.scale is not None:
-        top = float(np.percentile(view.scale, 99.8)) or 1.0
+        top = float(np.nanpercentile(cut.of(view.scale), 99.8)) or 1.0
         panels.append(_Panel("Scale (intensities)", cut.of(view.scale), _MAP, (0.0, top)))
     if view.disagreement is not None:
         panels.append(_Panel("Disagreement", cut.of(view.disagreement), _MAP, (0.0, 1.0)))
@@ -108,7 +112,7 @@ class _Cut:
             richest = int(np.argmax(self.stack.reshape(len(self.stack), -1).std(axis=1)))
             self.z = min(at.get("Z", richest), len(self.stack) - 1)
         shown = self.plane(view.restored).astype(np.float32)
-        self.n_columns = shown.shape[1]
+        self.n_rows, self.n_columns = shown.shape
         rows, columns = display.informative_region(shown, (min(33, shown.shape[0]), min(33, shown.shape[1])))
         self.y = min(at.get("Y", (rows.start + rows.stop) // 2), shown.shape[0] - 1)
         self.x = min(at.get("X", (columns.start + columns.stop) // 2), shown.shape[1] - 1)
@@ -159,8 +163,7 @@ def _orthogonal(stack: NDArray[Any], at: tuple[int, int, int], stretch: float) -
     return image
 
 
-def _profile(figure: Figure, view: View, cut: _Cut, total: int) -> None:
-    axes: Axes = figure.add_axes((0.05, 48 / total, 0.93, (_PROFILE - 40) / total))
+def _profile(axes: Axes, view: View, cut: _Cut) -> None:
     line, size = cut.line(view.restored), view.size_um.get("X")
     x = np.arange(len(line)) * (size or 1.0)
     source = cut.of_source(view)[cut.y, : cut.n_columns]
@@ -174,7 +177,7 @@ def _profile(figure: Figure, view: View, cut: _Cut, total: int) -> None:
     axes.set_xlabel("µm" if size else "pixels")
     where = f"row {cut.y}" + (f" of plane {cut.z}" if cut.stack is not None else "")
     axes.set_title(f"{view.name}, {where}", fontsize=10, loc="left")
-    axes.legend(frameon=False, fontsize=9, ncols=3, loc="upper right")
+    axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     axes.spines[["top", "right"]].set_visible(False)
 
 

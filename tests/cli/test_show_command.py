@@ -110,6 +110,10 @@ def test_stacks_are_three_planes_at_their_true_proportions():
     np.testing.assert_array_equal(image[42:, :50][1::3], stack[:, 7])
     np.testing.assert_array_equal(image[:40, 52:][:, 1::3], stack[:, :, 9].T)
     assert np.isnan(image[42:, 52:]).all()
+    view = View("v", stack, stack, None, None, None, size, size)
+    drawn = imread(io.BytesIO(uncertainty_picture.picture(view, {"Z": 4, "Y": 7, "X": 9})))
+    assert (drawn[230:360, 262:390] == 1).all()  # no bar and no line in the corner between the planes
+    assert (drawn[170:210, 180:240] == 1).any()  # the white bar lies in the first plane
 
 
 def test_a_source_with_fewer_planes_or_none_in_the_result():
