@@ -27,11 +27,13 @@ class Field:
     choices: tuple[str, ...] = ()
     is_open: bool = False
     """For a choice: macros may give what is not in the list."""
+    unit: str = ""
+    """What the dialog says after the name."""
 
     @property
     def label(self) -> str:
-        """What the dialog shows, and what ImageJ makes the key in macros of."""
-        return self.key[0].upper() + self.key[1:]
+        """What the dialog shows; ImageJ makes the key in macros of what stands before the first blank."""
+        return f"{self.key[0].upper()}{self.key[1:]} {self.unit}".rstrip()
 
 
 Values = dict[str, Any]

@@ -89,10 +89,11 @@ def _restore(
     model: str,
     tile: str = AUTO,
     dtype: str = "float32",
+    average: str = "1",
 ) -> Iterator[str]:
     """Restore one TIFF into a folder; yield ``NAME=PATH`` for each result, and ``note=...`` for remarks."""
     package = open_package(resolve(model).path)
-    settings = Settings(tile=options.tile(tile), dtype=dtype)
+    settings = Settings(tile=options.tile(tile), dtype=dtype, average=options.n_frames(average))
     order = Order(models={None: package}, settings=settings, folder=Path(folder), is_overwriting=True)
     for outcome in restore_files([Path(source)], order, lambda _, done, n: progress(done / n), cancelled):
         if outcome.error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,10 @@ def _run(session: Any, source: Any, order: Any, number: int) -> None:
     ij = load("ij.IJ")
     try:
         ij.showStatus("CARE preview ...")
-        image = to_image(source, region=part(source))
+        image = to_image(source, region=part(source, order.settings.average)).averaged(order.settings.average)
         model = session.models.get(order.reference)
         restored = model.restore(
-            image, settings=order.settings, cancelled=lambda: session.preview_number != number
+            image, settings=replace(order.settings, average=1), cancelled=lambda: session.preview_number != number
         ).images["mean"]
         if session.preview_number == number:
             _show(session, side_by_side(image, restored, _plane(source)))
@@ -54,8 +55,11 @@ def _run(session: Any, source: Any, order: Any, number: int) -> None:
             ij.showStatus(f"CARE preview: {problem_of(error).line}")
 
 
-def part(source: Any) -> dict[str, slice]:
-    """Return what the preview restores: the selection or the middle, of the current frame, around the current slice."""
+def part(source: Any, average: int = 1) -> dict[str, slice]:
+    """Return what the preview restores: the selection or the middle, of the current frame, around the current slice.
+
+    Where `average` frames become one, those of the current one's mean, or of the last mean at the end of the series.
+    """
     region = selection(source) or {"Y": slice(0, int(source.getHeight())), "X": slice(0, int(source.getWidth()))}
     chosen = {letter: _middle(bounds, SIZE) for letter, bounds in region.items()}
     n_slices, n_frames = int(source.getNSlices()), int(source.getNFrames())
@@ -63,7 +67,8 @@ def part(source: Any) -> dict[str, slice]:
         first = min(max(0, int(source.getZ()) - 1 - DEPTH // 2), n_slices - DEPTH)
         chosen["Z"] = slice(first, first + DEPTH)
     if n_frames > 1:
-        chosen["T"] = slice(int(source.getT()) - 1, int(source.getT()))
+        mean = min((int(source.getT()) - 1) // average, max(n_frames // average - 1, 0))
+        chosen["T"] = slice(mean * average, min((mean + 1) * average, n_frames))
     return chosen
 
 

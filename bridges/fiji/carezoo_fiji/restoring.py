@@ -100,6 +100,7 @@ def settings_fields() -> list[Field]:
         Field("provider", "choice", AUTO, PROVIDERS),
         Field("precision", "choice", PRECISIONS[0], PRECISIONS),
         Field("threads", "text", AUTO),
+        Field("average", "text", str(Settings().average), unit="frames"),
         Field("per_frame", "flag", False),
     ]
 
@@ -120,6 +121,7 @@ def settings(values: Values) -> Settings:
         provider=str(values["provider"]),
         precision=values["precision"],
         n_threads=None if threads == AUTO else int(threads),
+        average=options.n_frames(str(values["average"])),
         is_per_frame=bool(values["per_frame"]),
         intensity_range=None if limits == MEASURED else options.intensity_range(limits),
         dtype=RESULT_TYPES[str(values.get("result_type", "32-bit"))],

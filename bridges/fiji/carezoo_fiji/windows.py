@@ -40,6 +40,7 @@ def results(restoration: Restoration, model: Model, source: Any, region: Mapping
     for name, image in restoration.images.items():
         imp = result(name, image, restoration.report.provenance, str(source.getShortTitle()))
         _calibrate(imp, source, _depth_factor(model, name), region)
+        imp.getCalibration().frameInterval *= restoration.report.provenance.average
         _label(imp, source)
         _draw(imp, source, region)
         made[name] = imp

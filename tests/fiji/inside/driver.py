@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from carezoo_fiji.java import implements, load
@@ -24,12 +25,24 @@ def shot(name, window=None):
     SHOTS.mkdir(parents=True, exist_ok=True)
     command = ["import", "-window", "root"]
     if window is not None:
+        settle(window)
         place, size = window.getLocationOnScreen(), window.getSize()
         command += ["-crop", f"{size.width}x{size.height}+{place.x}+{place.y}", "+repage"]
     subprocess.run([*command, str(SHOTS / f"{name}.png")], check=True)
 
 
-def wait_for(condition, seconds=20.0):
+def settle(window, n=10):
+    """Wait until a window has the size it keeps: its frame and its last widgets come after it shows."""
+    sizes = []
+
+    def is_settled():
+        sizes.append(str(window.getSize()))
+        return len(sizes) > n and len(set(sizes[-n:])) == 1
+
+    wait_for(is_settled)
+
+
+def wait_for(condition, seconds=90.0):  # on a machine that is busy with other things, too
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         found = condition()
@@ -40,19 +53,47 @@ def wait_for(condition, seconds=20.0):
 
 
 def click_menu(index):
-    """Choose the command of this number from Plugins > CAREzoo: the menu by mouse, then arrows and Return."""
+    """Choose the command of this number from Plugins > CAREzoo; again and slower if no dialog comes of it.
+
+    A busy machine loses keys that come before the menu is drawn, and nothing tells when it is.
+    """
+    for pause in (0.3, 1, 3):
+        _click_menu(index, pause)
+        with suppress(AssertionError):
+            wait_for(lambda: windows("java.awt.Dialog"), 30)
+            return
+        xdotool("key", "Escape", "Escape")
+    raise AssertionError("no dialog came of three clicks")
+
+
+def _click_menu(index, pause):
+    """Open the menu by mouse, and choose from it by arrows and Return."""
     window = load("ij.IJ").getInstance()
     window.toFront()
-    time.sleep(0.3)
+    time.sleep(pause)
     place = window.getLocationOnScreen()
     xdotool("mousemove", place.x + PLUGINS_X, place.y + MENU_Y, "click", 1)
-    time.sleep(0.5)
+    time.sleep(pause)
     xdotool("key", "Up")
-    time.sleep(0.2)
+    time.sleep(pause)
     xdotool("key", "Right", *["Down"] * index)
-    time.sleep(0.3)
+    time.sleep(pause)
     shot("menu")
     xdotool("key", "Return")
+
+
+def escape(until):
+    """Press Escape over ImageJ's window as people do: again if nothing has come of it after some seconds."""
+    window = load("ij.IJ").getInstance()
+    for _ in range(20):
+        window.toFront()
+        place = window.getLocationOnScreen()
+        xdotool("mousemove", place.x + 560, place.y + 87, "click", 1)
+        time.sleep(0.3)
+        xdotool("key", "Escape")
+        with suppress(AssertionError):
+            return wait_for(until, 5)
+    raise AssertionError("Escape was not heard")
 
 
 def windows(kind):
@@ -117,7 +158,7 @@ class Background:
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
 
-    def join(self, seconds=60):
+    def join(self, seconds=180):
         self.thread.join(seconds)
         assert not self.thread.is_alive()
         return self

@@ -191,6 +191,42 @@ def test_planes_that_come_closer_and_stacks_that_become_surfaces(session, made):
     assert driver.image("sheet_restored").getStackSize() == 1
 
 
+def test_averages_of_frames(session, made):
+    array = packages.picture((7, 60, 50)) + (40 * np.arange(7, dtype=np.uint16))[:, None, None]
+    source = show(session, array, "TYX", "series", metadata=Metadata(frame_interval_s=0.5))
+    model = carezoo.load(made("ensemble_2d"))
+    assert session.run("CARE Restore...", f"package_file={made('ensemble_2d')} average=3").startswith("OK")
+    restored = driver.image("series_restored")
+    np.testing.assert_array_equal(to_image(restored).array(), model.restore(array, "TYX", average=3).mean)
+    assert restored.getCalibration().frameInterval == pytest.approx(1.5)
+    assert "series: its last 1 of 7 frames fill no average of 3" in log()
+    np.testing.assert_array_equal(to_image(source).array(), array)
+
+
+def test_averages_in_the_dialog_and_its_preview(session, made):
+    array = packages.picture((7, 60, 50)) + (40 * np.arange(7, dtype=np.uint16))[:, None, None]
+    source = show(session, array, "TYX", "series")
+    load("ij.IJ").run("Record...")
+    recorder = driver.wait_for(lambda: load("ij.plugin.frame.Recorder").getInstance())
+    load("ij.WindowManager").setCurrentWindow(source.getWindow())
+    source.setT(7)  # which is in no mean: the last one is shown
+    driver.click_menu(0)
+    dialog = driver.dialog("CARE Restore")
+    texts = list(dialog.getStringFields())
+    texts[-1].setText("3")
+    driver.shot("averages", dialog)
+    driver.press(dialog, "Preview")
+    shown = to_image(driver.wait_for(lambda: session.preview)).array()
+    mean = array[3:6].mean(0).astype(np.float32)
+    np.testing.assert_array_equal(shown[:, :50], mean)
+    np.testing.assert_array_equal(shown[:, -50:], carezoo.load(MODEL).restore(mean, "YX").mean)
+    driver.press(dialog, "OK")
+    assert driver.image("series_restored").getNFrames() == 2
+    recorded = str(driver.wait_for(lambda: "average=" in str(recorder.getText()) and recorder.getText()))
+    recorder.close()
+    assert "threads=auto average=3" in recorded
+
+
 def test_a_selection_is_never_ignored_silently(session, noisy):
     noisy.setRoi(10, 10, 50, 40)
     assert session.run("CARE Restore...", f"model={MODEL}").startswith("OK")
@@ -207,6 +243,8 @@ def test_a_selection_is_never_ignored_silently(session, noisy):
         ((24, 30), "package_file={denoise_3d}", "works along ZYX, but cells has axes YX"),
         ((24, 30), "model=nonsense", "ERROR UnknownModelError: no model 'nonsense'"),
         ((24, 30), "model=denoise-bpae-2d tile=big", "expected auto, whole, one size"),
+        ((24, 30), "model=denoise-bpae-2d average=0", "average=0: expected how many frames become one, 1 or more"),
+        ((24, 30), "model=denoise-bpae-2d average=2", "ERROR AxesError: average 2: means are taken over frames (T)"),
         ((24, 30), "modell=x", "ERROR InputError: CARE Restore...: unknown option modell"),
         ((24, 30), "model=denoise-bpae-2d precision=best", "precision=best: expected exact, fast"),
         ("rgb", "model=denoise-bpae-2d", "ERROR FileFormatError: rgb is an RGB image"),
@@ -260,14 +298,9 @@ def test_escape_stops_and_nothing_blocks(session, long_run):
     load("ij.IJ").run(other, "Invert", "")  # other commands get through while ours runs
     assert time.monotonic() - started < 2
     assert call.thread.is_alive()
-    window = load("ij.IJ").getInstance()
-    window.toFront()
-    place = window.getLocationOnScreen()
-    driver.xdotool("mousemove", place.x + 560, place.y + 87, "click", 1)
-    time.sleep(0.2)
     driver.shot("progress")
-    driver.xdotool("key", "Escape")
-    assert call.join(20).result == "CANCELLED"
+    driver.escape(lambda: not call.thread.is_alive())
+    assert call.join().result == "CANCELLED"
     assert driver.titles() == ["long"]
     assert to_image(source).shape == (4000, 64, 64)
 
@@ -333,6 +366,8 @@ def test_a_folder(session, made, tmp_path):
         carezoo.write_image(tmp_path / "in" / f"{name}.tif", Image(array, "YX"))
     (tmp_path / "in" / "broken.tif").write_bytes(b"no TIFF")
     options = f"input_folder=[{tmp_path / 'in'}] output_folder=[{tmp_path / 'out'}] package_file={made('denoise_2d')}"
+    session.run("CARE Restore Folder...", f"{options} average=2")
+    assert "cell0.tif: failed: AxesError: average 2: means are taken over frames (T)" in log()
     assert session.run("CARE Restore Folder...", options) == "OK 2 restored, 1 failed"
     for name, array in arrays.items():
         restored = carezoo.open_image(tmp_path / "out" / f"{name}_restored.tif").array()

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import psutil
 import pytest
 
 import carezoo
-from carezoo.image import Image
+from carezoo.image import Image, Metadata
 from carezoo.package.write import write_package
 from carezoo_fiji import install, java
 from carezoo_fiji.images import to_image, to_imageplus
@@ -79,20 +78,15 @@ def working(imagej):
         told = list((imagej / "temp").glob("carezoo-*/progress"))
         return workers() and told and float(told[0].read_text()) > 0
 
-    driver.wait_for(is_under_way, 60)
+    driver.wait_for(is_under_way, 180)
     return workers()[0]
 
 
 def test_escape_stops_the_work_and_leaves_nothing(imagej, run):
     call = run()
     process = working(imagej)
-    window = load("ij.IJ").getInstance()
-    window.toFront()
-    place = window.getLocationOnScreen()
-    driver.xdotool("mousemove", place.x + 560, place.y + 87, "click", 1)
-    time.sleep(0.2)
-    driver.xdotool("key", "Escape")
-    call.join(10)
+    driver.escape(lambda: not call.thread.is_alive())
+    call.join()
     assert verdict() == "CANCELLED"
     process.wait(timeout=30)
     driver.wait_for(lambda: not list((imagej / "temp").iterdir()))
@@ -102,14 +96,14 @@ def test_escape_stops_the_work_and_leaves_nothing(imagej, run):
 def test_a_killed_process_is_told(imagej, run):
     call = run()
     working(imagej).kill()
-    call.join(30)
+    call.join()
     assert verdict().startswith("ERROR PythonError: carezoo does not answer any more")
     assert "CAREZOO ERROR PythonError" in str(load("ij.IJ").getLog())
     assert driver.titles() == ["long"]
 
 
 def test_an_error_of_the_work_is_told(imagej, run):
-    run(tile="big").join(60)
+    run(tile="big").join()
     assert verdict().startswith("ERROR InputError: tile 'big': expected auto, whole")
 
 
@@ -118,7 +112,7 @@ def test_a_python_that_moved_is_told(imagej, run):
     text = command.read_text()
     command.write_text(text.replace(sys.executable, "/nowhere/python"))
     try:
-        run().join(30)
+        run().join()
     finally:
         command.write_text(text)
     assert verdict().startswith("ERROR PythonError: carezoo did not answer. The Python it was installed with may have")
@@ -134,13 +128,43 @@ def test_a_disk_without_room_for_the_image_is_told_before_anything_is_written(im
     system = load("java.lang.System")
     before = system.setProperty("java.io.tmpdir", str(disk))
     try:
-        run().join(60)
+        run().join()
         assert verdict().startswith("ERROR InputError: cannot write")
         assert "it needs 7.8 MiB, the disk has 1.0 MiB left" in verdict()
         assert list(disk.iterdir()) == []
     finally:
         system.setProperty("java.io.tmpdir", str(before))
         subprocess.run(["umount", disk], check=True)
+
+
+def test_averages_of_frames(imagej, model):
+    noisy = packages.picture((7, 40, 52)) + (40 * np.arange(7, dtype=np.uint16))[:, None, None]
+    to_imageplus(Image(noisy, "TYX", metadata=Metadata(frame_interval_s=0.5)), "cells").show()
+    load("ij.IJ").run("CARE Restore...", f"model=denoise-bpae-2d package_file=[{model}] average=3")
+    assert verdict().startswith("OK restored cells with")
+    found = driver.image("cells_restored")
+    np.testing.assert_array_equal(to_image(found).array(), carezoo.load(model).restore(noisy, "TYX", average=3).mean)
+    assert found.getCalibration().frameInterval == pytest.approx(1.5)
+    assert "its last 1 of 7 frames fill no average of 3" in str(load("ij.IJ").getLog())
+    driver.close_all()
+    to_imageplus(Image(noisy, "TYX"), "cells").show()
+    for options, told in (("average=x", "average=x: expected how many"), ("average=9", "has 7 frame(s)")):
+        load("ij.IJ").run("CARE Restore...", f"model=denoise-bpae-2d package_file=[{model}] {options}")
+        assert verdict().startswith("ERROR InputError: average")
+        assert told in verdict()
+    assert list((imagej / "temp").iterdir()) == []
+    driver.close_all()
+
+
+def test_a_folder_of_averages(imagej, model, tmp_path):
+    noisy = packages.picture((4, 40, 52))
+    (tmp_path / "in").mkdir()
+    carezoo.write_image(tmp_path / "in" / "cells.tif", Image(noisy, "TYX"))
+    options = f"input_folder=[{tmp_path / 'in'}] output_folder=[{tmp_path / 'out'}] package_file=[{model}] average=2"
+    load("ij.IJ").run("CARE Restore Folder...", f"model=denoise-bpae-2d {options}")
+    assert verdict().startswith("OK restored 1 files")
+    found = carezoo.open_image(tmp_path / "out" / "cells_restored.tif").array()
+    np.testing.assert_array_equal(found, carezoo.load(model).restore(noisy, "TYX", average=2).mean)
 
 
 def test_the_result_is_what_python_restores(imagej, model):

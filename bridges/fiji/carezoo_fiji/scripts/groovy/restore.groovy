@@ -2,6 +2,7 @@
 #@ String (label="Region", choices={"whole image", "selection"}, value="whole image", persist=false) region
 #@ String (label="Result type", choices={"32-bit", "as the image"}, value="32-bit", persist=false) result_type
 #@ String (label="Tile", value="auto", persist=false) tile
+#@ Integer (label="Average frames", value=1, min=1, persist=false) average
 #@ Boolean (label="Show uncertainty", value=true, persist=false) show_uncertainty
 // CARE Restore...: restores the active image with a model of carezoo, in a worker that stays alive. Written by carezoo fiji install.
 import ij.CompositeImage
@@ -35,7 +36,7 @@ def share(ImagePlus imp, java.awt.Rectangle box) {
 }
 
 // A result as a window's image, in axes T, Z, C, Y, X again.
-def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, boolean isMean) {
+def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, boolean isMean, int average) {
   def array = result.array
   def axes = result.axes
   def sizes = [T: 1, Z: 1, C: 1, Y: 1, X: 1]
@@ -56,6 +57,7 @@ def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, 
   def calibration = source.getCalibration().copy()
   if (made.getBitDepth() != source.getBitDepth() || calibration.isSigned16Bit()) calibration.setFunction(Calibration.NONE, null, "Gray Value")
   if (result.pixel_size_um.Z != null) calibration.pixelDepth *= result.pixel_size_um.Z
+  calibration.frameInterval *= average
   calibration.xOrigin -= box.x
   calibration.yOrigin -= box.y
   made.setCalibration(calibration)
@@ -73,7 +75,7 @@ def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, 
   return made
 }
 
-def restore(String model, String region, String result_type, String tile, boolean show_uncertainty) {
+def restore(String model, String region, String result_type, String tile, int average, boolean show_uncertainty) {
   def imp = WindowManager.getCurrentImage()
   if (imp == null) throw new IllegalStateException("InputError: there is no image open. Open the image to restore and click on it")
   if (imp.getBitDepth() == 24 || imp.getType() == ImagePlus.COLOR_256)
@@ -93,7 +95,7 @@ def restore(String model, String region, String result_type, String tile, boolea
     def described = [appose_type: "ndarray", dtype: array.dType().label(), shape: (0..4).findAll { it > 2 || counts[it] > 1 }.collect { counts[it] as int },
                      shm: [appose_type: "shm", name: array.shm().name(), rsize: array.shm().rsize()]]
     def inputs = [model: model, image: described, axes: axes, name: imp.getTitle(), pixel_size_um: axes.contains("Z") ? [Z: 1.0] : [:],
-                  options: [tile: tile.isInteger() ? tile as int : tile, dtype: result_type == "32-bit" ? "float32" : "input"]]
+                  options: [tile: tile.isInteger() ? tile as int : tile, average: average, dtype: result_type == "32-bit" ? "float32" : "input"]]
     IJ.resetEscape()
     def outputs = ask("restore", inputs) { task, event ->
       if (event.message != null) IJ.showStatus(event.message + "; Escape stops")
@@ -106,7 +108,7 @@ def restore(String model, String region, String result_type, String tile, boolea
     def stem = imp.getShortTitle()
     def shown = outputs.results.findAll { it.key == "mean" || show_uncertainty }.collect { name, result ->
       def isMean = name == "mean"
-      def made = unshare(result, WindowManager.makeUniqueName(stem + "_" + (isMean ? "restored" : name)), imp, box, isMean)
+      def made = unshare(result, WindowManager.makeUniqueName(stem + "_" + (isMean ? "restored" : name)), imp, box, isMean, average)
       made.setProperty("Info", ((imp.getProperty("Info") ?: "") + "\nrestored with " + run.model + " " + run.version + "\ncarezoo: " + JsonOutput.toJson([carezoo: [result: name, run: run]])).trim())
       made
     }
@@ -121,7 +123,7 @@ def restore(String model, String region, String result_type, String tile, boolea
 }
 
 try {
-  restore(model, region, result_type, tile, show_uncertainty)
+  restore(model, region, result_type, tile, average, show_uncertainty)
 } catch (Throwable error) {
   fail(error)
 }

@@ -32,10 +32,10 @@ function askAndWait(words) {
 }
 
 function python_(program, words) {
-  w = newArray("", "", "", "", "", "", "", "", "");
+  w = newArray("", "", "", "", "", "", "", "", "", "");
   for (k = 0; k < program.length; k++) w[k] = program[k];
   for (k = 0; k < words.length; k++) w[program.length + k] = words[k];
-  answer = exec(python, "-m", w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8]);
+  answer = exec(python, "-m", w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]);
   return answer;
 }
 

@@ -12,6 +12,7 @@ Dialog.addChoice("Model", models, models[0]);
 Dialog.addString("Package_file", "", 30);
 Dialog.addChoice("Result_type", types, types[0]);
 Dialog.addString("Tile", "auto");
+Dialog.addString("Average frames", "1");
 Dialog.show();
 input = String.trim(Dialog.getString());
 output = String.trim(Dialog.getString());
@@ -19,6 +20,7 @@ model = Dialog.getChoice();
 file = String.trim(Dialog.getString());
 type = Dialog.getChoice();
 tile = Dialog.getString();
+average = Dialog.getString();
 if (file != "") model = file;
 if (input == "" || !File.isDirectory(input)) fail("InputError", "input_folder=" + input + ": expected a folder with TIFF files");
 if (output == "") fail("InputError", "output_folder is empty: expected the folder for the results");
@@ -30,7 +32,7 @@ for (i = 0; i < names.length; i++) {
   lower = toLowerCase(names[i]);
   if (endsWith(lower, ".tif") || endsWith(lower, ".tiff")) {
     showStatus("restoring " + names[i] + " (" + i + 1 + " of " + names.length + ") with " + model + "; Escape stops");
-    askAndWait(newArray("restore", input + File.separator + names[i], output, model, tile, dtype));
+    askAndWait(newArray("restore", input + File.separator + names[i], output, model, tile, dtype, average));
     print("CAREzoo: " + names[i] + ": restored");
     restored++;
   }
