@@ -6,15 +6,15 @@ as it is and changed. Crops of 256 x 256 pixels are compared one by one; stacks 
 
 Changed are magnification (the image resampled, and harder: the clean image resampled and then given the noise of the
 camera), noise (four times the standard deviation) and contrast (inverted). Other kinds are noisy images of another
-structure. Reported are kinds that had no part in choosing prior and limits;
-`python -m benchmarks.likeness` prints the same of those that had.
+structure. Reported are kinds that had no part in choosing prior and weights;
+`python -m benchmarks.likeness_fit` prints the same of those that had, each judged by weights fitted without it.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def figures() -> Iterator[Figure]:
     if "CAREZOO_DATA" not in os.environ:
         yield Figure("warnings on images unlike the training images", None, note="needs CAREZOO_DATA")
         return
-    yield from rates(measurements(likeness_images.measured_on(Path(os.environ["CAREZOO_DATA"]))))
+    yield from rates(warned(measurements(likeness_images.measured_on(Path(os.environ["CAREZOO_DATA"])))))
     yield from costs()
 
 
@@ -87,9 +87,8 @@ def measurements(kinds: Iterable[tuple[str, list[likeness_images.Field]]]) -> di
     return {name: [_measurement(field) for field in fields] for name, fields in kinds}
 
 
-def rates(kinds: Mapping[str, list[Measurement]]) -> Iterator[Figure]:
+def rates(by_kind: Mapping[str, Mapping[str, Sequence[bool]]]) -> Iterator[Figure]:
     """Yield the shares of warnings over all kinds, and what they are of each."""
-    by_kind = {name: _warned(name, kinds) for name, fields in kinds.items() if len(fields) >= 4}
     for key, (words, promise) in PROMISED.items():
         warned = [each for found in by_kind.values() for each in found[key]]
         note = f"{len(warned)} comparisons, {sum(1 for found in by_kind.values() if found[key])} kinds"
@@ -99,8 +98,20 @@ def rates(kinds: Mapping[str, list[Measurement]]) -> Iterator[Figure]:
         yield Figure(f"  {name}", None, note=f"% warned / crops: {words}")
 
 
-def _warned(name: str, kinds: Mapping[str, list[Measurement]]) -> dict[str, list[bool]]:
-    """Return by variant whether each crop of a kind is warned of, its field held out; others against each record."""
+def warned(kinds: Mapping[str, list[Measurement]]) -> dict[str, dict[str, list[bool]]]:
+    """Return by kind and variant whether each crop is warned of."""
+    found = {}
+    for name in (name for name, fields in kinds.items() if len(fields) >= 4):
+        found[name] = {key: [] for key in PROMISED}
+        for key, seen, record in comparisons(name, kinds):
+            found[name][key].append(Against(seen, record).distance > 1)
+    return found
+
+
+def comparisons(
+    name: str, kinds: Mapping[str, list[Measurement]]
+) -> Iterator[tuple[str, NDArray[np.float64], dict[str, Any]]]:
+    """Yield variant, features and record: crops of each field of a kind, and crops of others, without that field."""
     fields = kinds[name]
     others = [
         seen
@@ -108,13 +119,12 @@ def _warned(name: str, kinds: Mapping[str, list[Measurement]]) -> dict[str, list
         if other.split()[0] != name.split()[0]
         for seen in _spread([seen for each in found for seen in each.looks["same"]], _N_OTHERS)
     ]
-    warned: dict[str, list[bool]] = {key: [] for key in PROMISED}
     for i, field in enumerate(fields):
         record = kind_of(name, [each.measured for j, each in enumerate(fields) if j != i])
         together = [np.mean(field.looks["same"], axis=0)] if field.looks["same"] else []
         for key, looks in {**field.looks, "field": together, "other": others}.items():
-            warned[key] += [Against(seen, record).distance > 1 for seen in looks]
-    return warned
+            for seen in looks:
+                yield key, seen, record
 
 
 def _spread(crops: list[NDArray[np.float64]], n: int) -> list[NDArray[np.float64]]:
@@ -180,8 +190,3 @@ def _noise_model(noisy: Pixels, expected: Pixels) -> Any:
     centres = np.bincount(group.ravel(), expected.ravel()) / np.maximum(n, 1)
     slope, intercept = np.polyfit(centres[n > 50], variances[n > 50], 1)
     return lambda pixels: np.maximum(max(slope, 0) * pixels + intercept, variances[n > 50].min() / 4 + 1e-6)
-
-
-if __name__ == "__main__":
-    for figure in rates(measurements(likeness_images.chosen_on(Path(os.environ["CAREZOO_DATA"])))):
-        print(figure.line())

@@ -18,7 +18,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks import renderer
+from benchmarks import likeness_simulated, renderer
 from carezoo.data import simulate, simulation
 
 Pixels = NDArray[np.floating[Any]]
@@ -35,7 +35,7 @@ class Field(NamedTuple):
 
 
 def chosen_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
-    """Yield the kinds that prior and limits were chosen on."""
+    """Yield the kinds that prior and weights were chosen on."""
     yield "nuclei, confocal", [_pair(path) for path in _files(data / "fmd_confocal_nuclei")]
     for path in _files(data / "bpae_exposure"):
         structure = "actin" if "actin" in path.name else "mitochondria"
@@ -48,6 +48,15 @@ def chosen_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
     for recipe, structure in (("restore-tubules-2d", "tubules"), ("restore-granules-2d", "granules")):
         yield f"{structure}, simulated", list(_simulated(recipe))
     yield "nuclei, simulated stacks", list(_simulated("denoise-nuclei-3d"))
+    hela = tifffile.imread(clean / "hela_three_channel_cyx.tif")
+    for plane, structure in zip(hela, ("lysosomes", "mitochondria", "nuclei"), strict=True):
+        yield f"{structure}, HeLa", _quarters(_degraded(plane, 30))
+    brain = tifffile.imread(data / "brain_two_channel" / "signal_background_zcyx.tif").astype(float)
+    for channel, structure in enumerate(("cells", "tissue")):
+        planes = [brain[z, channel] for z in range(1, len(brain), 4) if z != 9]  # 9 is dim: a joint of two sections
+        yield f"{structure}, brain", [Field(plane, ndimage.gaussian_filter(plane, 1.2)) for plane in planes]
+    for name, pairs in likeness_simulated.kinds(data):
+        yield name, [Field(*pair) for pair in pairs]
 
 
 def measured_on(data: Path) -> Iterator[tuple[str, list[Field]]]:

@@ -15,19 +15,12 @@ from numpy.typing import NDArray
 
 from carezoo.image import Image
 from carezoo.likeness.crops import SIDE, informative
-from carezoo.likeness.features import INDEX, NAMES, features, foreground_share
-from carezoo.likeness.record import VERSION, is_readable
+from carezoo.likeness.features import INDEX, features, foreground_share
+from carezoo.likeness.odds import inputs, log_odds
+from carezoo.likeness.prior import population, symmetric
+from carezoo.likeness.record import SHIFTS, VERSION, is_readable
 
 log = logging.getLogger("carezoo")
-
-_FARTHEST = 1.35
-"""Root mean square of the whitened features at which an image counts as unlike (1 is expected)."""
-
-_MOST_SHIFTED = {"noise": 3.5, "half": 2.3, "double": 2.3, "inverted": 4.0}
-"""Standard deviations along the effect of a known change at which it counts as found."""
-
-_CAP = 5.0
-"""Whitened features count up to this, so that one odd feature does not decide alone."""
 
 _PIXEL_SIZE_TOLERANCE = 1.25
 """Factor by which pixels may be smaller or larger than any in training."""
@@ -151,6 +144,8 @@ class Against:
 
     values: NDArray[np.float64]
     kind: Mapping[str, Any]
+    any_kind: tuple[NDArray[np.float64], NDArray[np.float64]] = population()
+    """Mean and covariance over images of any kind."""
 
     @cached_property
     def deviation(self) -> NDArray[np.float64]:
@@ -159,9 +154,7 @@ class Against:
 
     @cached_property
     def _covariance(self) -> NDArray[np.float64]:
-        matrix = np.zeros((len(NAMES), len(NAMES)))
-        matrix[np.tril_indices(len(NAMES))] = self.kind["covariance"]
-        return matrix + np.tril(matrix, -1).T
+        return symmetric(np.array(self.kind["covariance"], float))
 
     @cached_property
     def std(self) -> NDArray[np.float64]:
@@ -169,11 +162,10 @@ class Against:
         return np.sqrt(np.diag(self._covariance))
 
     @cached_property
-    def farness(self) -> float:
-        """Root mean square of the features, whitened so that each stays as near to itself as possible."""
+    def _white(self) -> NDArray[np.float64]:
+        """Deviations, whitened so that each feature stays as near to itself as possible."""
         variance, axes = np.linalg.eigh(self._covariance / np.outer(self.std, self.std))
-        white = (self.deviation / self.std) @ (axes / np.sqrt(variance)) @ axes.T
-        return float(np.sqrt(np.mean(np.minimum(np.abs(white), _CAP) ** 2)))
+        return np.asarray((self.deviation / self.std) @ (axes / np.sqrt(variance)) @ axes.T)
 
     @cached_property
     def shifts(self) -> dict[str, tuple[float, float]]:
@@ -186,13 +178,31 @@ class Against:
         return found
 
     @cached_property
-    def distance(self) -> float:
-        """1 where the image starts to count as unlike."""
-        return max(self.farness / _FARTHEST, 0.0, *map(self._certainty, self.shifts))
+    def inputs(self) -> NDArray[np.float64]:
+        """What `odds` weighs."""
+        middle, spread = self.any_kind
+        distances = [
+            _mahalanobis(self.deviation, self._covariance),
+            _mahalanobis(self.values - middle, spread),
+            _mahalanobis(self.deviation, spread),
+        ]
+        changes = [self.shifts.get(change, (0.0,))[0] for change in SHIFTS]
+        return inputs(self._white, np.array(changes), np.array(distances))
 
-    def _certainty(self, change: str) -> float:
-        """Return above 1 where a known change is found; 0 for one that the record does not know."""
-        return max(self.shifts[change][0], 0.0) / _MOST_SHIFTED[change] if change in self.shifts else 0.0
+    @cached_property
+    def _log_odds(self) -> dict[str, float]:
+        """By what the image may be instead; without changes that the record does not know."""
+        known = {"other", *self.shifts}
+        return {name: odds for name, odds in log_odds(self.inputs).items() if name in known}
+
+    @cached_property
+    def distance(self) -> float:
+        """0 for the very middle; 1 where the image is as probably something else, and so starts to count as unlike."""
+        return float(np.logaddexp(0, max(self._log_odds.values())) / math.log(2))
+
+    def _is(self, change: str) -> bool:
+        """Whether a known change explains best what is unlike."""
+        return self.distance > 1 and max(self._log_odds, key=self._log_odds.__getitem__) == change
 
     def of(self, name: str) -> float:
         """Return one feature."""
@@ -208,7 +218,7 @@ class Against:
         if not found:
             found.append(
                 f"brightness, texture and edges together are unlike those of the training images (distance "
-                f"{self.farness / _FARTHEST:.2g}, they are below 1)"
+                f"{self.distance:.2g}, they are below 1)"
             )
         return found
 
@@ -221,7 +231,7 @@ class Against:
 
     def _noise(self) -> list[str]:
         low, _, high = self.kind["noise"]
-        noise, is_found = 2.0 ** self.of("noise"), self._certainty("noise") > 1
+        noise, is_found = 2.0 ** self.of("noise"), self._is("noise")
         if noise > 1.2 * high and (is_found or self.z("noise") > 2.5):
             return [f"noise {noise / high:.1f} times the highest seen in training"]
         if noise < low / 2 and self.z("noise") < -2.5:
@@ -229,13 +239,13 @@ class Against:
         return ["more noise than in training images of this contrast"] if is_found else []
 
     def _inverted(self) -> list[str]:
-        if self._certainty("inverted") > 1 and self.z("asymmetry") < -2 and self.z("skewness") < -2:
+        if self._is("inverted") and self.z("asymmetry") < -2 and self.z("skewness") < -2:
             return ["contrast looks inverted: dark structures on bright ground, trained on bright ones on dark ground"]
         return []
 
     def _magnified(self, sizes: _PixelSize) -> list[str]:
-        change = max(("half", "double"), key=self._certainty)
-        if self._certainty(change) <= 1 or sizes.words:
+        change = next(filter(self._is, ("half", "double")), None)
+        if change is None or sizes.words:
             return []
         factor = 2.0 ** min(self.shifts[change][1], 3)
         size = "smaller" if change == "half" else "larger"
@@ -248,3 +258,7 @@ class Against:
         if abs(self.z("foreground")) < 2.5 or low <= share <= high:
             return []
         return [f"{share:.0%} of the pixels bright, in training {low:.0%} to {high:.0%}"]
+
+
+def _mahalanobis(deviation: NDArray[np.float64], covariance: NDArray[np.float64]) -> float:
+    return float(deviation @ np.linalg.solve(covariance, deviation))
