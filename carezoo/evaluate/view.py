@@ -100,8 +100,7 @@ def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | No
         If a file cannot be read, or is not the restoration of `source`.
     """
     image, mean = files.open_image(source, axes), files.open_image(restored)
-    notes = files.read_notes(restored) if restored.is_file() else None
-    image = image.averaged((notes or {}).get("carezoo", {}).get("run", {}).get("average", 1))
+    image = image.averaged(n_averaged(restored))
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
         raise InputError(f"{restored} is no restoration of {source}: {mean.sizes} and {image.sizes}")
     beside = {
@@ -122,6 +121,12 @@ def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | No
         source_size_um=image.pixel_size_um,
         size_um=mean.pixel_size_um,
     )
+
+
+def n_averaged(restored: Path) -> int:
+    """Return how many frames of its source became one in a restored file; 1 where it does not say."""
+    notes = files.read_notes(restored) if restored.is_file() else None
+    return int((notes or {}).get("carezoo", {}).get("run", {}).get("average", 1))
 
 
 def _shown(image: Image, at: Mapping[str, int]) -> NDArray[Any]:

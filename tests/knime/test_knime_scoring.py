@@ -4,10 +4,12 @@ import numpy as np
 import packages
 import pytest
 
+import carezoo
 from carezoo import files
 from carezoo.errors import Cancelled, InputError
 from carezoo.image import Image
 from carezoo.metrics import score
+from carezoo.package.write import write_package
 from carezoo_knime.scoring import ScoredRow, score_rows
 
 
@@ -52,6 +54,18 @@ def test_series_are_scored_frame_by_frame_and_without_noisy_images_there_is_no_g
     (whole,) = score_rows([row(images)])
     assert whole.psnr_db == pytest.approx(found.psnr_db)
     assert whole.input_psnr_db < whole.psnr_db
+
+
+def test_noisy_frames_are_averaged_as_the_restored_ones_were(tmp_path):
+    model = carezoo.load(write_package(packages.denoise_2d(), tmp_path / "model.zip"))
+    noisy = packages.picture((5, 40, 50))
+    files.write_image(tmp_path / "noisy.tif", Image(noisy, "TYX"))
+    files.write_image(tmp_path / "reference.tif", Image(np.stack([noisy[:2].mean(0), noisy[2:4].mean(0)]), "TYX"))
+    restored = model.restore_file(tmp_path / "noisy.tif", average=2)
+    paths = {"restored": str(restored), "reference": "reference.tif", "noisy": "noisy.tif"}
+    (row,) = score_rows([paths], folder=tmp_path)
+    assert row.error is None
+    assert row.input_psnr_db > 100  # the means themselves
 
 
 def test_a_pair_that_cannot_be_scored_is_a_row_that_says_so(images):

@@ -160,7 +160,7 @@ def do(session: Any, call: Call, order: Order) -> str:
     for imp in (*(further if order.shows_uncertainty else ()), made["mean"]):  # the last one shown is the active one
         session.show_window(imp)
     for warning in (*restoration.report.warnings, *_changes(source, image, region, was_open)):
-        load("ij.IJ").log(f"CAREzoo: {title}: {warning}")
+        load("ij.IJ").log(f"CAREzoo: {warning}" if warning.startswith(f"{title}: ") else f"CAREzoo: {title}: {warning}")
     if restoration.report.n_clipped:
         load("ij.IJ").log(f"CAREzoo: {title}: {restoration.report.n_clipped} pixels were clipped to the result's type")
     call.status(f"restored with {model.manifest.reference} in {restoration.report.seconds:.1f} s")

@@ -199,7 +199,7 @@ def test_averages_of_frames(session, made):
     restored = driver.image("series_restored")
     np.testing.assert_array_equal(to_image(restored).array(), model.restore(array, "TYX", average=3).mean)
     assert restored.getCalibration().frameInterval == pytest.approx(1.5)
-    assert "series: its last 1 of 7 frames fill no average of 3" in log()
+    assert "CAREzoo: series: its last 1 of 7 frames fill no average of 3" in log()
     np.testing.assert_array_equal(to_image(source).array(), array)
 
 

@@ -145,7 +145,7 @@ def test_averages_of_frames(imagej, model):
     found = driver.image("cells_restored")
     np.testing.assert_array_equal(to_image(found).array(), carezoo.load(model).restore(noisy, "TYX", average=3).mean)
     assert found.getCalibration().frameInterval == pytest.approx(1.5)
-    assert "its last 1 of 7 frames fill no average of 3" in str(load("ij.IJ").getLog())
+    assert "CAREzoo: cells: its last 1 of 7 frames fill no average of 3" in str(load("ij.IJ").getLog())
     driver.close_all()
     to_imageplus(Image(noisy, "TYX"), "cells").show()
     for options, told in (("average=x", "average=x: expected how many"), ("average=9", "has 7 frame(s)")):

@@ -14,6 +14,7 @@ from carezoo import axes as axes_
 from carezoo import files
 from carezoo.errors import Cancelled, InputError
 from carezoo.evaluate.scores import evaluate_pairs
+from carezoo.evaluate.view import n_averaged
 from carezoo.image import Image
 from carezoo.metrics import mean_scores, score
 from carezoo_knime.cells import Row, path_of
@@ -92,6 +93,7 @@ def _score(paths: Mapping[str, Path], axes: str | None) -> ScoredRow:
     if "noisy" not in images:
         mean = mean_scores([score(each["restored"], each["reference"]) for _, each in _planes(images)]).mean
         return ScoredRow(psnr_db=mean.psnr_db, nrmse=mean.nrmse, ssim=mean.ssim)
+    images["noisy"] = images["noisy"].averaged(n_averaged(paths["restored"]))
     found = evaluate_pairs((name, each["noisy"], each["restored"], each["reference"]) for name, each in _planes(images))
     intensities = found.intensities.mean if found.intensities else None
     return ScoredRow(

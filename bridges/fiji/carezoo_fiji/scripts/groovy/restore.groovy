@@ -47,7 +47,10 @@ def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, 
   def view = type == "UINT8" ? buffer : type == "UINT16" ? buffer.asShortBuffer() : buffer.asFloatBuffer()
   def stack = new ImageStack(sizes.X, sizes.Y)
   for (int i = 0; i < sizes.T * sizes.Z * sizes.C; i++) {
-    def pixels = type == "UINT8" ? new byte[sizes.X * sizes.Y] : type == "UINT16" ? new short[sizes.X * sizes.Y] : new float[sizes.X * sizes.Y]
+    def pixels // not by "? :", which makes arrays of numbers arrays of one type
+    if (type == "UINT8") pixels = new byte[sizes.X * sizes.Y]
+    else if (type == "UINT16") pixels = new short[sizes.X * sizes.Y]
+    else pixels = new float[sizes.X * sizes.Y]
     view.get(pixels)
     stack.addSlice(null, pixels)
   }
@@ -114,7 +117,7 @@ def restore(String model, String region, String result_type, String tile, int av
     }
     outputs.results.each { it.value.array.close() }
     shown.reverse().each { it.show() }
-    outputs.report.warnings.each { IJ.log("CAREzoo: " + imp.getTitle() + ": " + it) }
+    outputs.report.warnings.each { IJ.log("CAREzoo: " + (it.startsWith(imp.getTitle() + ": ") ? "" : imp.getTitle() + ": ") + it) }
     conclude("OK restored " + imp.getTitle() + " with " + run.model + " " + run.version)
   } finally {
     array.close()

@@ -51,7 +51,10 @@ for (i = lines.length - 1; i >= 0; i--) {
   name = substring(lines[i], 0, equals);
   value = substring(lines[i], equals + 1);
   if (name == "model") reference = value;
-  else if (name == "note") print("CAREzoo: " + title + ": " + value);
+  else if (name == "note") {
+    if (startsWith(value, "image.tif: ")) value = substring(value, 11); // the copy's name
+    print("CAREzoo: " + title + ": " + value);
+  }
   else if (name == "mean" || uncertain) {
     before = nImages;
     open(value);
