@@ -8,8 +8,12 @@ import pytest
 
 from carezoo.image import Image
 from carezoo.likeness import Sample, compare, describe
+from carezoo.likeness.compare import Against
 from carezoo.likeness.crops import informative
 from carezoo.likeness.features import INDEX, NAMES, features, foreground_share
+from carezoo.likeness.odds import ALTERNATIVES, N_INPUTS, inputs, log_odds
+from carezoo.likeness.prior import LEAST_STD, covariance, population
+from carezoo.likeness.record import SHIFTS
 
 SIZE = {"Y": 0.1, "X": 0.1}
 
@@ -51,14 +55,61 @@ def test_images_of_the_kind_are_like_the_training_images(record):
         (blobs(7, radius=4, n=100), "structures [0-9.]+ times smaller"),
         (np.kron(blobs(7, side=128, radius=4), np.ones((2, 2))), "enlarged, filtered or compressed"),
         (np.random.default_rng(0).poisson(30, (256, 256)), "."),
+        (np.eye(256) * np.eye(256)[100], "hardly anything but noise"),
+        (np.add.outer(np.arange(256), np.arange(256)), "times lower than the lowest"),
     ],
-    ids=["noise", "inverted", "larger", "smaller", "enlarged", "noise alone"],
+    ids=["noise", "inverted", "larger", "smaller", "enlarged", "noise alone", "one bright pixel", "ramp"],
 )
 def test_what_is_unlike_is_told_in_words(record, plane, words):
     found = compared(record, plane)
     assert found.distance > 1
     assert not found.is_like
     assert any(re.search(words, reason) for reason in found.reasons), found.reasons
+
+
+def test_distance_is_one_where_an_alternative_is_as_probable(record):
+    (kind,) = record["channels"][0]["kinds"]
+    middle = np.array(kind["mean"])
+    assert Against(middle, kind).distance < 0.1
+    away = Against(middle, kind).std * np.array([(-1) ** i for i in range(len(NAMES))])
+    near, far = 0.0, 20.0
+    for _ in range(40):
+        between = (near + far) / 2
+        near, far = (between, far) if Against(middle + between * away, kind).distance < 1 else (near, between)
+    odds = log_odds(Against(middle + near * away, kind).inputs)
+    assert max(odds.values()) == pytest.approx(0, abs=1e-6)
+    assert set(odds) == set(ALTERNATIVES) == {"other", *SHIFTS}
+
+
+def test_nothing_far_away_is_like_the_training_images(record):
+    (kind,) = record["channels"][0]["kinds"]
+    rng = np.random.default_rng(0)
+    for far in (16, 100, 1e4):
+        for direction in rng.normal(size=(50, len(NAMES))):
+            away = far * Against(np.zeros(len(NAMES)), kind).std * direction / np.linalg.norm(direction)
+            assert Against(np.array(kind["mean"]) + away, kind).distance > 1
+
+
+def test_farther_from_the_training_images_is_never_more_like_them():
+    start = np.full(N_INPUTS, 2.0)
+    for i in (*range(len(NAMES)), N_INPUTS - 3, N_INPUTS - 1):  # features; distances from the training images
+        more = log_odds(start + np.eye(N_INPUTS)[i])
+        assert all(more[name] >= odds for name, odds in log_odds(start).items()), i
+
+
+def test_one_odd_number_does_not_decide_alone():
+    white = np.zeros(len(NAMES))
+    white[0] = 5
+    odd, odder = (log_odds(inputs(by * white, np.zeros(4), np.full(3, 16.0))) for by in (1, 1e6))
+    assert odder == odd
+
+
+def test_images_of_any_kind_differ_more_than_those_of_one():
+    middle, total = population()
+    assert middle.shape == (len(NAMES),)
+    within = covariance() + np.diag(LEAST_STD**2)
+    assert np.linalg.eigvalsh(total).min() > 0
+    assert np.trace(np.linalg.solve(within, total)) / len(NAMES) > 1.5
 
 
 def test_noise_is_told_in_the_right_amount(record):

@@ -232,6 +232,8 @@ class Against:
     def _noise(self) -> list[str]:
         low, _, high = self.kind["noise"]
         noise, is_found = 2.0 ** self.of("noise"), self._is("noise")
+        if noise > 100 * high:  # of an image without contrast: a number would say nothing
+            return ["hardly anything but noise"]
         if noise > 1.2 * high and (is_found or self.z("noise") > 2.5):
             return [f"noise {noise / high:.1f} times the highest seen in training"]
         if noise < low / 2 and self.z("noise") < -2.5:
@@ -248,6 +250,8 @@ class Against:
         if change is None or sizes.words:
             return []
         factor = 2.0 ** min(self.shifts[change][1], 3)
+        if factor < 1.2:
+            return []
         size = "smaller" if change == "half" else "larger"
         what = f"structures {factor:.1f} times {size} (in pixels) than in training"
         return [what if sizes.is_known else f"{what}: another magnification?"]
