@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import files
-from carezoo.errors import AxesError
+from carezoo.errors import AxesError, MissingExtraError
 from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
@@ -219,8 +219,11 @@ class Model:
         >>> found = carezoo.load("denoise-bpae-2d").evaluate("low", "high", "report")  # doctest: +SKIP
         >>> found.overall.scores.psnr_gain_db  # doctest: +SKIP
         """
-        from carezoo.evaluate import evaluation, pairing
-        from carezoo.evaluate import report as report_
+        try:
+            from carezoo.evaluate import evaluation, pairing
+            from carezoo.evaluate import report as report_
+        except ModuleNotFoundError as error:  # SciPy, of which much of the data layer is made
+            raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
 
         folder = None if report is None else Path(report)
         if folder is not None:

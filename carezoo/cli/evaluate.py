@@ -76,7 +76,6 @@ def evaluate_command(
     "evaluate".
     """
     from carezoo.api import Model
-    from carezoo.evaluate import page
 
     conditions = _conditions(sources, targets)
     package = opened(reference, given["zoos"])  # type: ignore[arg-type]
@@ -94,6 +93,8 @@ def evaluate_command(
             most_frames=given["most_frames"],
             settings=Settings(n_threads=given["n_threads"], average=given["average"]),  # type: ignore[arg-type]
         )
+    from carezoo.evaluate import page
+
     for group in found.all_groups:
         words = f"{group.name or 'scores'}, {group.n_files} file(s), mean ± standard error"
         click.echo(f"{words:<54}" + "".join(f"{title:>19}" for _, title, _ in page.COLUMNS[:3]))

@@ -11,6 +11,9 @@ import click
 from carezoo.cli import declared
 from carezoo.errors import InputError
 
+ABORTED = "[aborted]"
+"""What ImageJ says a macro returned that ended with an error of its own."""
+
 
 @click.group("fiji")
 def fiji_command() -> None:
@@ -43,7 +46,10 @@ def start_command(
     if macro is not None and not macro.is_file():
         raise InputError(f"--run {macro}: there is no such file")
     from carezoo_fiji import start
+    from carezoo_fiji.launch import find_fiji
 
+    if headless and (imagej_jar is not None or find_fiji(fiji) is None):
+        raise InputError("--headless needs a Fiji (--fiji DIR): plain ImageJ runs macros only on a screen (xvfb-run)")
     session = start(fiji, imagej_jar=imagej_jar, headless=headless, memory_gib=memory_gib)
     for image in images:
         session.open(image)
@@ -52,6 +58,8 @@ def start_command(
         return 0
     result = session.run_macro(macro.read_text("utf8"), argument)
     verdict = session.verdict
+    if result == ABORTED and not verdict.startswith("ERROR"):
+        verdict = f"ERROR MacroError: {macro} was aborted; ImageJ's log says where"
     click.echo(result, nl=bool(result))
     click.echo(f"CAREZOO {verdict}" if verdict else "CAREZOO OK no command of carezoo was called")
     return int(not verdict.startswith("OK") and bool(verdict))

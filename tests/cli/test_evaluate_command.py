@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import packages
@@ -124,3 +126,13 @@ def test_averages_are_scored_as_restored_means_beside_means(series):
 def test_averages_that_cannot_be_are_told(series, capsys, options, words):
     assert run(["evaluate", "-m", "model.zip", "-o", "report", *options]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_without_its_extra_it_says_what_to_install(folder):
+    script = "import sys; sys.modules['scipy'] = None; from carezoo.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, *COMMAND, "--source", "low"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert (
+        'scipy is needed to evaluate a model and is not installed. Run: pip install "carezoo[evaluate]"' in done.stderr
+    )

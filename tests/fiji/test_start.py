@@ -60,6 +60,22 @@ def test_a_macro_ends_with_its_verdict_as_exit_code(tmp_path):
     assert done.stdout.splitlines()[-1].startswith("CAREZOO ERROR InputError: there is no image open")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--imagej-jar", __file__], "is not ImageJ's jar: it holds no class ij.ImageJ"),
+        (["--imagej-jar", "nowhere.jar"], "there is no ij.jar at nowhere.jar"),
+        (["--imagej-jar", str(display.JAR), "--headless", "--run", __file__], "--headless needs a Fiji"),
+    ],
+)
+def test_mistakes_are_told_before_java_starts(arguments, told):
+    command = [sys.executable, "-m", "carezoo", "fiji", "start", *arguments]
+    environment = {**os.environ, "DISPLAY": ":0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
 def test_without_a_screen_it_says_so():
     environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
     done = subprocess.run(CLI, env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -131,7 +131,7 @@ def status(folder: Path) -> list[Finding]:
     """Say what is installed in a Fiji or ImageJ, and whether it can work."""
     lists = _lists(folder)
     if not lists:
-        return [Finding(f"not installed in {folder}. Run carezoo fiji install", is_problem=True)]
+        return [Finding(f"not installed in {folder.resolve()}. Run carezoo fiji install for it", is_problem=True)]
     findings = []
     for place in lists:
         listed = _read(place)

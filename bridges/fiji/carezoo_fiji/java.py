@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -107,15 +108,21 @@ def find_jar(given: str | os.PathLike[str] | None = None) -> Path | None:
     Raises
     ------
     InputError
-        If one is given that is not there.
+        If one is given that is not there, or is something else.
     """
     if given is not None:
         path = Path(given).expanduser()
         path = path / "ij.jar" if path.is_dir() else path
         if not path.is_file():
             raise InputError(f"there is no ij.jar at {given}. {ADVICE_JAR}")
+        if not _is_imagej(path):
+            raise InputError(f"{given} is not ImageJ's jar: it holds no class ij.ImageJ. {ADVICE_JAR}")
         return path
     return next((path for place in JARS if (path := Path(place).expanduser()).is_file()), None)
+
+
+def _is_imagej(path: Path) -> bool:
+    return zipfile.is_zipfile(path) and zipfile.Path(path, "ij/ImageJ.class").exists()
 
 
 def has_display() -> bool:

@@ -54,7 +54,7 @@ def start(
     """
     if not headless and not java.has_display():
         raise InputError(
-            "there is no screen to open windows on (DISPLAY is not set). Start with headless, or under xvfb-run"
+            "there is no screen to open windows on (DISPLAY is not set). Start it under xvfb-run, or a Fiji headless"
         )
     folder = find_fiji(fiji) if imagej_jar is None else None
     if folder is not None:
