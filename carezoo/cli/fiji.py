@@ -47,6 +47,7 @@ def start_command(
         raise InputError(f"--run {macro}: there is no such file")
     from carezoo_fiji import start
     from carezoo_fiji.launch import find_fiji
+    from carezoo_fiji.unattended import Messages
 
     if headless and (imagej_jar is not None or find_fiji(fiji) is None):
         raise InputError("--headless needs a Fiji (--fiji DIR): plain ImageJ runs macros only on a screen (xvfb-run)")
@@ -56,10 +57,13 @@ def start_command(
     if macro is None:
         session.wait()
         return 0
-    result = session.run_macro(macro.read_text("utf8"), argument)
+    with Messages() as messages:
+        result = session.run_macro(macro.read_text("utf8"), argument)
     verdict = session.verdict
-    if result == ABORTED and not verdict.startswith("ERROR"):
-        verdict = f"ERROR MacroError: {macro} was aborted; ImageJ's log says where"
+    for text in messages.told:
+        click.echo(f"ImageJ: {text}", err=True)
+    if (messages.has_failed or result == ABORTED) and not verdict.startswith("ERROR"):
+        verdict = f"ERROR MacroError: {macro}: {messages.told[-1] if messages.has_failed else 'aborted'}"
     click.echo(result, nl=bool(result))
     click.echo(f"CAREZOO {verdict}" if verdict else "CAREZOO OK no command of carezoo was called")
     return int(not verdict.startswith("OK") and bool(verdict))

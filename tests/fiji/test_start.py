@@ -60,6 +60,19 @@ def test_a_macro_ends_with_its_verdict_as_exit_code(tmp_path):
     assert done.stdout.splitlines()[-1].startswith("CAREZOO ERROR InputError: there is no image open")
 
 
+@needs_screen
+def test_an_error_of_the_macro_itself_waits_for_nobody(tmp_path):
+    macro = tmp_path / "wrong.ijm"
+    macro.write_text('showMessage("hello"); x = unknown + 1;\nrun("CARE Restore...", "model=denoise-bpae-2d");')
+    with display.screen() as environment:
+        command = [*CLI, "--run", str(macro)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 1
+    verdict = done.stdout.splitlines()[-1]
+    assert verdict.startswith(f"CAREZOO ERROR MacroError: {macro}: Undefined variable in line 1")
+    assert "ImageJ: hello" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
