@@ -58,7 +58,9 @@ def test_the_nearest_comes_first_and_what_cannot_run_last(zoo):
 
 
 def test_tasks_are_chosen_and_small_images_are_not_judged(zoo):
-    assert [each.name for each in carezoo.suggest(DEMO / "noisy.tif", task="project", zoos=[zoo])] == ["stack"]
+    projecting = carezoo.suggest(DEMO / "noisy.tif", task="project", zoos=[zoo])
+    assert {each.task for each in projecting} == {"project"}
+    assert [each.name for each in _of_zoo(projecting)] == ["stack"]
     tiny = Image(np.random.default_rng(0).random((20, 20)).astype(np.float32), "YX")
     near = next(each for each in suggest(tiny, zoos=[zoo]) if each.name == "near")
     assert (near.verdict, near.reasons) == ("unknown", ("the image is too small to judge",))
