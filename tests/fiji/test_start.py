@@ -1,5 +1,6 @@
 """`carezoo fiji start` as a process: it ends with its window, runs macros, and says what is missing."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -22,17 +23,26 @@ def test_closing_the_window_ends_python_with_exit_code_0():
         display.screen() as environment,
         subprocess.Popen([*CLI, str(ROOT / "zoo" / "demo" / "noisy.tif")], env=environment) as process,
     ):
-        search = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^noisy.tif"]
-        subprocess.run(search, env=environment, check=True, timeout=90, stdout=subprocess.DEVNULL)
-        time.sleep(1)
-        found = subprocess.run(
-            ["xdotool", "search", "--onlyvisible", "--name", "^ImageJ$"],
-            env=environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        window = found.stdout.split()[-1]
-        keys = ["xdotool", "windowactivate", "--sync", window, "key", "alt+F4"]
-        subprocess.run(keys, env=environment, check=False, timeout=30)
-        assert process.wait(timeout=60) == 0
+        try:
+            search = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^noisy.tif"]
+            subprocess.run(search, env=environment, check=True, timeout=90, stdout=subprocess.DEVNULL)
+            assert _press_until_ended(process, environment) == 0
+        finally:
+            process.kill()  # leaving the block waits for it
+
+
+def _press_until_ended(process: subprocess.Popen[bytes], environment: dict[str, str], within_s: float = 120) -> int:
+    """Close ImageJ's window as a person does: once more if another window, just opened, got the keys."""
+    last = time.monotonic() + within_s
+    while time.monotonic() < last:
+        search = ["xdotool", "search", "--onlyvisible", "--name", "^ImageJ$"]
+        found = subprocess.run(search, env=environment, capture_output=True, text=True, check=False, timeout=30)
+        for window in found.stdout.split()[-1:]:
+            keys = ["timeout", "5", "xdotool", "windowactivate", "--sync", window, "key", "alt+F4"]
+            subprocess.run(keys, env=environment, check=False, timeout=30)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=8)
+    raise AssertionError(f"ImageJ did not end within {within_s:.0f} s of its window being closed")
 
 
 @needs_screen
