@@ -220,6 +220,22 @@ def test_cells_have_the_diameter_asked_for(diameter):
     assert measured == pytest.approx(diameter, rel=0.05)
 
 
+@pytest.mark.parametrize(("excess", "brighter"), [(-0.5, 1.1), (0.0, 1.6), (0.8, 2.5)])
+def test_corners_of_cells_are_brighter_than_junctions_by_the_excess(excess, brighter):
+    where = canvas((300, 300), (0.1, 0.1))
+    described = Epithelium(
+        cell_diameter_um=fixed(6.0),
+        junction_spread=0.0,
+        label_spread=0.0,
+        cytoplasm=fixed(0.0),
+        vertex_excess=fixed(excess),
+    )
+    emitters, _ = epithelium.emit(described, where, np.random.default_rng(0))
+    image = rendering.image(rendering.spectrum(emitters, where), Gaussian((0.15, 0.15)), where)
+    along = 0.1**2 / (math.sqrt(2 * math.pi) * 0.15)  # one unit of light per micrometre of a straight line
+    assert np.percentile(image, 99.9) / along == pytest.approx(brighter, rel=0.2)
+
+
 @pytest.mark.parametrize("second", ["none", "above", "below"])
 def test_the_sheet_lies_at_its_height_and_the_second_structure_on_its_side(second):
     where = sheet_canvas()

@@ -41,7 +41,8 @@ class Epithelium:
     label_spread: float = 0.4
     """Relative standard deviation of brightness along a junction, in patches of 0.3 um."""
     vertex_excess: Span = Span(0.0, 0.8)
-    """How much brighter junctions are where three cells meet, as a share."""
+    """How much brighter each junction is where three cells meet, as a share; below 0 darker, so that the three, which
+    add up there, are hardly brighter than one."""
     cytoplasm: Span = Span(0.0, 0.1)
     """Light of the cells' surface, as a share of all light."""
     second: Literal["none", "above", "below", "any"] = "any"
@@ -56,9 +57,11 @@ class Epithelium:
         for name in ("cell_diameter_um", "relief_size_um", "junction_height_um", "second_distance_um"):
             if getattr(self, name).low <= 0:
                 raise RecipeError(f"{name}: expected a number above 0, found {getattr(self, name)}")
-        for name in ("n_relaxations", "relief_um", "vertex_excess", "second_brightness"):
+        for name in ("n_relaxations", "relief_um", "second_brightness"):
             if getattr(self, name).low < 0:
                 raise RecipeError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        if self.vertex_excess.low < -1:
+            raise RecipeError(f"vertex_excess: expected a share from -1 (dark) up, found {self.vertex_excess}")
         if not 0 <= self.cytoplasm.low <= self.cytoplasm.high < 1:
             raise RecipeError(f"cytoplasm: expected a share from 0 to below 1, found {self.cytoplasm}")
 
