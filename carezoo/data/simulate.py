@@ -240,6 +240,8 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
     seen = rendering.image(spectrum, source_psf, canvas)
     whole, drawn = background_.add(simulation.background, seen, spectrum, canvas, rng)
     parameters |= _prefixed("background", drawn)
+    if simulation.targets == "source":
+        clean = whole
     if simulation.task == "upsample":
         assert simulation.factor is not None
         whole = np.maximum(anisotropy.subsample(whole, simulation.factor, axis=0), 0)

@@ -131,6 +131,10 @@ class Simulation:
     """Pixel size along YX or ZYX."""
     psf: SourcePsf | None = None
     """What blurs the sources. Needed for structures; with images null means that they are not blurred further."""
+    targets: Literal["structure", "source"] = "structure"
+    """Targets of simulated structures. structure: the structures through a narrower PSF, without background. source
+    (task restore): what the camera sees before its noise, with the blur and the background of the source, for models
+    that remove noise and nothing else."""
     target_sigma_um: float | None = None
     """Gaussian width of the targets of simulated structures along Y and X, so that they are no bare skeletons; null:
     half the narrowest PSF, but not below 0.6 pixels."""
@@ -179,6 +183,10 @@ class Simulation:
                 f"{list(self.pixel_size_um)} has {len(self.pixel_size_um)}: expected as many (YX or ZYX)"
             )
         narrowest = self.target_sigma_um
+        if narrowest is not None and self.targets == "source":
+            raise RecipeError(
+                "target_sigma_um: targets: source means the PSF of the sources; leave it out"
+            )
         if narrowest is not None and narrowest < 0.4 * self.pixel_size_um[-1]:
             raise RecipeError(
                 f"target_sigma_um: {narrowest:g} is less than 0.4 pixels of {self.pixel_size_um[-1]:g} um: a target of "
@@ -193,6 +201,8 @@ class Simulation:
                 f"task {self.task} works on {'YX' if wanted == 2 else 'ZYX'}: expected {wanted} sizes in "
                 f"pixel_size_um, found {list(self.pixel_size_um)}"
             )
+        if self.targets == "source" and (self.task != "restore" or self.images):
+            raise RecipeError("targets: source is for structures and task restore")
         if isinstance(self.psf, GaussianPsf) and n_axes == 3 and self.psf.sigma_z_um is None:
             raise RecipeError("psf: a volume needs sigma_z_um, too")
         if self.task == "isotropic" and not self.axial_psfs:

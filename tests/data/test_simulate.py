@@ -142,6 +142,17 @@ def test_targets_have_half_the_narrowest_width_or_the_one_given(changes, sigma_u
     assert drawn_psf.target_psf(simulation, source).sigma_um == pytest.approx(sigma_um)
 
 
+def test_targets_may_be_the_sources_without_their_noise():
+    camera = {"photons": 100, "gain": 2, "offset": 50, "read_noise": 1, "bit_depth": None}
+    changes = {"shape": [200, 200], "camera": camera, "background": {"level": 0.5, "texture": 0.2, "haze": 0.5}}
+    made = pair(prepared(TUBULES, targets="source", **changes), 0, 0)
+    noise = made.source - made.target
+    # Poisson noise of the light and read noise, in grey levels, and no structure left.
+    expected = 2 * np.sqrt((made.target - 50) / 2 + 1)
+    assert np.std(noise / expected) == pytest.approx(1, rel=0.03)
+    assert abs(np.corrcoef(noise.ravel(), made.target.ravel())[0, 1]) < 0.03
+
+
 def test_photons_are_those_of_the_structure_without_its_background():
     bright = {"level": 3.0, "texture": 0, "haze": 0, "vesicle_density": 0}
     camera = {"photons": 200, "gain": 1, "offset": 0, "read_noise": 0, "bit_depth": None}
@@ -286,6 +297,12 @@ def test_exact_factors_come_from_yaml():
         ({"pixel_size_um": [0.1, -0.1]}, "pixel_size_um: expected 2 or 3 sizes above 0"),
         ({"n_pairs": 0}, "n_pairs: expected 1 or more"),
         ({"target_sigma_um": 0.01}, "less than 0.4 pixels"),
+        ({"target_sigma_um": 0.1, "targets": "source"}, "means the PSF of the sources"),
+        (
+            {"targets": "source", "task": "upsample", "factor": 2, "psf": PSF_3D}
+            | {"shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1]},
+            "targets: source is for structures and task restore",
+        ),
     ],
 )
 def test_a_description_that_cannot_be_followed_is_refused(changes, message):
