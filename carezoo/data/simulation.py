@@ -184,9 +184,7 @@ class Simulation:
             )
         narrowest = self.target_sigma_um
         if narrowest is not None and self.targets == "source":
-            raise RecipeError(
-                "target_sigma_um: targets: source means the PSF of the sources; leave it out"
-            )
+            raise RecipeError("target_sigma_um: targets: source means the PSF of the sources; leave it out")
         if narrowest is not None and narrowest < 0.4 * self.pixel_size_um[-1]:
             raise RecipeError(
                 f"target_sigma_um: {narrowest:g} is less than 0.4 pixels of {self.pixel_size_um[-1]:g} um: a target of "
