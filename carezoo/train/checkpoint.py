@@ -51,9 +51,18 @@ class State:
     """Updates of the weights."""
     best_loss: float = math.inf
     """Lowest loss on the validation patches."""
+    loss: str = ""
+    """Name of the loss that `best_loss` goes with."""
     best_epoch: int = 0
     seconds: float = 0.0
     """That the finished epochs took."""
+
+    def judge_by(self, loss: str) -> None:
+        """Go on with a loss; the best value of another one says nothing about it."""
+        if self.loss not in {"", loss}:
+            self.best_loss = self.plateau.best = math.inf
+            self.plateau.num_bad_epochs = 0
+        self.loss = loss
 
     @property
     def judged(self) -> Network:
@@ -70,6 +79,7 @@ class State:
             "epoch": self.epoch,
             "n_steps": self.n_steps,
             "best_loss": self.best_loss,
+            "loss": self.loss,
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
             "random_state": torch.get_rng_state(),
@@ -99,6 +109,7 @@ class State:
         for name in ("epoch", "n_steps", "best_loss", "best_epoch"):
             setattr(self, name, content[name])
         self.seconds = content.get("seconds", 0.0)
+        self.loss = content.get("loss", "")
 
 
 def exists(folder: Path) -> bool:

@@ -146,7 +146,7 @@ class _Run:
         # Keras' epsilon, with which CARE was published.
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7)
         self._network, self._optimizer = self.fabric.setup(network, optimizer)
-        self.loss = losses.choose(settings.loss, is_probabilistic=len(network.outputs) > network.n_means)
+        self._is_probabilistic = len(network.outputs) > network.n_means
         average = Average(network, settings.averaging) if settings.averaging else None
         self.state = State(network, optimizer, schedule.plateau(optimizer, settings), average)
 
@@ -157,14 +157,21 @@ class _Run:
         with torch.random.fork_rng(devices=[]):  # a data loader draws from it
             return iter(data.batches(steps, self.fabric.global_rank, self.fabric.world_size))
 
+    @property
+    def loss(self) -> losses.Loss:
+        """The loss of this epoch."""
+        return losses.choose(self.state.loss, is_probabilistic=self._is_probabilistic)
+
     def train(self, batches: Iterable[Batch]) -> float:
         """Run one epoch, shorter if time is over; return the mean loss."""
         total, n, state = 0.0, 0, self.state
+        state.judge_by(schedule.loss_name(self._settings, state.n_steps, self.clock))
+        loss_of = self.loss
         for batch in batches:
             if self._settings.schedule == "cosine":
                 schedule.set_cosine(state.optimizer, self._settings, state.n_steps, self.clock)
             source, target = self._on_device(batch)
-            loss = self.loss(self._network(source), target)
+            loss = loss_of(self._network(source), target)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise _diverged(value, f"epoch {state.epoch + 1}, step {n + 1}", batch)

@@ -1,4 +1,4 @@
-"""How long a training goes on, and how its learning rate falls meanwhile."""
+"""How long a training goes on, and how its learning rate and its loss change meanwhile."""
 
 from __future__ import annotations
 
@@ -55,9 +55,18 @@ def plateau(optimizer: Optimizer, settings: Training) -> ReduceLROnPlateau:
     )
 
 
+def share(settings: Training, n_steps: int, clock: Clock) -> float:
+    """Return how much of the training is over, in steps or in time, whichever is more: 0 to 1."""
+    return min(max(n_steps / (settings.n_epochs * settings.steps_per_epoch), clock.share), 1.0)
+
+
 def set_cosine(optimizer: Optimizer, settings: Training, n_steps: int, clock: Clock) -> None:
     """Set the learning rate of the next step: half a cosine from the recipe's to 0 at the end of steps or time."""
-    share = max(n_steps / (settings.n_epochs * settings.steps_per_epoch), clock.share)
-    rate = settings.learning_rate * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+    rate = settings.learning_rate * (1 + math.cos(math.pi * share(settings, n_steps, clock))) / 2
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def loss_name(settings: Training, n_steps: int, clock: Clock) -> str:
+    """Return the loss of the next epoch: the recipe's, or the likelihood that ends a training with `faithful`."""
+    return "laplace" if share(settings, n_steps, clock) >= settings.likelihood_from else settings.loss

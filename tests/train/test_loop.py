@@ -302,6 +302,24 @@ def test_the_cosine_falls_with_the_time_that_is_over():
         assert optimizer.param_groups[0]["lr"] == pytest.approx(rate, abs=1e-12)
 
 
+def test_the_likelihood_ends_a_training_and_its_best_epoch_counts(tmp_path):
+    settings = replace(SETTINGS, loss="faithful", likelihood_from=0.5, plateau_patience=1)
+    fitted = loop.fit(new_network(probabilistic=True), DATA, settings, tmp_path / "whole")
+    judged = [float(row["val_loss"]) for row in history.read(tmp_path / "whole")]
+    plain = replace(settings, likelihood_from=1.0)
+    loop.fit(new_network(probabilistic=True), DATA, plain, tmp_path / "plain")
+    before = [float(row["val_loss"]) for row in history.read(tmp_path / "plain")]
+    assert judged[:2] == before[:2]
+    assert max(before) < min(judged[2:])  # logarithms of squared errors, then nats
+    assert fitted.best_loss == pytest.approx(min(judged[2:]), rel=1e-6)
+    assert fitted.best_epoch == 3 + int(np.argmin(judged[2:]))
+    loop.fit(new_network(probabilistic=True), DATA, replace(settings, n_epochs=3), tmp_path / "parts")
+    again = loop.fit(
+        new_network(probabilistic=True), DATA, replace(settings, n_epochs=3), tmp_path / "parts", resume=True
+    )
+    assert again.best_epoch == 3  # the second half of three epochs begins with the third
+
+
 def test_gradients_are_clipped_only_if_asked(tmp_path, monkeypatch):
     norms = []
     step = torch.optim.Adam.step

@@ -100,6 +100,8 @@ def test_the_record_names_no_folder_of_the_machine(tmp_path):
         ({"training": {"batch_size": 0}}, ["batch_size", "at least 1", "0"]),
         ({"training": {"plateau_factor": 1}}, ["plateau_factor"]),
         ({"training": {"averaging": 1}}, ["averaging"]),
+        ({"training": {"loss": "faithful", "likelihood_from": 0}}, ["likelihood_from", "above 0"]),
+        ({"training": {"likelihood_from": 0.5}}, ["likelihood_from", "loss: faithful", "leave it out"]),
         ({"training": {"n_workers": -1}}, ["n_workers"]),
         ({"network": {"kernel": 4}}, ["recipe.network", "kernel", "odd", "4"]),
         ({"network": {"depth": 0}}, ["depth", "1 to 6", "0"]),
