@@ -229,7 +229,7 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
         structure, camera = simulation.structures[0], simulation.camera
         assert isinstance(structure, Epithelium)
         assert camera is not None
-        both = (source_psf, target_psf)
+        both = (source_psf, source_psf if simulation.targets == "source" else target_psf)
         made = projection_pairs.simulate(structure, canvas, both, simulation.background, camera, rng)
         return SimulatedPair(made.source, made.target, parameters | made.parameters)
     spectrum, drawn = structures_spectrum(simulation.structures, canvas, rng)

@@ -132,9 +132,9 @@ class Simulation:
     psf: SourcePsf | None = None
     """What blurs the sources. Needed for structures; with images null means that they are not blurred further."""
     targets: Literal["structure", "source"] = "structure"
-    """Targets of simulated structures. structure: the structures through a narrower PSF, without background. source
-    (task restore): what the camera sees before its noise, with the blur and the background of the source, for models
-    that remove noise and nothing else."""
+    """Targets of simulated structures. structure: the structures through a narrower PSF, without background. source:
+    through the PSF of their source, for models that do not sharpen: task restore, what the camera sees before its noise,
+    background and all; task project, the sheet alone."""
     target_sigma_um: float | None = None
     """Gaussian width of the targets of simulated structures along Y and X, so that they are no bare skeletons; null:
     half the narrowest PSF, but not below 0.6 pixels."""
@@ -199,8 +199,8 @@ class Simulation:
                 f"task {self.task} works on {'YX' if wanted == 2 else 'ZYX'}: expected {wanted} sizes in "
                 f"pixel_size_um, found {list(self.pixel_size_um)}"
             )
-        if self.targets == "source" and (self.task != "restore" or self.images):
-            raise RecipeError("targets: source is for structures and task restore")
+        if self.targets == "source" and (self.task not in {"restore", "project"} or self.images):
+            raise RecipeError("targets: source is for structures and the tasks restore and project")
         if isinstance(self.psf, GaussianPsf) and n_axes == 3 and self.psf.sigma_z_um is None:
             raise RecipeError("psf: a volume needs sigma_z_um, too")
         if self.task == "isotropic" and not self.axial_psfs:

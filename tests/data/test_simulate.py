@@ -153,6 +153,20 @@ def test_targets_may_be_the_sources_without_their_noise():
     assert abs(np.corrcoef(noise.ravel(), made.target.ravel())[0, 1]) < 0.03
 
 
+def test_projections_may_have_the_blur_of_their_source():
+    flat = {"kind": "epithelium", "relief_um": 0, "second": "none", "junction_height_um": 0.1, "cytoplasm": 0}
+    changes = {"task": "project", "shape": [24, 64, 64], "pixel_size_um": [0.4, 0.2, 0.2], "structures": [flat]}
+    psf = {"kind": "gaussian", "sigma_um": 0.4, "sigma_z_um": 0.8}
+    dark = dict.fromkeys(("level", "texture", "haze", "vesicle_density"), 0)
+    camera = {"photons": 1e5, "gain": 1, "offset": 0, "read_noise": 0, "bit_depth": None}
+    base = {key: value for key, value in TUBULES.items() if key != "structures"} | changes
+    recipe = base | {"psf": psf, "background": dark, "camera": camera}
+    blurred, narrow = (pair(prepared(recipe, targets=each), 0, 0) for each in ("source", "structure"))
+    plane = blurred.source[np.argmax(blurred.source.mean(axis=(1, 2)))]
+    assert np.corrcoef(plane.ravel(), blurred.target.ravel())[0, 1] > 0.999
+    assert np.corrcoef(plane.ravel(), narrow.target.ravel())[0, 1] < 0.95
+
+
 def test_photons_are_those_of_the_structure_without_its_background():
     bright = {"level": 3.0, "texture": 0, "haze": 0, "vesicle_density": 0}
     camera = {"photons": 200, "gain": 1, "offset": 0, "read_noise": 0, "bit_depth": None}
@@ -301,7 +315,7 @@ def test_exact_factors_come_from_yaml():
         (
             {"targets": "source", "task": "upsample", "factor": 2, "psf": PSF_3D}
             | {"shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1]},
-            "targets: source is for structures and task restore",
+            "targets: source is for structures and the tasks restore and project",
         ),
     ],
 )
