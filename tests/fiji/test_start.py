@@ -10,7 +10,10 @@ from pathlib import Path
 import display
 import pytest
 
+import carezoo
+
 ROOT = Path(__file__).parents[2]
+MODEL = carezoo.load("denoise-bpae-2d").manifest.reference
 CLI = [sys.executable, "-m", "carezoo", "fiji", "start", "--imagej-jar", str(display.JAR)]
 
 pytest.importorskip("jpype", reason='needs jpype1 (pip install "carezoo[fiji]")')
@@ -61,7 +64,7 @@ def test_a_macro_ends_with_its_verdict_as_exit_code(tmp_path):
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [
             "noisy_restored",
-            "CAREZOO OK restored noisy.tif with denoise-bpae-2d 1.0.0",
+            f"CAREZOO OK restored noisy.tif with {MODEL}",
         ]
         done = subprocess.run(
             [*CLI, "--run", str(bad)], env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -116,4 +119,4 @@ def test_a_real_fiji_restores_headless(tmp_path):
     command = [sys.executable, "-m", "carezoo", "fiji", "start", "--headless", "--run", str(macro), "--argument", image]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "CAREZOO OK restored noisy.tif with denoise-bpae-2d 1.0.0"
+    assert done.stdout.splitlines()[-1] == f"CAREZOO OK restored noisy.tif with {MODEL}"

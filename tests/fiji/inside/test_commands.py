@@ -24,6 +24,7 @@ import driver
 
 ROOT = Path(__file__).parents[3]
 MODEL = "denoise-bpae-2d"
+REFERENCE = carezoo.load(MODEL).manifest.reference
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_by_mouse_with_the_recorder(session, demo):
     driver.press(dialog, "OK")
     restored = driver.image("noisy_restored")
     driver.wait_for(lambda: session.verdict)
-    assert session.verdict == f"OK restored noisy.tif with {MODEL} 1.0.0"
+    assert session.verdict == f"OK restored noisy.tif with {REFERENCE}"
     driver.wait_for(lambda: "CARE Restore" in str(recorder.getText()))
     recorded = str(recorder.getText())
     recorder.close()
@@ -352,10 +353,10 @@ def test_uncertainty_models_scores_and_help(session, noisy, made):
     score = carezoo.score(result.mean, clean.array())
     assert told.startswith(f"OK PSNR {score.psnr_db:.2f} dB")
     driver.shot("uncertainty")
-    assert session.run("CARE Model Info...", f"model={MODEL}") == f"OK showed {MODEL} 1.0.0"
-    assert session.run("CARE Get Models...", f"model={MODEL}") == f"OK fetched {MODEL} 1.0.0"
+    assert session.run("CARE Model Info...", f"model={MODEL}") == f"OK showed {REFERENCE}"
+    assert session.run("CARE Get Models...", f"model={MODEL}") == f"OK fetched {REFERENCE}"
     assert session.run("CARE Help", "on_error=continue") == "OK showed help"
-    for title in (f"CARE model {MODEL} 1.0.0", "CAREzoo", "Results"):
+    for title in (f"CARE model {REFERENCE}", "CAREzoo", "Results"):
         load("ij.WindowManager").getWindow(title).dispose()
 
 
