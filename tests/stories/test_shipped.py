@@ -46,7 +46,7 @@ def test_it_says_what_a_zoo_wants_to_know(reference):
 def test_the_demo_image_scores_what_the_card_of_its_model_says():
     """The image of the demo is a crop of the one that the card reports on, and so is its gain in PSNR, nearly."""
     folder = embedded().folder / "demo"
-    model = carezoo.load("denoise-bpae-2d@1.0.0")
+    model = carezoo.load("denoise-bpae-2d")
     noisy, clean = files.open_image(folder / "noisy.tif").array(), files.open_image(folder / "clean.tif").array()
     told = model.manifest.carezoo["scores"]
     before, after = carezoo.score(noisy, clean), carezoo.score(model.restore(noisy, "YX").mean, clean)
