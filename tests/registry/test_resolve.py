@@ -63,9 +63,9 @@ def test_zoos_are_asked_in_order_and_the_first_that_knows_the_name_answers(folde
 
 
 def test_a_newer_pulled_version_of_a_shipped_model_is_used(folder):
-    add(folder, id=SHIPPED, version="1.0.1")
+    add(folder, id=SHIPPED, version="99.0.0")
     pull(SHIPPED, [folder])
-    assert resolve(SHIPPED).version == "1.0.1"
+    assert resolve(SHIPPED).version == "99.0.0"
     assert resolve(f"{SHIPPED}@1.0.0").origin == "ships with carezoo"
 
 
