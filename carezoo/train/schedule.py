@@ -69,4 +69,5 @@ def set_cosine(optimizer: Optimizer, settings: Training, n_steps: int, clock: Cl
 
 def loss_name(settings: Training, n_steps: int, clock: Clock) -> str:
     """Return the loss of the next epoch: the recipe's, or the likelihood that ends a training with `faithful`."""
-    return "laplace" if share(settings, n_steps, clock) >= settings.likelihood_from else settings.loss
+    is_ending = settings.likelihood_from < 1 and share(settings, n_steps, clock) >= settings.likelihood_from
+    return "laplace" if is_ending else settings.loss

@@ -320,6 +320,13 @@ def test_the_likelihood_ends_a_training_and_its_best_epoch_counts(tmp_path):
     assert again.best_epoch == 3  # the second half of three epochs begins with the third
 
 
+def test_other_trainings_keep_their_loss_to_the_last_step():
+    over, clock = 2 * SETTINGS.n_epochs * SETTINGS.steps_per_epoch, schedule.Clock(None, 0.0)
+    assert schedule.loss_name(SETTINGS, over, clock) == "auto"
+    ending = replace(SETTINGS, loss="faithful", likelihood_from=0.5)
+    assert [schedule.loss_name(ending, n, clock) for n in (5, 6, over)] == ["faithful", "laplace", "laplace"]
+
+
 def test_gradients_are_clipped_only_if_asked(tmp_path, monkeypatch):
     norms = []
     step = torch.optim.Adam.step
