@@ -234,14 +234,12 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
         return SimulatedPair(made.source, made.target, parameters | made.parameters)
     spectrum, drawn = structures_spectrum(simulation.structures, canvas, rng)
     parameters |= drawn
-    clean = rendering.image(spectrum, target_psf, canvas)
     if simulation.task == "isotropic":
-        return _as_axial(prepared, clean, None, parameters, rng)
+        return _as_axial(prepared, rendering.image(spectrum, target_psf, canvas), None, parameters, rng)
     seen = rendering.image(spectrum, source_psf, canvas)
     whole, drawn = background_.add(simulation.background, seen, spectrum, canvas, rng)
     parameters |= _prefixed("background", drawn)
-    if simulation.targets == "source":
-        clean = whole
+    clean = whole if simulation.targets == "source" else rendering.image(spectrum, target_psf, canvas)
     if simulation.task == "upsample":
         assert simulation.factor is not None
         whole = np.maximum(anisotropy.subsample(whole, simulation.factor, axis=0), 0)

@@ -182,9 +182,11 @@ class Simulation:
                 f"shape {list(self.field_shape)} has {len(self.field_shape)} axes, pixel_size_um "
                 f"{list(self.pixel_size_um)} has {len(self.pixel_size_um)}: expected as many (YX or ZYX)"
             )
+        if self.targets == "source":
+            for name in ("target_sigma_um", "target_sigma_z_um"):
+                if getattr(self, name) is not None:
+                    raise RecipeError(f"{name}: targets: source means the PSF of the sources; leave it out")
         narrowest = self.target_sigma_um
-        if narrowest is not None and self.targets == "source":
-            raise RecipeError("target_sigma_um: targets: source means the PSF of the sources; leave it out")
         if narrowest is not None and narrowest < 0.4 * self.pixel_size_um[-1]:
             raise RecipeError(
                 f"target_sigma_um: {narrowest:g} is less than 0.4 pixels of {self.pixel_size_um[-1]:g} um: a target of "

@@ -85,7 +85,7 @@ class Training:
 distributions, but their means are fitted by squared errors; better PSNR in short trainings."""
     likelihood_from: float = 1.0
     """Loss faithful: the share of the training after which the means, too, are fitted by the likelihood, as with \
-laplace. 0.65 makes dark background exact, which the disagreement of an ensemble needs; 1: never."""
+laplace. With 0.65 members of an ensemble agree in dark background, which their disagreement needs; 1: never."""
     n_epochs: int = 100
     """Epochs at most. After each, the loss on the validation patches is measured and a checkpoint is written."""
     steps_per_epoch: int = 400

@@ -311,7 +311,11 @@ def test_exact_factors_come_from_yaml():
         ({"pixel_size_um": [0.1, -0.1]}, "pixel_size_um: expected 2 or 3 sizes above 0"),
         ({"n_pairs": 0}, "n_pairs: expected 1 or more"),
         ({"target_sigma_um": 0.01}, "less than 0.4 pixels"),
-        ({"target_sigma_um": 0.1, "targets": "source"}, "means the PSF of the sources"),
+        (
+            {"target_sigma_um": 0.1, "targets": "source"},
+            "target_sigma_um: targets: source means the PSF of the sources",
+        ),
+        ({"target_sigma_z_um": 0.1, "targets": "source"}, "target_sigma_z_um: targets: source means the PSF"),
         (
             {"targets": "source", "task": "upsample", "factor": 2, "psf": PSF_3D}
             | {"shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1]},
