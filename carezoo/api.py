@@ -124,7 +124,7 @@ class Model:
     def restore_file(
         self,
         path: str | PathLike[str],
-        folder: str | PathLike[str] | None = None,
+        output: str | PathLike[str] | None = None,
         *,
         axes: str | None = None,
         settings: Settings | None = None,
@@ -137,8 +137,9 @@ class Model:
         ----------
         path
             The image.
-        folder
-            Where results go, made if need be; None: beside the image.
+        output
+            Folder for the results, made if need be, or the name of the restored image, ending in .tif; None: beside the
+            image.
         axes
             Of the file; None: as its metadata say.
         settings
@@ -149,7 +150,7 @@ class Model:
         Returns
         -------
         Path
-            The restored image: ``cell_restored.tif`` for ``cell.tif``. Scale and disagreement lie beside it.
+            The restored image, by default ``cell_restored.tif`` for ``cell.tif``. Scale and disagreement lie beside it.
 
         Raises
         ------
@@ -167,14 +168,14 @@ class Model:
             models={None: self.package},
             settings=settings or Settings(**options),
             axes=axes,
-            folder=None if folder is None else Path(folder),
+            output=None if output is None else Path(output),
             is_overwriting=is_overwriting,
         )
         source = Path(path)
         for outcome in restore_files([source], order, open_network=lambda _, chosen: self._session(chosen)):
             if outcome.error is not None:
                 raise outcome.error
-        return result_path(source, "mean", order.folder)
+        return result_path(source, "mean", order.output)
 
     def evaluate(
         self,

@@ -30,7 +30,10 @@ DTYPES = ("float32", "input", "uint8", "uint16")
     metavar="[CHANNEL=]REF",
 )
 @declared.zoo_option
-@declared.folder_option("folder", "Folder for results.  [default: beside each file]")
+@declared.file_option(
+    "output",
+    "Folder for results, or for one file the name of its restored image (.tif).  [default: beside each file]",
+)
 @declared.axes_option
 @click.option(
     "--tile",
@@ -131,7 +134,7 @@ def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> 
         settings=settings,
         axes=given["axes"],  # type: ignore[arg-type]
         crop=options.crop(str(crop)) if crop else {},
-        folder=given["folder"],  # type: ignore[arg-type]
+        output=given["output"],  # type: ignore[arg-type]
         is_overwriting=overwrite,
     )
 

@@ -103,12 +103,10 @@ def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | No
     image = image.averaged(n_averaged(restored))
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
         raise InputError(f"{restored} is no restoration of {source}: {mean.sizes} and {image.sizes}")
-    beside = {
-        name: path
-        for name in ("scale", "disagreement")
-        if restored.name == result_path(source, "mean", None).name
-        and (path := result_path(source, name, restored.parent)).exists()
-    }
+    is_named_by_source = restored.name == result_path(source, "mean", None).name
+    where = restored.parent if is_named_by_source else restored
+    paths = {name: result_path(source, name, where) for name in ("scale", "disagreement")}
+    beside = {name: path for name, path in paths.items() if path.exists()}
     maps = {name: _shown(files.open_image(path), at) for name, path in beside.items()}
     plane = _shown(mean, at)
     return View(

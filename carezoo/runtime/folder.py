@@ -48,8 +48,8 @@ class Order:
     """Axes of the files; None: as their metadata say."""
     crop: Mapping[str, slice] = field(default_factory=dict)
     """Region to restore, by axis letter."""
-    folder: Path | None = None
-    """Where results go; None: beside each file."""
+    output: Path | None = None
+    """Where results go: a folder, or for one file the name of its restored image; None: beside each file."""
     is_overwriting: bool = False
     """Replace results that were made differently, or by something else."""
 
@@ -122,11 +122,11 @@ def restore_files(
     Raises
     ------
     InputError
-        Before any work: if two files would write the same result, a result would replace its source, or the folder for
-        results is none.
+        Before any work: if two files would write the same result, a result would replace its source, or results cannot
+        go where they should.
     """
-    if order.folder is not None:
-        require_folder(order.folder)
+    if order.output is not None:
+        _check_output(order.output, len(sources))
     for conflict in conflicts(sources, order).values():
         raise conflict
     models = {key: Model(package, open_network(package, order.settings)) for key, package in order.models.items()}
@@ -144,16 +144,38 @@ def _for_file(progress: Progress | None, source: Path) -> Callable[[int, int], N
     return (lambda done, total: progress(source, done, total)) if progress else None
 
 
-def result_path(source: Path, name: str, folder: Path | None) -> Path:
-    """Return where the result `name` of a file goes: ``cell.tif`` gives ``cell_restored.tif``, ``cell_scale.tif``."""
-    stem, suffix = source.name, ".tif"
-    for ending in (".ome.tiff", ".ome.tif"):
-        if stem.lower().endswith(ending):
-            stem, suffix = stem[: -len(ending)], ".ome.tif"
-            break
+def _check_output(output: Path, n_sources: int) -> None:
+    if not _is_file_name(output):
+        require_folder(output)
+    elif n_sources > 1:
+        raise InputError(f"{output} is the name of one image, and there are {n_sources} to restore; name a folder")
     else:
-        stem = source.stem
-    return (folder or source.parent) / f"{stem}_{SUFFIX_OF.get(name, name)}{suffix}"
+        require_folder(output.parent)
+
+
+def result_path(source: Path, name: str, output: Path | None) -> Path:
+    """Return where the result `name` of a file goes.
+
+    In a folder (None: that of the file) ``cell.tif`` gives ``cell_restored.tif`` and ``cell_scale.tif``. An `output`
+    that ends in .tif or .tiff, unless it is a folder, is the restored image itself: ``out.tif`` beside
+    ``out_scale.tif``.
+    """
+    if output is not None and _is_file_name(output):
+        return output if name == "mean" else _named(output, name)
+    path = _named(source, SUFFIX_OF.get(name, name))
+    return path if output is None else output / path.name
+
+
+def _is_file_name(output: Path) -> bool:
+    return output.suffix.lower() in {".tif", ".tiff"} and not output.is_dir()
+
+
+def _named(path: Path, ending: str) -> Path:
+    """Return the TIFF beside `path` whose name ends in `ending`; OME-TIFF if `path` is."""
+    for suffix in (".ome.tiff", ".ome.tif"):
+        if path.name.lower().endswith(suffix):
+            return path.with_name(f"{path.name[: -len(suffix)]}_{ending}.ome.tif")
+    return path.with_name(f"{path.stem}_{ending}.tif")
 
 
 def conflicts(sources: Sequence[Path], order: Order) -> dict[Path, InputError]:
@@ -166,7 +188,7 @@ def conflicts(sources: Sequence[Path], order: Order) -> dict[Path, InputError]:
     found: dict[Path, InputError] = {}
     for source in sources:
         for name in _result_names(order):
-            path = result_path(source, name, order.folder).resolve()
+            path = result_path(source, name, order.output).resolve()
             if path in taken:
                 found[source] = InputError(
                     f"{taken[path]} and {source} would both be written to {path}; restore them into different folders"
@@ -194,14 +216,14 @@ def _restore_file(
 ) -> Outcome:
     image = files.open_image(source, order.axes)
     image = image.cropped(order.crop) if order.crop else image
-    outputs = tuple(result_path(source, name, order.folder) for name in _result_names(order))
+    outputs = tuple(result_path(source, name, order.output) for name in _result_names(order))
     identity = {"input": {"name": source.name, "sha256": _sha256(source)}, "options": order.options()}
     if not order.is_overwriting and _is_finished(outputs, identity):
         return Outcome(source=source, status="skipped", outputs=outputs)
 
     @contextmanager
     def make_target(outline: Outline) -> Iterator[Target]:
-        path = result_path(source, outline.name, order.folder)
+        path = result_path(source, outline.name, order.output)
         made_folder(path.parent)
         notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
         with files.create_image(

@@ -64,6 +64,27 @@ def test_every_result_has_a_file_and_json_says_what_ran(here, capsys):
         assert files.open_image(here / path).sizes == {"T": 2, "Z": 2, "Y": 20, "X": 30}
 
 
+def test_the_result_of_one_file_may_have_a_name_of_its_own(here, capsys):
+    assert run(["restore", "cell.tif", "-m", "many.zip", "-o", "out/clean.tif", "--json"]) == 0
+    (outcome,) = json.loads(capsys.readouterr().out)
+    assert outcome["outputs"] == ["out/clean.tif", "out/clean_scale.tif", "out/clean_disagreement.tif"]
+    assert sorted(path.name for path in (here / "out").iterdir()) == [
+        "clean.tif", "clean_disagreement.tif", "clean_scale.tif",
+    ]  # fmt: skip
+    assert run(["restore", "cell.tif", "-m", "many.zip", "-o", "out/clean.tif"]) == 0
+    assert "finished before" in capsys.readouterr().err
+
+
+def test_a_name_for_one_image_is_refused_for_several_and_for_the_image_itself(here, capsys):
+    (here / "b.tif").write_bytes((here / "cell.tif").read_bytes())
+    before = sorted(here.iterdir())
+    assert run(["restore", "cell.tif", "b.tif", "-m", "one.zip", "-o", "out.tif"]) == 2
+    assert "out.tif is the name of one image, and there are 2 to restore; name a folder" in capsys.readouterr().err
+    assert run(["restore", "cell.tif", "-m", "one.zip", "-o", "cell.tif", "--overwrite"]) == 2
+    assert "cell.tif is both an input and the result of cell.tif" in capsys.readouterr().err
+    assert sorted(here.iterdir()) == before
+
+
 def test_tiles_do_not_change_the_file(here):
     assert run(["restore", "cell.tif", "-m", "one.zip", "-o", "a", "--tile", "whole"]) == 0
     assert run(["restore", "cell.tif", "-m", "one.zip", "-o", "b", "--tile", "16,20"]) == 0

@@ -41,6 +41,10 @@ def test_with_a_model_or_from_files_it_shows_the_same_images(cell, model, tmp_pa
     one, other = shown(tmp_path / "model.png"), shown(tmp_path / "files.png")
     assert one.shape == other.shape
     np.testing.assert_array_equal(one[:400, :700], other[:400, :700])
+    named = str(tmp_path / "clean.tif")
+    run(["restore", str(cell), "-m", str(model), "-o", named])
+    assert run(["show", str(cell), "--restored", named, "-o", str(tmp_path / "named.png")]) == 0
+    np.testing.assert_array_equal(shown(tmp_path / "named.png"), other)
 
 
 def test_without_a_screen_the_picture_lies_here(cell, model, tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def by_knime_row(source, model, folder):
     from carezoo.runtime.folder import Order
     from carezoo_knime.restoring import restore_rows
 
-    (row,) = restore_rows([str(source)], Order(models={None: open_package(model)}, folder=folder))
+    (row,) = restore_rows([str(source)], Order(models={None: open_package(model)}, output=folder))
     return Path(row.restored)
 
 

@@ -43,7 +43,7 @@ def order(package: Path, **changes) -> Order:
 def test_pixels_are_those_of_python(models, images):
     cells = [str(images / f"cell{i}.tif") for i in (0, 1)]
     rows = restore_rows(
-        cells, order(models / "many.zip", settings=settings_of(**CHOICES, tile="16"), folder=images / "out")
+        cells, order(models / "many.zip", settings=settings_of(**CHOICES, tile="16"), output=images / "out")
     )
     model = carezoo.load(models / "many.zip")
     for cell, row in zip(cells, rows, strict=True):
@@ -57,7 +57,7 @@ def test_pixels_are_those_of_python(models, images):
         assert (row.status, row.error) == ("restored", None)
         assert row.preview.shape == expected.mean.shape
         assert (row.preview.min(), row.preview.max()) == (0, 255)
-    same = restore_rows(cells[:1], order(models / "many.zip", folder=images / "whole"))
+    same = restore_rows(cells[:1], order(models / "many.zip", output=images / "whole"))
     assert np.array_equal(files.open_image(same[0].restored).array(), model.restore(cells[0]).mean)
 
 
@@ -82,7 +82,7 @@ def test_a_broken_row_is_a_row_that_says_so(models, images):
         "cell1.tif",
     ]
     cells = [*(str(images / name) for name in names), None, float("nan"), "", "cell0.tif"]
-    rows = restore_rows(cells, order(models / "one.zip", folder=images / "out"))
+    rows = restore_rows(cells, order(models / "one.zip", output=images / "out"))
     assert len(rows) == len(cells)
     assert [i for i, row in enumerate(rows) if row.error is None] == [0, 8]
     said = [
@@ -132,7 +132,7 @@ def test_results_among_the_images_and_equal_names_hold_up_their_row_only(models,
     rows = restore_rows([*cells, str(images / "cell0_restored.tif")], order(models / "one.zip"))
     assert [row.status for row in rows] == ["finished before", "finished before", "failed"]
     assert "is both an input and the result of" in rows[2].error
-    rows = restore_rows([cells[0], str(images / "sub" / "cell0.tif")], order(models / "one.zip", folder=images / "out"))
+    rows = restore_rows([cells[0], str(images / "sub" / "cell0.tif")], order(models / "one.zip", output=images / "out"))
     assert [row.status for row in rows] == ["restored", "failed"]
     assert "would both be written to" in rows[1].error
 
@@ -153,7 +153,7 @@ def test_progress_rises_to_one_and_stopping_keeps_what_is_finished(models, image
     with pytest.raises(Cancelled, match=r"stopped at .*cell1\.tif; what was finished before stays"):
         restore_rows(
             cells,
-            order(models / "one.zip", settings=tiles, folder=images / "out"),
+            order(models / "one.zip", settings=tiles, output=images / "out"),
             progress=lambda share, _: told.append(share),
             cancelled=lambda: bool(told) and told[-1] > 0.6,
         )
@@ -162,7 +162,7 @@ def test_progress_rises_to_one_and_stopping_keeps_what_is_finished(models, image
 
 def test_warnings_of_the_run_reach_the_row(models, images):
     (row,) = restore_rows(
-        [str(images / "cell0.tif")], order(models / "one.zip", settings=Settings(dtype=np.uint8), folder=images / "out")
+        [str(images / "cell0.tif")], order(models / "one.zip", settings=Settings(dtype=np.uint8), output=images / "out")
     )
     assert "pixels did not fit into the type and were clipped" in row.warnings
 

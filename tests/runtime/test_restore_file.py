@@ -30,6 +30,13 @@ def test_the_file_holds_what_restore_returns(model, tmp_path):
     assert files.open_image(path).pixel_size_um == pytest.approx({"Y": 0.1, "X": 0.1})
 
 
+def test_the_restored_image_may_be_named(model, tmp_path):
+    path = model.restore_file(tmp_path / "cell0.tif", tmp_path / "mine.ome.tif")
+    assert path == tmp_path / "mine.ome.tif"
+    assert files.open_image(path).sizes == {"Y": 30, "X": 40}
+    assert (tmp_path / "mine_scale.ome.tif").exists()
+
+
 def test_a_file_is_not_restored_twice_and_the_network_is_loaded_once(model, tmp_path):
     first = model.restore_file(tmp_path / "cell0.tif")
     written = first.stat().st_mtime_ns

@@ -43,7 +43,7 @@ def ask(session: Any, call: Call) -> Batch:
     order = Order(
         models={None: session.models.get(reference(values)).package},
         settings=settings(values),
-        folder=target,
+        output=target,
         is_overwriting=bool(values["overwrite"]),
     )
     return Batch(expanded([source]), order)
@@ -57,7 +57,7 @@ def do(session: Any, call: Call, batch: Batch) -> str:
         raise outcomes[0].error or InputError("nothing was restored")
     counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
     text = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-    load("ij.IJ").log(f"CAREzoo: {text}; results are in {batch.order.folder}")
+    load("ij.IJ").log(f"CAREzoo: {text}; results are in {batch.order.output}")
     call.status(text)
     return text
 

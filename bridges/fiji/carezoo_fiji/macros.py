@@ -94,7 +94,7 @@ def _restore(
     """Restore one TIFF into a folder; yield ``NAME=PATH`` for each result, and ``note=...`` for remarks."""
     package = open_package(resolve(model).path)
     settings = Settings(tile=options.tile(tile), dtype=dtype, average=options.n_frames(average))
-    order = Order(models={None: package}, settings=settings, folder=Path(folder), is_overwriting=True)
+    order = Order(models={None: package}, settings=settings, output=Path(folder), is_overwriting=True)
     for outcome in restore_files([Path(source)], order, lambda _, done, n: progress(done / n), cancelled):
         if outcome.error is not None:
             raise outcome.error

@@ -134,7 +134,7 @@ class CareRestoreNode(EveryRow):
                 models={None: model.chosen.open()},
                 settings=self._settings(),
                 axes=self.axes.strip() or None,
-                folder=folder_of(self.output_folder),
+                output=folder_of(self.output_folder),
                 is_overwriting=self.replace,
             )
             rows = restore_rows(

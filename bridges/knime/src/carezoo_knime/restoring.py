@@ -127,7 +127,7 @@ def _row(outcome: Outcome, order: Order) -> RestoredRow:
     written = {
         name: path
         for name in ("mean", "scale", "disagreement")
-        if (path := result_path(outcome.source, name, order.folder)) in outcome.outputs
+        if (path := result_path(outcome.source, name, order.output)) in outcome.outputs
     }
     mean, high = _summary(files.open_image(written["disagreement"])) if "disagreement" in written else (None, None)
     return RestoredRow(
