@@ -250,7 +250,8 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
     # Photons are those of the structure without its background.
     exposure = camera_.expose(seen, simulation.camera, rng, black=0.0)
     source, recorded = camera_.record(camera_.electrons(whole, exposure), exposure, rng, maps=prepared.maps)
-    return SimulatedPair(source, camera_.grey_levels(clean, exposure), parameters | _prefixed("camera", recorded))
+    target = camera_.grey_levels(clean, exposure, has_background=simulation.targets == "source")
+    return SimulatedPair(source, target, parameters | _prefixed("camera", recorded))
 
 
 def _emit(structure: Structure, canvas: Canvas, rng: np.random.Generator) -> tuple[Emitters, dict[str, float]]:

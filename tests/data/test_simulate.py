@@ -143,10 +143,11 @@ def test_targets_have_half_the_narrowest_width_or_the_one_given(changes, sigma_u
 
 
 def test_targets_may_be_the_sources_without_their_noise():
-    camera = {"photons": 100, "gain": 2, "offset": 50, "read_noise": 1, "bit_depth": None}
+    camera = {"photons": 100, "background": 30, "gain": 2, "offset": 50, "read_noise": 1, "bit_depth": None}
     changes = {"shape": [200, 200], "camera": camera, "background": {"level": 0.5, "texture": 0.2, "haze": 0.5}}
     made = pair(prepared(TUBULES, targets="source", **changes), 0, 0)
     noise = made.source - made.target
+    assert abs(noise.mean()) < 0.02 * 2 * 30
     # Poisson noise of the light and read noise, in grey levels, and no structure left.
     expected = 2 * np.sqrt((made.target - 50) / 2 + 1)
     assert np.std(noise / expected) == pytest.approx(1, rel=0.03)
