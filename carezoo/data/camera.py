@@ -37,8 +37,7 @@ class Camera:
     clean_offset: float = 0.0
     """Grey level of no light in the clean image; used with `dose_factor`."""
     background: Span = Span(0.0, 0.0)
-    """Uniform background, photoelectrons a pixel. Targets do not show it (`targets: source` do), and after percentiles
-    are 0 and 1 a model can only guess how much there was: leave it 0 unless the model shall take it off."""
+    """Uniform background, photoelectrons a pixel. Targets show it, too: nothing in an image tells it from `offset`."""
     gain: Span = Span(1.0, 1.0)
     """Grey levels per photoelectron, EM multiplication included."""
     offset: Span = Span(100.0, 100.0)
@@ -231,17 +230,15 @@ def electrons(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.floa
     return expected
 
 
-def grey_levels(
-    image: NDArray[np.generic], exposure: Exposure, *, has_background: bool = False
-) -> NDArray[np.float32]:
+def grey_levels(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
     """Return clean `image` in the grey levels of the recorded one: without noise, maps and limits.
 
-    This brings a target into the intensity units of its source; values below black stay below the offset. The uniform
-    background of the exposure is left out unless wanted.
+    This brings a target into the intensity units of its source; values below black stay below those of no light. The
+    uniform background is that of the source: a model that had to take it off could only guess how much there was.
     """
     above_black = image.astype(np.float32) - np.float32(exposure.black)
     levels: NDArray[np.float32] = above_black * np.float32(exposure.electrons_per_unit * exposure.gain)
-    levels += np.float32(exposure.offset + has_background * exposure.gain * exposure.background)
+    levels += np.float32(exposure.offset + exposure.gain * exposure.background)
     return levels
 
 

@@ -116,11 +116,11 @@ def simulate(
     sheet = epithelium_.sheet(epithelium, canvas, rng)
     junctions, second = rendering.spectrum(sheet.junctions, canvas), rendering.spectrum(sheet.second, canvas)
     seen = rendering.image(junctions + second, psfs[0], canvas)
-    volume, drawn = background_.add(background, seen, junctions + second, canvas, rng)
+    volume, uniform, drawn = background_.add(background, seen, junctions + second, canvas, rng)
     inside = tuple(slice(m, m + n) for m, n in zip(canvas.margin_px[1:], canvas.image.shape[1:], strict=True))
     height = (sheet.height_um[inside] - canvas.margin_um[0]) / canvas.image.pixel_size_um[0] - 0.5
     height = np.clip(height, 0, canvas.image.shape[0] - 1)
-    clean = project(rendering.image(junctions, psfs[1], canvas), height)
+    clean = project(rendering.image(junctions, psfs[1], canvas), height) + uniform
     exposure = camera_.expose(seen, camera, rng, black=0.0)
     source, recorded = camera_.record(camera_.electrons(volume, exposure), exposure, rng)
     parameters = {f"epithelium.{name}": value for name, value in sheet.parameters.items()}

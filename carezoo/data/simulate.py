@@ -237,9 +237,9 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
     if simulation.task == "isotropic":
         return _as_axial(prepared, rendering.image(spectrum, target_psf, canvas), None, parameters, rng)
     seen = rendering.image(spectrum, source_psf, canvas)
-    whole, drawn = background_.add(simulation.background, seen, spectrum, canvas, rng)
+    whole, uniform, drawn = background_.add(simulation.background, seen, spectrum, canvas, rng)
     parameters |= _prefixed("background", drawn)
-    clean = whole if simulation.targets == "source" else rendering.image(spectrum, target_psf, canvas)
+    clean = whole if simulation.targets == "source" else rendering.image(spectrum, target_psf, canvas) + uniform
     if simulation.task == "upsample":
         assert simulation.factor is not None
         whole = np.maximum(anisotropy.subsample(whole, simulation.factor, axis=0), 0)
@@ -250,8 +250,7 @@ def _from_structures(prepared: Prepared, rng: np.random.Generator) -> SimulatedP
     # Photons are those of the structure without its background.
     exposure = camera_.expose(seen, simulation.camera, rng, black=0.0)
     source, recorded = camera_.record(camera_.electrons(whole, exposure), exposure, rng, maps=prepared.maps)
-    target = camera_.grey_levels(clean, exposure, has_background=simulation.targets == "source")
-    return SimulatedPair(source, target, parameters | _prefixed("camera", recorded))
+    return SimulatedPair(source, camera_.grey_levels(clean, exposure), parameters | _prefixed("camera", recorded))
 
 
 def _emit(structure: Structure, canvas: Canvas, rng: np.random.Generator) -> tuple[Emitters, dict[str, float]]:

@@ -96,7 +96,8 @@ laplace. With 0.65 members of an ensemble agree in dark background, which their 
     """Of the Adam optimizer, at the start."""
     schedule: Literal["plateau", "cosine"] = "plateau"
     """How the learning rate falls. plateau: when the validation loss stands still, as CARE's. cosine: along half a \
-cosine, to 0 at the end of n_epochs or max_minutes, whatever comes first; better for short trainings."""
+cosine, after a short rise, to 0 at the end of n_epochs or max_minutes, whatever comes first; better for short \
+trainings."""
     max_gradient_norm: float | None = None
     """Larger gradients (root of the sum of squares over all weights) are scaled down to it; null: never, as CARE. 1 \
 tames the spikes of probabilistic networks at high learning rates."""

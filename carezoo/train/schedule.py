@@ -11,6 +11,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from carezoo.train.recipe import Training
 
+_RISING_SHARE, _MOST_RISING_STEPS = 0.05, 200
+"""How long the learning rate of a cosine rises, as a share of all steps and in steps, whichever is less."""
+
 
 class Clock:
     """The time a training has taken, that of earlier runs which this one continues included.
@@ -61,8 +64,14 @@ def share(settings: Training, n_steps: int, clock: Clock) -> float:
 
 
 def set_cosine(optimizer: Optimizer, settings: Training, n_steps: int, clock: Clock) -> None:
-    """Set the learning rate of the next step: half a cosine from the recipe's to 0 at the end of steps or time."""
-    rate = settings.learning_rate * (1 + math.cos(math.pi * share(settings, n_steps, clock))) / 2
+    """Set the learning rate of the next step: half a cosine from the recipe's to 0 at the end of steps or time.
+
+    The first steps rise to it. Adam makes them as long as all others before it knows the size of gradients, and a
+    projection may never come back from them: its softmax along Z becomes a choice of one plane, without gradient.
+    """
+    n_rising = min(_MOST_RISING_STEPS, _RISING_SHARE * settings.n_epochs * settings.steps_per_epoch)
+    rise = min(1.0, (n_steps + 1) / max(n_rising, 1.0))
+    rate = rise * settings.learning_rate * (1 + math.cos(math.pi * share(settings, n_steps, clock))) / 2
     for group in optimizer.param_groups:
         group["lr"] = rate
 

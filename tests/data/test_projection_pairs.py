@@ -70,10 +70,10 @@ def test_the_second_structure_is_in_the_volume_and_not_in_the_target():
     assert np.corrcoef(seen.ravel(), with_second.target.ravel())[0, 1] > 0.98
 
 
-def test_light_noise_and_background_are_in_the_source_only():
+def test_noise_is_in_the_source_only_and_uniform_light_in_both():
     dim = simulated(photons=20.0, background=Background(level=fixed(0.3)))
     assert dim.parameters["camera.photons"] == 20.0
-    assert dim.target.min() == pytest.approx(100.0, abs=1.0)
+    assert dim.target.min() == pytest.approx(100.0 + 2 * 0.3 * 20, abs=1.0)
     assert np.median(dim.source) > 100 + 2 * 0.25 * 20
     assert dim.target.max() < 100 + 2 * 20 * 3
 

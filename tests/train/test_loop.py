@@ -295,6 +295,16 @@ def test_the_cosine_falls_to_0_over_all_steps(tmp_path):
     assert [float(row["learning_rate"]) for row in history.read(tmp_path)] == pytest.approx([expected[2], expected[5]])
 
 
+@pytest.mark.parametrize(("n_epochs", "n_rising"), [(10, 50), (10_000, 200)])
+def test_the_cosine_begins_with_a_rise(n_epochs, n_rising):
+    settings = replace(SETTINGS, schedule="cosine", n_epochs=n_epochs, steps_per_epoch=100)
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    for n, share in ((0, 1 / n_rising), (n_rising // 2 - 1, 0.5), (n_rising - 1, 1.0), (n_rising, 1.0)):
+        schedule.set_cosine(optimizer, settings, n, schedule.Clock(None, 0.0))
+        fallen = (1 + math.cos(math.pi * n / (100 * n_epochs))) / 2
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * share * fallen)
+
+
 def test_the_cosine_falls_with_the_time_that_is_over():
     optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     for spent_s, rate in ((0.0, 1e-3), (30.0, 5e-4), (60.0, 0.0), (90.0, 0.0)):

@@ -1,7 +1,8 @@
 """What is in an image besides the structure: uniform light, uneven background, out-of-focus haze, vesicles.
 
-None of it is in the target. All amounts are shares of the structure's own brightness, so that they mean the same at any
-photon count.
+Of all that, targets have the uniform light alone: nothing in an image tells it from the camera's offset, so a model that
+had to take it off could only guess. All amounts are shares of the structure's own brightness, so that they mean the same
+at any photon count.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ def add(
     spectrum: NDArray[np.complex64],
     canvas: Canvas,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """Return `image` with `background` added, and the numbers it was drawn with.
+) -> tuple[NDArray[np.float32], np.float32, dict[str, float]]:
+    """Return `image` with `background` added, the uniform part of it, and the numbers it was drawn with.
 
     Parameters
     ----------
@@ -74,7 +75,8 @@ def add(
     vesicles = ("vesicle_density", "vesicle_brightness", "vesicle_sigma_um")
     parameters |= {name: getattr(background, name).draw(rng) for name in vesicles}
     reference = np.float32(np.percentile(image, 99.9))
-    result = image + reference * np.float32(parameters["level"])
+    uniform = reference * np.float32(parameters["level"])
+    result = image + uniform
     if parameters["texture"] > 0:
         period_px = [parameters["texture_size_um"] / size for size in canvas.image.pixel_size_um]
         noise = perlin(image.shape, period_px, rng, n_octaves=background.n_octaves)
@@ -84,7 +86,7 @@ def add(
         result += np.float32(parameters["haze"]) * rendering.image(spectrum, wide, canvas)
     if parameters["vesicle_density"] > 0:
         result += reference * _vesicles(parameters, canvas, rng)
-    return result, parameters
+    return result, uniform, parameters
 
 
 def _vesicles(parameters: dict[str, float], canvas: Canvas, rng: np.random.Generator) -> NDArray[np.float32]:
