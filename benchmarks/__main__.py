@@ -29,6 +29,7 @@ NAMES = (
     "evaluate",
     "zoo",
     "quality",
+    "fluorescence",
     "lean",
     "simulate",
     "simulated_models",

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
-
-import yaml
 
 from benchmarks import shipped
 from benchmarks.figures import Figure
-from carezoo.data.pairs import Pair, find_pairs
-from carezoo.data.split import split_pairs
 from carezoo.evaluate import evaluation
 from carezoo.evaluate.calibration import Calibration
 from carezoo.evaluate.evaluation import Wanted
-from carezoo.package.read import Package
-from carezoo.train.recipe import Recipe
 
 MODELS = {
     "denoise-nuclei-confocal-2d": "CAREZOO_NUCLEI_REAL",
@@ -40,18 +33,11 @@ def figures() -> Iterator[Figure]:
         if model is None or "CAREZOO_DATA" not in os.environ:
             yield Figure(title, None, at_most=POINTS, note=f"needs {variable}, CAREZOO_DATA")
             continue
-        pairs = _reported(model.package, os.environ["CAREZOO_DATA"])
+        pairs = shipped.reported_pairs(model.package, os.environ["CAREZOO_DATA"])
         found = evaluation.evaluate(model.package, pairs, Wanted(baselines=(), most_frames=1)).overall.calibration
         off = 100 * abs(found["all"].at(0.9) - 0.9)
         parts = "; ".join(f"{part} {_held(found[part])}" for part in ("foreground", "background", "all"))
         yield Figure(title, off, "points", at_most=POINTS, note=f"{len(pairs)} pairs; 50, 90, 95 %: {parts}")
-
-
-def _reported(package: Package, folder: str) -> tuple[Pair, ...]:
-    """Return the acquired pairs that the recipe of a package reports on."""
-    recipe = Recipe.from_dict(yaml.safe_load(package.read_bytes("recipe.yaml")))
-    data = replace(recipe.data, folder=folder, simulated=())
-    return split_pairs(find_pairs(data, recipe.pair_axes), data.sets, recipe.seed).report
 
 
 def _held(calibration: Calibration) -> str:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+
+import yaml
 
 import carezoo
+from carezoo.data.pairs import Pair, find_pairs
+from carezoo.data.split import split_pairs
 from carezoo.errors import CarezooError
+from carezoo.package.read import Package
+from carezoo.train.recipe import Recipe
 
 
 def model(variable: str, name: str) -> carezoo.Model | None:
@@ -14,3 +21,10 @@ def model(variable: str, name: str) -> carezoo.Model | None:
         return carezoo.load(os.environ.get(variable, name))
     except CarezooError:
         return None
+
+
+def reported_pairs(package: Package, folder: str) -> tuple[Pair, ...]:
+    """Return the acquired pairs below `folder` that the recipe of a package reports on: it learned from none."""
+    recipe = Recipe.from_dict(yaml.safe_load(package.read_bytes("recipe.yaml")))
+    data = replace(recipe.data, folder=folder, simulated=())
+    return split_pairs(find_pairs(data, recipe.pair_axes), data.sets, recipe.seed).report
