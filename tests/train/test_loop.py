@@ -278,7 +278,8 @@ def test_time_before_an_interruption_counts(tmp_path):
     first = loop.fit(new_network(), DATA, settings, tmp_path)
     again = loop.fit(new_network(), DATA, settings, tmp_path, resume=True)
     assert (again.n_epochs, again.n_steps, again.stopped) == (1, first.n_steps, first.stopped)
-    assert loop.fit(new_network(), DATA, replace(settings, max_minutes=0.01), tmp_path, resume=True).n_epochs == 2
+    more = replace(settings, max_minutes=10, n_epochs=2, steps_per_epoch=2)  # time that a busy machine has not used up
+    assert loop.fit(new_network(), DATA, more, tmp_path, resume=True).n_epochs == 2
 
 
 def test_the_cosine_falls_to_0_over_all_steps(tmp_path):
