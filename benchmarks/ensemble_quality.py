@@ -30,9 +30,9 @@ from scipy import ndimage, stats
 
 import carezoo
 from benchmarks import renderer, shipped
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, psnr_db
 from carezoo.data.noise import fit_pair
-from carezoo.metrics import fit_affine, score
+from carezoo.metrics import fit_affine
 from carezoo.mixture import Mixture
 
 Float = NDArray[np.float32]
@@ -78,8 +78,8 @@ def _against_members(model: carezoo.Model, fields: list[_Field]) -> Iterator[Fig
         restoration = model.restore(field.noisy, keep_members=True)
         mixture = restoration.distribution
         assert isinstance(mixture, Mixture)
-        members = [_db(mean, field.expected) for mean in mixture.members.mean]
-        ensemble = _db(restoration.mean, field.expected)
+        members = [psnr_db(mean, field.expected) for mean in mixture.members.mean]
+        ensemble = psnr_db(restoration.mean, field.expected)
         ahead.append(ensemble - np.mean(members))
         ahead_of_best.append(ensemble - max(members))
         told.append(_told_by_disagreement(restoration, field.expected))
@@ -173,7 +173,3 @@ def _auc(values: NDArray[np.float64], positive: Mask, negative: Mask) -> float:
     n, m = int(positive.sum()), int(negative.sum())
     ranks = stats.rankdata(np.concatenate([values[positive], values[negative]]))[:n]
     return float((ranks.sum() - n * (n + 1) / 2) / (n * m))
-
-
-def _db(image: NDArray[np.generic], target: Float) -> float:
-    return score(image, target, with_ssim=False).psnr_db

@@ -29,9 +29,9 @@ from scipy import ndimage
 
 import carezoo
 from benchmarks import renderer, shipped
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, psnr_db
 from carezoo.evaluate import classical, fourier
-from carezoo.metrics import fit_affine, score
+from carezoo.metrics import fit_affine
 
 Float = NDArray[np.float32]
 
@@ -141,5 +141,5 @@ def _compared(image: Float, truth: Float, cut_off: float) -> tuple[float, float,
     changes = [
         np.abs(np.subtract(found[axis].power, true[axis].power)).sum() / np.sum(true[axis].power) for axis in "YX"
     ]
-    psnr = score(image, truth, with_ssim=False).psnr_db
+    psnr = psnr_db(image, truth)
     return psnr, axial(found) / axial(true), 1 - axial(wrong) / axial(true), float(np.mean(changes))

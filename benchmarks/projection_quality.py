@@ -24,12 +24,10 @@ from numpy.typing import NDArray
 
 import carezoo
 from benchmarks import renderer, shipped
-from benchmarks.figures import Figure
-from benchmarks.renderer import Epithelium
+from benchmarks.figures import Figure, psnr_db
 from carezoo.evaluate import baselines, classical
 from carezoo.evaluate.baselines import METHODS, Baseline, Method
 from carezoo.evaluate.pictures import before_after
-from carezoo.metrics import score
 
 Float = NDArray[np.float32]
 
@@ -56,21 +54,17 @@ def figures() -> Iterator[Figure]:
         yield Figure(name.format("baselines"), None, at_least=3.0, note="needs CAREZOO_PROJECTION")
         return
     volumes = [renderer.epithelium(seed) for seed in SEEDS]
-    restored = [_db(np.asarray(model.restore(each.volume).mean), each) for each in volumes]
+    restored = [psnr_db(np.asarray(model.restore(each.volume).mean), each.projection) for each in volumes]
     examples = [(each.volume, each.projection) for each in map(renderer.epithelium, TUNING_SEEDS)]
     for method, at_least in AHEAD_DB:
         baseline = baselines.tune(method, examples)
-        others = [_db(baseline(each.volume), each) for each in volumes]
+        others = [psnr_db(baseline(each.volume), each.projection) for each in volumes]
         ahead = np.subtract(restored, others)
         means = f"{np.mean(restored):.1f} against {np.mean(others):.1f} dB"
         note = f"{ahead.min():.1f} to {ahead.max():.1f} dB on {len(volumes)} volumes; {means} on average"
         yield Figure(name.format(method.title.lower()), float(ahead.mean()), "dB", at_least=at_least, note=note)
     if {"CAREZOO_PICTURES", "CAREZOO_DATA"} <= set(os.environ):
         _draw_wing_disc(model, baseline)
-
-
-def _db(image: Float, truth: Epithelium) -> float:
-    return score(image, truth.projection, with_ssim=False).psnr_db
 
 
 def _draw_wing_disc(model: carezoo.Model, height_map: Baseline) -> None:

@@ -24,7 +24,7 @@ from scipy import ndimage
 
 import carezoo
 from benchmarks import renderer, shipped
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, psnr_db
 from carezoo.data import camera
 from carezoo.data.camera import Camera
 from carezoo.data.psf import Gaussian, blur
@@ -82,19 +82,15 @@ def _on_renderer(name: str, model: carezoo.Model, pair: Callable[..., renderer.P
 def _psnr(model: carezoo.Model, made: renderer.Pair) -> list[float]:
     """Return the PSNR of the source, of the restored image and of all deconvolved ones, after the affine fit."""
     source, target, psf = made.source, made.target, _psf(made.numbers)
-    deconvolved = [_db(richardson_lucy(source, psf, n), target) for n in ITERATIONS]
-    return [_db(source, target), _db(model.restore(source).mean, target), *deconvolved]
-
-
-def _db(image: NDArray[np.generic], target: NDArray[np.generic]) -> float:
-    return score(image, target, with_ssim=False).psnr_db
+    deconvolved = [psnr_db(richardson_lucy(source, psf, n), target) for n in ITERATIONS]
+    return [psnr_db(source, target), psnr_db(model.restore(source).mean, target), *deconvolved]
 
 
 def _banded_db(image: Float, clean: Float) -> float:
     def fine(x: Float) -> Float:
         return np.asarray(x - ndimage.gaussian_filter(x, BAND_PX, mode="reflect"), np.float32)
 
-    return max(_db(fine(ndimage.gaussian_filter(image, blur_px)), fine(clean)) for blur_px in (0.0, 0.5, 1.0, 1.5))
+    return max(psnr_db(fine(ndimage.gaussian_filter(image, blur_px)), fine(clean)) for blur_px in (0.0, 0.5, 1.0, 1.5))
 
 
 def _psf(numbers: dict[str, float]) -> Float:
@@ -162,7 +158,7 @@ def _on_nuclei() -> Iterator[Figure]:
     rows = []
     for file in REPORT:
         low, high = (tifffile.imread(folder / side / file) for side in ("low", "high"))
-        rows.append([_db(image, high) for image in (low, degraded.restore(low).mean, real.restore(low).mean)])
+        rows.append([psnr_db(image, high) for image in (low, degraded.restore(low).mean, real.restore(low).mean)])
     noisy, without, with_pairs = np.mean(rows, axis=0)
     note = f"{noisy:.1f} dB noisy, {without:.1f} without, {with_pairs:.1f} with acquired pairs"
     yield Figure(name, float(with_pairs - without), "dB", at_most=1.0, note=note)

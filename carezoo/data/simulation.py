@@ -132,9 +132,9 @@ class Simulation:
     psf: SourcePsf | None = None
     """What blurs the sources. Needed for structures; with images null means that they are not blurred further."""
     targets: Literal["structure", "source"] = "structure"
-    """Targets of simulated structures. structure: the structures through a narrower PSF, without background. source:
-    through the PSF of their source, for models that do not sharpen: task restore, what the camera sees before its
-    noise, background and all; task project, the sheet alone."""
+    """Targets of simulated structures. structure: the structures through a narrower PSF, without background
+    but for its uniform light. source: through the PSF of their source, for models that do not sharpen: task restore,
+    what the camera sees before its noise, background and all; task project, the sheet alone, in uniform light."""
     target_sigma_um: float | None = None
     """Gaussian width of the targets of simulated structures along Y and X, so that they are no bare skeletons; null:
     half the narrowest PSF, but not below 0.6 pixels."""
