@@ -25,9 +25,9 @@ import carezoo
 from benchmarks.against_csbdeep import MISSING
 from benchmarks.figures import Figure
 from benchmarks.models import network
-from carezoo.data.pairs import find_pairs
 from carezoo.data.split import Parts, split_pairs
 from carezoo.image import Image
+from carezoo.train.prepare import acquired_pairs
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
@@ -55,7 +55,7 @@ def figures() -> Iterator[Figure]:
 
 def _split(raw: dict[str, Any], data: str) -> Parts:
     recipe = Recipe.from_dict(raw)
-    found = find_pairs(replace(recipe.data, folder=data), recipe.pair_axes)
+    found = acquired_pairs(replace(recipe, data=replace(recipe.data, folder=data)))
     return split_pairs(found, recipe.data.sets, recipe.seed)
 
 

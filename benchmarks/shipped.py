@@ -8,10 +8,11 @@ from dataclasses import replace
 import yaml
 
 import carezoo
-from carezoo.data.pairs import Pair, find_pairs
+from carezoo.data.pairs import Pair
 from carezoo.data.split import split_pairs
 from carezoo.errors import CarezooError
 from carezoo.package.read import Package
+from carezoo.train.prepare import acquired_pairs
 from carezoo.train.recipe import Recipe
 
 
@@ -26,5 +27,5 @@ def model(variable: str, name: str) -> carezoo.Model | None:
 def reported_pairs(package: Package, folder: str) -> tuple[Pair, ...]:
     """Return the acquired pairs below `folder` that the recipe of a package reports on: it learned from none."""
     recipe = Recipe.from_dict(yaml.safe_load(package.read_bytes("recipe.yaml")))
-    data = replace(recipe.data, folder=folder, simulated=())
-    return split_pairs(find_pairs(data, recipe.pair_axes), data.sets, recipe.seed).report
+    acquired = acquired_pairs(replace(recipe, data=replace(recipe.data, folder=folder)))
+    return split_pairs(acquired, recipe.data.sets, recipe.seed).report

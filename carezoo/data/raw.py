@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import axes as axes_
+from carezoo.data.moved import Moved
 from carezoo.data.pairs import Pair
 from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
@@ -74,14 +75,21 @@ def make_raw(pairs: Sequence[Pair], cache: Path) -> tuple[Pair, ...]:
     DataError
         If the disk has too little room, before anything is decoded.
     """
-    files = {pair.source_path: pair.source for pair in pairs} | {pair.target_path: pair.target for pair in pairs}
-    raw = {path: image for path, image in ((path, _mapped(image)) for path, image in files.items()) if image}
-    encoded = {path: image for path, image in files.items() if path not in raw}
-    _check_room(encoded, cache)
-    raw |= {path: _decoded(path, image, cache) for path, image in encoded.items()}
+    ends = [(path, image) for pair in pairs for path, image in _ends(pair)]
+    files = {_cached_path(path, image, cache): (path, image) for path, image in ends}
+    raw = {key: mapped for key, (_, image) in files.items() if (mapped := _mapped(image))}
+    encoded = {key: end for key, end in files.items() if key not in raw}
+    _check_room([(key, image) for key, (_, image) in encoded.items()], cache)
+    raw |= {key: _decoded(path, image, key) for key, (path, image) in encoded.items()}
+    made = (tuple(raw[_cached_path(path, image, cache)] for path, image in _ends(pair)) for pair in pairs)
     return tuple(
-        dataclasses.replace(pair, source=raw[pair.source_path], target=raw[pair.target_path]) for pair in pairs
+        dataclasses.replace(pair, source=source, target=target)
+        for pair, (source, target) in zip(pairs, made, strict=True)
     )
+
+
+def _ends(pair: Pair) -> tuple[tuple[Path, Image], tuple[Path, Image]]:
+    return (pair.source_path, pair.source), (pair.target_path, pair.target)
 
 
 def _mapped(image: Image) -> Image | None:
@@ -106,15 +114,16 @@ def _cached_path(path: Path, image: Image, cache: Path) -> Path:
     """Return where `image` is decoded to: another place when its file changes, or is read in another way."""
     state = path.stat()
     average = image.pixels.n if isinstance(image.pixels, Averages) else 1
-    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{average}"
+    shift = image.pixels.shift if isinstance(image.pixels, Moved) else ()
+    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{average}|{shift}"
     return cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.raw"
 
 
-def _check_room(images: Mapping[Path, Image], cache: Path) -> None:
+def _check_room(images: Sequence[tuple[Path, Image]], cache: Path) -> None:
     if not images:
         return
     cache.mkdir(parents=True, exist_ok=True)
-    missing = [image for path, image in images.items() if not _cached_path(path, image, cache).exists()]
+    missing = [image for decoded, image in images if not decoded.exists()]
     wanted = sum(math.prod(image.shape) * image.dtype.itemsize for image in missing)
     free = shutil.disk_usage(cache).free
     if wanted > free:
@@ -124,12 +133,11 @@ def _check_room(images: Mapping[Path, Image], cache: Path) -> None:
         )
 
 
-def _decoded(path: Path, image: Image, cache: Path) -> Image:
+def _decoded(path: Path, image: Image, decoded: Path) -> Image:
     lengths = {**dict.fromkeys(CACHED_AXES, 1), **image.sizes}
     shape = tuple(lengths[letter] for letter in CACHED_AXES)
-    decoded = _cached_path(path, image, cache)
     if not decoded.exists():
-        log.info("decoding %s into %s", path, cache)
+        log.info("decoding %s into %s", path, decoded.parent)
         with replacing(decoded) as temporary, temporary.open("wb") as file:
             for region in plane_regions(image):
                 file.write(np.ascontiguousarray(read(image, region), dtype=image.dtype).data)

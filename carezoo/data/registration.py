@@ -1,6 +1,7 @@
 """Do acquired pairs match? Shift, similarity and intensity relation of each, reported before training.
 
-Nothing is resampled here: a pair that does not match is acquired again or registered with a tool made for it.
+Nothing is resampled here. Targets that are merely shifted can be moved (`FileSet.register`); other pairs that do not
+match are acquired again, or registered with a tool made for it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ class PairMatch:
     """Offset of that line, grey levels of the source."""
     correlation: float
     """Pearson correlation of source and target after smoothing by 1.5 pixels."""
+
+    @property
+    def is_registrable(self) -> bool:
+        """Whether the shift can be trusted: one scene, the same shift everywhere."""
+        return self.gain > 0 and self.correlation >= MIN_CORRELATION and self.shift_se_px <= MAX_SHIFT_PX
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -113,7 +119,8 @@ class RegistrationReport:
             where = ", ".join(f"{value:+.2f}" for value in common)
             lines.append(
                 f"Sources are shifted by ({where}) pixels on average ({'ZYX'[-len(common) :]}): restored images "
-                "will be shifted back by that."
+                "will be shifted back by that, or blurred where patches are mirrored and turned; register: true in the "
+                "set moves the targets."
             )
         if self.gain_spread > 0.1:
             lines.append(

@@ -62,6 +62,10 @@ dimensions, such as a YX target of a TYX series."""
     average: int = 1
     """Frames (T) of a source whose mean the model restores, as `carezoo restore --average` does; targets have one \
 frame for each mean, or one for all. 1: every frame alone."""
+    register: bool = False
+    """Whether every target is moved onto its source by the shift between them, measured to parts of a pixel. Where a \
+stage drifts between two exposures, a network learns to move images, or to blur them. One shift for a file: that of \
+its first channel in the middle frame."""
     source_channels: tuple[int, ...] = ()
     """Which channels of the source files are used, counted from 0; empty: all."""
     target_channels: tuple[int, ...] = ()

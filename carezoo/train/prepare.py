@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from carezoo.data.matching import Matching, Relation, identity
-from carezoo.data.pair_check import check_files
+from carezoo.data.pair_check import check_files, registered
 from carezoo.data.pairs import Pair, find_pairs
 from carezoo.data.patches import Sampler
 from carezoo.data.records import FileRecord, record_clean_files, record_files
@@ -58,7 +58,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     opened = _open_sets(recipe)
     written = tuple(files for each in opened if (files := write_report_files(each, cache)) is not None)
     sets = (*recipe.data.sets, *written)
-    acquired = find_pairs(recipe.data, recipe.pair_axes)
+    acquired = acquired_pairs(recipe)
     computed = find_pairs(replace(recipe.data, sets=written, simulated=()), recipe.model_axes) if written else ()
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
@@ -69,6 +69,17 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
     data = Data(batches, _validation(patches.choose, recipe.training))
     return Prepared(parts, patches.matching, data, patches.choose, records, registration, opened)
+
+
+def acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
+    """Return the pairs of all files of a recipe, targets moved onto their sources where a set asks for that.
+
+    Raises
+    ------
+    DataError
+        See `find_pairs` and `registered`.
+    """
+    return registered(find_pairs(recipe.data, recipe.pair_axes), recipe.data.sets, recipe.pair_axes)
 
 
 def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:

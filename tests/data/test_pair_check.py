@@ -9,10 +9,13 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from carezoo.data.moved import Moved
 from carezoo.data.pair_axes import PairAxes
-from carezoo.data.pair_check import check_files, write_table
+from carezoo.data.pair_check import check_files, registered, write_table
 from carezoo.data.pairs import find_pairs
+from carezoo.data.raw import make_raw
 from carezoo.data.sources import Data, FileSet
+from carezoo.errors import DataError
 
 
 def scene(seed, shape=(120, 120)):
@@ -81,3 +84,58 @@ def test_pairs_with_other_planes_are_left_alone(found):
     assert check_files(pairs, PairAxes("ZYX", "YX")) is None
     assert check_files(pairs, PairAxes("ZYX", factor=Fraction(4))) is None
     assert check_files((), PairAxes("YX")) is None
+
+
+REGISTER = (FileSet(source=("low",), target=("high",), register=True, name="data1"),)
+"""The set that `found` makes, with targets to be moved."""
+
+
+def drifted(seed, shift, shape=(120, 120)):
+    return ndimage.shift(scene(seed, shape), shift, order=5, mode="nearest")
+
+
+@pytest.mark.parametrize(
+    ("shape", "spatial", "shift"), [((120, 120), "YX", (0.6, -2.3)), ((24, 90, 90), "ZYX", (0.4, 0.5, 1.6))]
+)
+def test_targets_are_moved_onto_their_sources_where_a_set_asks_for_it(found, tmp_path, shape, spatial, shift):
+    source = 0.5 * drifted(0, shift, shape) + 20
+    pairs, axes = found((source, scene(0, shape)), axes=spatial, spatial=spatial), PairAxes(spatial)
+    assert registered(pairs, [FileSet(source=("low",), target=("high",), name="data1")], axes) == pairs
+    (moved,) = registered(pairs, REGISTER, axes)
+    np.testing.assert_array_equal(moved.source.array(), source)
+    inside = (slice(4, -4),) * len(shape)
+    expected = (source - 20) / 0.5
+    assert np.abs(moved.target.array() - expected)[inside].max() < 0.05 * scene(0, shape).std()
+    assert check_files([moved], axes).pairs[0].shift_px == pytest.approx((0,) * len(shape), abs=0.02)
+    (raw,) = make_raw([moved], tmp_path / "cache")
+    np.testing.assert_allclose(raw.target.array().reshape(shape), moved.target.array(), rtol=1e-5)
+
+
+def test_sources_of_one_target_move_it_each_by_their_own_shift(tmp_path):
+    shifts = {"a": (0.5, 0.0), "b": (0.0, -1.5)}
+    for folder, image in {"high": scene(0), **{name: drifted(0, shift) for name, shift in shifts.items()}}.items():
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "0.tif", image, photometric="minisblack")
+    sets = (FileSet(source=("a", "b"), target=("high",), axes="YX", register=True, name="levels"),)
+    pairs = registered(find_pairs(Data(sets=sets, folder=str(tmp_path)), PairAxes("YX")), sets, PairAxes("YX"))
+    for pair, shift in zip(make_raw(pairs, tmp_path / "cache"), shifts.values(), strict=True):
+        difference = pair.target.array().reshape(120, 120) - drifted(0, shift)
+        assert np.abs(difference[4:-4, 4:-4]).max() < 0.05 * scene(0).std()
+
+
+def test_what_cannot_be_registered_is_refused(found):
+    pairs = found((scene(0), scene(1)))
+    with pytest.raises(DataError, match="cannot be registered.*hardly show the same scene.*leave it out"):
+        registered(pairs, REGISTER, PairAxes("YX"))
+    with pytest.raises(DataError, match="tasks upsample and project"):
+        registered(pairs, REGISTER, PairAxes("ZYX", factor=Fraction(4)))
+
+
+def test_a_region_of_moved_pixels_is_that_of_all_of_them():
+    pixels = scene(3, (4, 80, 90))
+    moved = Moved(pixels, (0.0, 0.37, -2.6))
+    assert moved.shape == pixels.shape
+    whole = moved[:, :, :]
+    np.testing.assert_allclose(moved[2, 30:50, 5:41], whole[2, 30:50, 5:41], rtol=1e-5)
+    np.testing.assert_allclose(moved[1:3, 0:7, 80:], whole[1:3, 0:7, 80:], rtol=1e-5)
+    np.testing.assert_allclose(whole[1], ndimage.shift(pixels[1], (0.37, -2.6), mode="nearest"), rtol=1e-5)

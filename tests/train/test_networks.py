@@ -55,6 +55,13 @@ def test_a_residual_network_with_an_empty_head_is_the_identity(axes, shape):
     assert not torch.equal(unet(axes, 2, 3, 4, channels=2)(source), source)
 
 
+@pytest.mark.parametrize("axes", ["YX", "ZYX"])
+def test_scales_begin_near_the_noise_of_images(axes):
+    network = unet(axes, 2, 3, 4, channels=2, probabilistic=True)
+    _, scale = torch.chunk(network(torch.zeros(1, 2, *[8] * len(axes))), 2, dim=1)
+    assert torch.allclose(scale, torch.tensor(0.051), rtol=1e-3)
+
+
 def test_without_residual_the_channels_may_differ():
     network = UNet("YX", 2, 3, depth=1, kernel=3, n_first=4, is_residual=False)
     nn.init.zeros_(network.mean.weight)

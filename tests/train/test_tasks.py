@@ -156,7 +156,7 @@ def test_both_packages_show_one_calibration_on_the_files_to_choose_on(run):
     for package in packages_of(run):
         calibration = package.manifest.carezoo["calibration"]
         assert calibration["nll"] <= calibration["nll_before"]
-        assert 0.01 < calibration["factor"] < 1
+        assert 0.1 < calibration["factor"] < 10  # scales begin at what noise has, so they cannot be far off
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, expm1, log
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,10 @@ from carezoo.train.networks.network import Geometry, Kind, Network, OutputChanne
 
 _SMALLEST_SCALE = 1e-3
 """In normalized intensities; CSBDeep's `eps_scale`. A Laplace scale of 0 would have an infinite likelihood."""
+
+_FIRST_SCALE = 0.05
+"""What the scale begins at, in normalized intensities: about the noise of an image. With a bias of 0 it would begin at
+0.7, and for hundreds of steps the shared layers would learn little but to lower it."""
 
 _CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _POOLING: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -80,6 +84,8 @@ class UNet(Network):
         self.register_buffer("calibration", torch.ones(()), persistent=False)
         """Factor on the scale, fitted after the training."""
         self.apply(_initialize)
+        if self.scale is not None and self.scale.bias is not None:
+            nn.init.constant_(self.scale.bias, log(expm1(_FIRST_SCALE)))  # the inverse of softplus
 
     def forward(self, source: Tensor) -> Tensor:
         """Return mean, or mean and scale, of `source` (BC(Z)YX)."""
