@@ -160,6 +160,12 @@ def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
     yield ""
     for each in training["data"]:
         yield f"- Data `{each['name']}`: {each['parts']}. Licence: {each['license']}. Origin: {each['origin']}."
+    moved = [f"`{each.name}`" for each in recipe.data.sets if each.register]
+    if moved:
+        yield (
+            f"- Targets of {', '.join(moved)} were moved onto their sources by the shift measured between them (spline "
+            "interpolation), those that scores are measured against, too."
+        )
     yield "- Every file with its hash stands in `training_data.csv`, every setting in `recipe.yaml`."
     fits = training["members"]
     kind = f"{len(fits)} members, each a {network['name']}" if len(fits) > 1 else network["name"]
