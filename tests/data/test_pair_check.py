@@ -125,7 +125,7 @@ def test_sources_of_one_target_move_it_each_by_their_own_shift(tmp_path):
 
 def test_what_cannot_be_registered_is_refused(found):
     pairs = found((scene(0), scene(1)))
-    with pytest.raises(DataError, match="cannot be registered.*hardly show the same scene.*leave it out"):
+    with pytest.raises(DataError, match=r"cannot be registered.*hardly show the same scene.*leave it out"):
         registered(pairs, REGISTER, PairAxes("YX"))
     with pytest.raises(DataError, match="tasks upsample and project"):
         registered(pairs, REGISTER, PairAxes("ZYX", factor=Fraction(4)))
