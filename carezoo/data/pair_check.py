@@ -120,8 +120,8 @@ def _have_other_planes(axes: PairAxes) -> bool:
 
 def _moved(pair: Pair, axes: PairAxes) -> Pair:
     match = _measured(pair, axes)
-    if not match.is_registrable:
-        raise DataError(f"{pair.name}: cannot be registered: {'; '.join(match.problems)}; leave it out (split)")
+    if match.mismatch:
+        raise DataError(f"{pair.name}: cannot be registered: {match.mismatch}; leave it out (split)")
     by_axis = dict(zip(axes.source, match.shift_px, strict=True))
     shift = tuple(by_axis.get(letter, 0.0) for letter in pair.target.axes)
     log.info("%s: target moved by (%s) px", pair.name, _told(match.shift_px))

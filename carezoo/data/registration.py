@@ -50,33 +50,30 @@ class PairMatch:
     """Pearson correlation of source and target after smoothing by 1.5 pixels."""
 
     @property
-    def is_registrable(self) -> bool:
-        """Whether the shift can be trusted: one scene, the same shift everywhere."""
-        return self.gain > 0 and self.correlation >= MIN_CORRELATION and self.shift_se_px <= MAX_SHIFT_PX
+    def mismatch(self) -> str:
+        """Why moving the target would not make the pair match, in words; empty if it would."""
+        if self.gain <= 0:
+            return "the target gets darker where the source gets brighter"
+        if self.correlation < MIN_CORRELATION:
+            return f"source and target hardly show the same scene (correlation {self.correlation:.2f} after smoothing)"
+        if self.shift_se_px > MAX_SHIFT_PX:
+            return (
+                f"the shift differs by {self.shift_se_px:.2f} pixels over the image: rotation, distortion, or too "
+                "noisy to tell"
+            )
+        return ""
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the pair, in words; empty if nothing is."""
-        found = []
+        if self.mismatch:
+            return (self.mismatch,)
         length = math.hypot(*self.shift_px)
-        if self.gain <= 0:
-            found.append("the target gets darker where the source gets brighter")
-        elif self.correlation < MIN_CORRELATION:
-            found.append(
-                f"source and target hardly show the same scene (correlation {self.correlation:.2f} after smoothing)"
-            )
-        elif length - 2 * self.shift_se_px > MAX_SHIFT_PX:
-            where = ", ".join(f"{value:+.2f}" for value in self.shift_px)
-            found.append(
-                f"the source is shifted by {length:.2f} pixels against the target "
-                f"({'ZYX'[-len(self.shift_px) :]}: {where})"
-            )
-        elif self.shift_se_px > MAX_SHIFT_PX:
-            found.append(
-                f"the shift differs by {self.shift_se_px:.2f} pixels over the image: rotation, distortion, or too "
-                "noisy to tell"
-            )
-        return tuple(found)
+        if length - 2 * self.shift_se_px <= MAX_SHIFT_PX:
+            return ()
+        where = ", ".join(f"{value:+.2f}" for value in self.shift_px)
+        axes = "ZYX"[-len(self.shift_px) :]
+        return (f"the source is shifted by {length:.2f} pixels against the target ({axes}: {where})",)
 
 
 @dataclass(frozen=True)
