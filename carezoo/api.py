@@ -16,7 +16,8 @@ from carezoo.errors import AxesError, MissingExtraError
 from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
-from carezoo.registry.resolve import Locations, resolve
+from carezoo.registry.resolve import resolve
+from carezoo.registry.zoo import Locations
 from carezoo.runtime.folder import Order, restore_files, result_path
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Progress, Settings, open_session

@@ -17,6 +17,7 @@ from carezoo.package.read import Package, open_package
 from carezoo.package.write import write_zip
 from carezoo.registry import collection, versions
 from carezoo.registry.index import Index, Version
+from carezoo.registry.zoo import folder_of
 from carezoo.runtime.check import check
 
 Tell = Callable[[str], None]
@@ -70,49 +71,60 @@ def publish(
         If the zoo has that version.
     CheckError
         If the package does not do what it says.
+    InputError
+        If `zoo` is an address.
     ZooError
         If its version number promises less change than there is, or its name or version is not one for a zoo.
     """
     tell = progress or (lambda _step: None)
-    folder, package = Path(zoo), open_package(reference)
-    before = collection.read_index(folder, "zips" if is_zips_only else "unpacked")
-    if before.layout == "unpacked":
-        site.require()
-    before = replace(before, url=url.rstrip("/") or before.url)
-    content = collection.flat_zip(package)
-    version = collection.entry_of(package, content, before.layout, comment)
-    _require_new(before, version)
-    older = versions.predecessor(before.of(version.model), version.version)
-    change = versions.require_version(open_package(folder / older.zip.url) if older else None, package)
-    tell(f"{version.reference}: {change}")
-    check(package, progress=lambda name: tell(f"check {name}")).raise_if_failed()
-    after = before.with_version(version)
-    if not dry_run:
-        collection.place(folder, version, content)
-        if after.layout == "unpacked":
-            collection.unpack(folder, version, package)
-        # The index is what makes a version public: it comes after everything it names.
-        collection.write_index(folder, after)
-        if after.layout == "unpacked":
-            tell("pages")
-            site.write_site(folder, folder)
+    folder, package = folder_of(zoo), open_package(reference)
+    with collection.locked(folder):
+        before = collection.read_index(folder, "zips" if is_zips_only else "unpacked")
+        if before.layout == "unpacked":
+            site.require()
+        before = replace(before, url=url.rstrip("/") or before.url)
+        content = collection.flat_zip(package)
+        version = collection.entry_of(package, content, before.layout, comment)
+        _require_new(before, version)
+        older = versions.predecessor(before.of(version.model), version.version)
+        change = versions.require_version(open_package(folder / older.zip.url) if older else None, package)
+        tell(f"{version.reference}: {change}")
+        check(package, progress=lambda name: tell(f"check {name}")).raise_if_failed()
+        after = before.with_version(version)
+        if not dry_run:
+            _write(folder, after, version, package, content, tell)
     return Published(version, change, after, folder / version.zip.url)
 
 
+def _write(folder: Path, index: Index, version: Version, package: Package, content: bytes, tell: Tell) -> None:
+    collection.place(folder, version, content)
+    if index.layout == "unpacked":
+        collection.unpack(folder, version, package)
+    # The index is what makes a version public: it comes after everything it names.
+    collection.write_index(folder, index)
+    if index.layout == "unpacked":
+        tell("pages")
+        site.write_site(folder, folder)
+
+
 def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
-    """Write index and pages anew from the zips that lie in a zoo; those taken away are no longer listed.
+    """Write index and pages anew from the zips that lie in a zoo; of those taken away nothing stays.
 
     Raises
     ------
+    InputError
+        If `zoo` is an address.
     ZooError
-        If the folder is no zoo, or a zip lies where the index would not look for it.
+        If the folder is no zoo, a zip lies where the index would not look for it, or one is not what was published.
     """
-    folder = Path(zoo)
-    before = collection.read_index(folder)
-    index = collection.rebuilt(folder, replace(before, url=url.rstrip("/") or before.url))
-    collection.write_index(folder, index)
-    if index.layout == "unpacked":
-        site.write_site(folder, folder)
+    folder = folder_of(zoo)
+    with collection.locked(folder):
+        before = collection.read_index(folder)
+        index = collection.rebuilt(folder, replace(before, url=url.rstrip("/") or before.url))
+        collection.write_index(folder, index)
+        if index.layout == "unpacked":
+            collection.clear(folder, before, index)
+            site.write_site(folder, folder)
     return index
 
 

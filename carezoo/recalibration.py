@@ -57,9 +57,9 @@ class Recalibration:
         """Measure it on true values of the shape of `predicted`."""
         # y is inside the central interval of level c exactly if |2 F(y) - 1| <= c.
         least = np.abs(2.0 * np.asarray(predicted.cdf(target), np.float64) - 1.0).ravel()
-        asked = np.quantile(least, WANTED).clip(1e-6, _MOST_SURE)
-        # Ties, as whole numbers of photons make them, would stand still.
-        asked = np.maximum.accumulate(asked + 1e-9 * np.arange(len(asked))).clip(max=1.0 - 1e-12)
+        # Ties, as whole numbers of photons and values far outside make them, would stand still.
+        apart = 1e-9 * np.arange(len(WANTED))
+        asked = np.maximum.accumulate(np.quantile(least, WANTED).clip(1e-6, _MOST_SURE - apart[-1]) + apart)
         return cls(WANTED, tuple(float(level) for level in asked))
 
     @classmethod

@@ -15,8 +15,7 @@ from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
 from carezoo.registry import catalog
-from carezoo.registry.resolve import Locations
-from carezoo.registry.zoo import configured
+from carezoo.registry.zoo import Locations, configured
 
 log = logging.getLogger("carezoo")
 
@@ -32,6 +31,10 @@ class Suggestion:
     """0 in the middle of the training images, above 1 unlike them; NaN: cannot be judged; infinite: does not fit."""
     reasons: tuple[str, ...]
     """In words; empty if the image looks like the training images."""
+    nearest: str = ""
+    """Name of the training images that are nearest."""
+    is_synthetic: bool = False
+    """Whether the model learned from simulated images alone (tag `synthetic`)."""
 
     @property
     def fits(self) -> bool:
@@ -76,7 +79,8 @@ def suggest(
     Returns
     -------
     tuple
-        Best first; models that do not take the image at all last.
+        Best first; models that do not take the image at all last. Of those that fit, models that learned from simulated
+        images alone come last: a simulation of filaments is as near to any image of filaments, and knows no camera.
 
     Raises
     ------
@@ -86,7 +90,12 @@ def suggest(
     looked_at = image if isinstance(image, Image) else files.open_image(Path(image), axes)
     found = [_judged(looked_at, package) for package in _packages(zoos)]
     chosen = [each for each in found if task in {None, each.task}]
-    return tuple(sorted(chosen, key=lambda each: (_ORDER.index(each.verdict), _finite(each.distance), each.name)))
+    return tuple(sorted(chosen, key=_rank))
+
+
+def _rank(each: Suggestion) -> tuple[int, bool, float, str]:
+    is_last = each.verdict == "fits" and each.is_synthetic
+    return _ORDER.index(each.verdict), is_last, _finite(each.distance), each.name
 
 
 def _packages(zoos: Locations | None) -> Iterator[Package]:
@@ -114,9 +123,11 @@ def _judged(image: Image, package: Package) -> Suggestion:
     record = manifest.carezoo.get("training_images")
     found = likeness.compare(image, record)
     if found is None:
-        why = "the image is too small to judge" if record else "the package does not say what it was trained on"
+        cannot = "the image cannot be judged: smaller than 64 pixels, or without finite values"
+        why = cannot if record else "the package does not say what it was trained on"
         return Suggestion(manifest.id, manifest.version, task, math.nan, (why,))
-    return Suggestion(manifest.id, manifest.version, task, found.distance, found.reasons)
+    is_synthetic = "synthetic" in (manifest.rdf.get("tags") or ())
+    return Suggestion(manifest.id, manifest.version, task, found.distance, found.reasons, found.kind, is_synthetic)
 
 
 def _hindrance(image: Image, manifest: Manifest) -> str:

@@ -62,3 +62,12 @@ def test_values_in_steps_are_no_obstacle():
 def test_levels_that_make_no_sense_are_refused(rows):
     with pytest.raises(InputError, match="level"):
         Recalibration.from_plain(rows)
+
+
+def test_values_far_outside_of_every_interval_leave_levels_that_ascend():
+    rng = np.random.default_rng(0)
+    predicted, true = _normal(10_000, rng)
+    true[:400] = 1000 * predicted.scale[:400]
+    found = Recalibration.measured(predicted, true)
+    assert found.level(0.99) > found.level(0.95)
+    assert Recalibration.from_plain(found.to_plain()).wanted == WANTED

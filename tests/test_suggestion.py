@@ -63,7 +63,8 @@ def test_tasks_are_chosen_and_small_images_are_not_judged(zoo):
     assert [each.name for each in _of_zoo(projecting)] == ["stack"]
     tiny = Image(np.random.default_rng(0).random((20, 20)).astype(np.float32), "YX")
     near = next(each for each in suggest(tiny, zoos=[zoo]) if each.name == "near")
-    assert (near.verdict, near.reasons) == ("unknown", ("the image is too small to judge",))
+    assert near.verdict == "unknown"
+    assert "smaller than 64 pixels" in near.reasons[0]
 
 
 def test_the_command_tells_reasons(zoo, capsys):
@@ -77,3 +78,13 @@ def test_the_command_tells_reasons(zoo, capsys):
     assert {row["distance"] for row in rows if row["verdict"] == "impossible"} == {None}
     assert run(["suggest", str(zoo / "missing.tif")]) == 2
     assert "missing.tif" in capsys.readouterr().err
+
+
+def test_of_models_that_fit_those_that_know_a_camera_come_first(zoo):
+    record = describe({"simulated": [Sample(files.open_image(DEMO / "noisy.tif"), (0,))]}, np.random.default_rng(0))
+    draft = packages.denoise_2d(id="all-simulated", sections={"training_images": record}, tags=("synthetic",))
+    add_draft(zoo, draft, "zips")
+    found = [each for each in suggest(DEMO / "noisy.tif", zoos=[zoo]) if each.verdict == "fits"]
+    assert [each.is_synthetic for each in found] == sorted(each.is_synthetic for each in found)
+    ours = next(each for each in found if each.name == "all-simulated")
+    assert (ours.nearest, ours.distance) == ("simulated", next(each for each in found if each.name == "near").distance)

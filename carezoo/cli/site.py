@@ -19,7 +19,12 @@ def site_command(folder: Path | None, target: Path, url: str) -> None:
     The pages work from disk, too: open index.html in a browser.
     """
     from carezoo.evaluate.gallery.site import write_site
-    from carezoo.registry.zoo import embedded
+    from carezoo.registry.zoo import embedded, folder_of
 
-    count = write_site(folder or embedded().folder, target, url=url, progress=lambda name: click.echo(name, err=True))
+    count = write_site(
+        folder_of(folder) if folder else embedded().folder,
+        target,
+        url=url,
+        progress=lambda name: click.echo(name, err=True),
+    )
     click.echo(f"{target / 'index.html'}: {count} models")

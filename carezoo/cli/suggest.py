@@ -42,8 +42,13 @@ def suggest_command(source: Path, axes: str | None, task: str | None, zoos: Sequ
     for each in found:
         distance = f"{each.distance:.2f}" if each.verdict in {"fits", "unlike"} else ""
         click.echo(f"{each.name:<{width}}  {each.version:<7} {each.task:<9} {each.verdict:<10} {distance}")
-        for reason in each.reasons:
+        for reason in each.reasons or _why(each):
             click.echo(f"{'':<{width}}  - {reason}")
+
+
+def _why(each: Suggestion) -> tuple[str, ...]:
+    """Return what a model is suggested for."""
+    return (f"like its training images {each.nearest}" + ", which are simulated" * each.is_synthetic,)
 
 
 def _plain(each: Suggestion) -> dict[str, object]:

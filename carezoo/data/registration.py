@@ -7,7 +7,6 @@ match are acquired again, or registered with a tool made for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from carezoo import metrics
-from carezoo.errors import DataError
+from carezoo.errors import DataError, InputError
 
 MAX_SHIFT_PX = 1.0
 """A larger shift blurs what a network learns: it can only guess where the target's edges are."""
@@ -146,6 +145,10 @@ def check_pair(source: NDArray[np.generic], target: NDArray[np.generic], name: s
     for which, image in (("source", source), ("target", target)):
         if image.min() == image.max():
             raise DataError(f"{name}: the {which} is constant ({image.min()}); leave the pair out")
+    try:
+        psnr_db = metrics.score(source, target, with_ssim=False).psnr_db
+    except InputError as error:
+        raise DataError(f"{name}: {error}; leave the pair out") from error
     part = _middle(source.shape)
     smooth_first, smooth_second = _smooth(source[part].astype(np.float32)), _smooth(target[part].astype(np.float32))
     fit = metrics.fit_affine(target, source)
@@ -154,27 +157,11 @@ def check_pair(source: NDArray[np.generic], target: NDArray[np.generic], name: s
         name=name,
         shift_px=shift,
         shift_se_px=_shift_se(smooth_first, smooth_second, shift),
-        psnr_db=metrics.score(source, target, with_ssim=False).psnr_db,
+        psnr_db=psnr_db,
         gain=fit.gain,
         offset=fit.offset,
         correlation=float(np.corrcoef(smooth_first.ravel(), smooth_second.ravel())[0, 1]),
     )
-
-
-def check_pairs(
-    pairs: Iterable[tuple[NDArray[np.generic], NDArray[np.generic], str]],
-) -> RegistrationReport:
-    """Measure all pairs (source, target, name) of a data set, one after the other.
-
-    Raises
-    ------
-    DataError
-        As `check_pair`, and if there is no pair.
-    """
-    matches = tuple(check_pair(source, target, name) for source, target, name in pairs)
-    if not matches:
-        raise DataError("no pairs to check; expected at least one")
-    return RegistrationReport(matches)
 
 
 def shift_px(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[float, ...]:

@@ -34,6 +34,9 @@ VARIABLE = "CAREZOO_CACHE"
 
 ORIGIN = "origin.json"
 
+_WORDS = ("model", "version", "zoo", "sha256", "path")
+"""What it says in words."""
+
 
 @dataclass(frozen=True)
 class Pulled:
@@ -75,11 +78,14 @@ def pulled() -> tuple[Pulled, ...]:
             continue
         try:
             values = json.loads(origin.read_text("utf8"))
+            if not all(isinstance(values[name], str) for name in _WORDS):
+                raise TypeError(f"expected words for {', '.join(_WORDS)}")
             entry = Pulled(**{**values, "path": origin.parent / values["path"]})
         except (OSError, ValueError, TypeError, KeyError) as error:
             log.warning("%s is damaged and not used: %s. Delete its folder and pull the model again", origin, error)
             continue
-        found.append(entry)
+        if entry.path.is_file():  # without its zip it is as if it had not been pulled
+            found.append(entry)
     return tuple(sorted(found, key=lambda each: (each.model, each.key, each.zoo)))
 
 
@@ -95,7 +101,7 @@ def scratch() -> Path:
 
 def find(sha256: str) -> Path | None:
     """Return the cached zip of that hash, if there is one."""
-    return next((each.path for each in pulled() if each.sha256 == sha256 and each.path.is_file()), None)
+    return next((each.path for each in pulled() if each.sha256 == sha256), None)
 
 
 def adopt(download: Path, entry: Pulled) -> Path:
@@ -137,15 +143,15 @@ def keep(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def locked(key: str) -> Iterator[None]:
-    """Hold the lock of a download; another process that wants the same waits, and is told so."""
+def locked(key: str, doing: str = "pulling the same model") -> Iterator[None]:
+    """Hold a lock; another process that wants the same waits, and is told what it waits for."""
     path = _made("locks") / f"{key[:32]}.lock"
     lock = FileLock(path)
     with _explained():
         try:
             lock.acquire(timeout=0.5)
         except Timeout:
-            log.info("another process is pulling the same model; waiting for it")
+            log.info("another process is %s; waiting for it", doing)
             lock.acquire()
     try:
         yield

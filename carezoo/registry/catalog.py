@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from carezoo.errors import InputError, UnknownModelError, ZooError
+from carezoo.errors import DownloadError, InputError, PackageError, UnknownModelError, ZooError
 from carezoo.package import own
+from carezoo.package.read import open_package
 from carezoo.registry import cache
 from carezoo.registry.cache import Pulled
-from carezoo.registry.index import Version, unknown, version_key
-from carezoo.registry.resolve import Locations
-from carezoo.registry.zoo import configured, embedded, zoo_at
+from carezoo.registry.index import Version, Zip, unknown, version_key
+from carezoo.registry.listing import version_of
+from carezoo.registry.zoo import Locations, Zoo, configured, embedded, zoo_at
+
+log = logging.getLogger("carezoo")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Listed:
     is_here: bool
     """Whether it runs without a network."""
     entry: Version | None = None
-    """What the index says; None for a pulled model whose zoo was not asked."""
+    """What the index says, or the package itself; None for a pulled model that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -81,45 +85,45 @@ def models(
     ------
     InputError
         If there is no such task.
-    ZooError, DownloadError
-        If a zoo cannot be read.
+    ZooError
+        If a zoo is none. One that cannot be reached is told in a warning.
     """
     if task is not None and task not in own.TASKS:
         raise InputError(f"no task {task!r}; there are {', '.join(own.TASKS)}")
     hashes = {each.sha256 for each in cache.pulled()}
     rows = []
     for zoo in dict.fromkeys((*configured(zoos), embedded())):
-        for version in zoo.index().newest():
+        for version in _newest(zoo):
             is_here = not zoo.is_remote or version.zip.sha256 in hashes
             rows.append(Listed(version.model, version.version, zoo.name, is_here, version))
     listed = {(row.name, row.version) for row in rows}
     for each in cache.pulled():
         if (each.model, each.version) not in listed:
-            rows.append(Listed(each.model, each.version, each.zoo, True))
+            rows.append(Listed(each.model, each.version, each.zoo, True, _read(each)))
     return tuple(sorted((row for row in rows if _fits(row, task, dims, search)), key=lambda row: row.name))
 
 
 def outdated(zoos: Locations | None = None) -> tuple[Outdated, ...]:
     """Return the models on this machine of which a zoo has a newer version that this carezoo can run.
 
-    The zoos named, those of CAREZOO_ZOO, and those that models were pulled from are asked.
-
-    Raises
-    ------
-    ZooError, DownloadError
-        If one of them cannot be read.
+    The zoos named, those of CAREZOO_ZOO, and those that models were pulled from are asked. A warning tells which cannot
+    be read.
     """
     pulled = cache.pulled()
     versions = {each.name: each.version for each in here()}
     sources = [zoo_at(each.zoo) for each in pulled if not each.zoo.endswith((".zip", ".yaml", ".yml"))]
     found: dict[str, Outdated] = {}
     for zoo in dict.fromkeys((*configured(zoos), *sources)):
-        index = zoo.index()
+        try:
+            index = zoo.index()
+        except ZooError as error:
+            log.warning("%s", error)
+            continue
         for name, version in versions.items():
             for newer in index.of(name):
                 best = found[name].newest if name in found else version
                 if newer.is_compatible and newer.key > version_key(best):
-                    found[name] = Outdated(name, version, newer.version, zoo.location)
+                    found[name] = Outdated(name, version, newer.version, zoo.address)
     return tuple(found[name] for name in sorted(found))
 
 
@@ -149,6 +153,22 @@ def remove(reference: str) -> tuple[Pulled, ...]:
 
 def _versions(name: str) -> list[str]:
     return [each.version for each in cache.pulled() if each.model == name]
+
+
+def _newest(zoo: Zoo) -> tuple[Version, ...]:
+    try:
+        return zoo.index().newest()
+    except DownloadError as error:
+        log.warning("%s", error)
+        return ()
+
+
+def _read(pulled: Pulled) -> Version | None:
+    """Return what a package that was pulled says of itself."""
+    try:
+        return version_of(open_package(pulled.path), Zip(pulled.path.name, pulled.sha256, pulled.size))
+    except (PackageError, ZooError):
+        return None
 
 
 def _fits(row: Listed, task: str | None, dims: int | None, search: str | None) -> bool:

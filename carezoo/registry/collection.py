@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from carezoo.errors import AlreadyPublishedError, ZooError
 from carezoo.files.atomic import replacing
 from carezoo.package.read import Package, open_package
 from carezoo.package.write import write_zip
+from carezoo.registry import cache
 from carezoo.registry import index as index_
 from carezoo.registry.index import Index, Layout, Version, Zip
 from carezoo.registry.listing import version_of
@@ -138,15 +140,39 @@ def rebuilt(folder: Path, index: Index) -> Index:
     index
         As it was; its comments, layout and address are kept.
     """
-    comments = {each.reference: each.comment for each in index.versions}
+    listed = {each.reference: each for each in index.versions}
     versions = []
     for path in sorted(folder.glob("packages/*.zip" if index.layout == "zips" else "*/*/*.zip")):
         package = open_package(path)
         entry = entry_of(package, path.read_bytes(), index.layout)
         if folder / entry.zip.url != path:
             raise ZooError(f"{path} holds {entry.reference}; expected it at {folder / entry.zip.url}")
-        versions.append(replace(entry, comment=comments.get(entry.reference, "")))
+        before = listed.get(entry.reference, entry)
+        if before.zip.sha256 != entry.zip.sha256:
+            raise ZooError(
+                f"{path} is not the file that was published as {entry.reference}; a published version never changes. "
+                "Put that one back, and publish this one under a new version"
+            )
+        versions.append(replace(entry, comment=before.comment))
     return Index(index_.ordered(versions), index.layout, index.url)
+
+
+def clear(folder: Path, before: Index, after: Index) -> None:
+    """Delete the unpacked files of versions that are no longer listed."""
+    for version in before.versions:
+        gone = folder / version.model
+        if version.model in after.names():
+            gone /= version.version
+        if version not in after.versions and gone.is_dir():
+            with _explained(gone):
+                shutil.rmtree(gone)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process of this person at a time publish into a zoo."""
+    with cache.locked(hashlib.sha256(str(folder.resolve()).encode()).hexdigest(), f"publishing into {folder}"):
+        yield
 
 
 def packages_of(folder: Path, index: Index) -> Iterator[tuple[Version, Package]]:

@@ -57,7 +57,7 @@ def fetch(url: str, entry: Pulled, manifest_sha256: str, progress: Progress | No
     with cache.locked(entry.sha256):
         found = cache.find(entry.sha256)
         if found is not None:
-            if _sha256(found) == entry.sha256:
+            if is_whole(found, entry.sha256):
                 return found
             log.warning("%s was damaged on the disk and is downloaded again", found)
         part = cache.partial(entry.sha256)
@@ -154,6 +154,11 @@ def require_identity(package: Package, model: str, version: str, where: str) -> 
     told = (package.manifest.id, package.manifest.version)
     if told != (model, version):
         raise Changed(f"{where} calls itself {' '.join(told)}, the index calls it {model} {version}; it is not used")
+
+
+def is_whole(path: Path, sha256: str) -> bool:
+    """Return whether a file still has the bytes it was kept with."""
+    return _sha256(path) == sha256
 
 
 def _sha256(path: Path) -> str:

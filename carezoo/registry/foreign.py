@@ -61,7 +61,7 @@ def address(reference: str) -> str:
 
 def find(reference: str) -> Pulled | None:
     """Return the model if it was pulled before."""
-    origin = transport.shown(address(reference))
+    origin = _origin(address(reference))
     return next((each for each in cache.pulled() if each.zoo == origin), None)
 
 
@@ -91,7 +91,7 @@ def pull(reference: str, progress: Progress | None = None) -> Path:
         with made.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         size = made.stat().st_size
-        entry = Pulled(_plain(manifest.id), _plain(manifest.version), transport.shown(url), sha256, size)
+        entry = Pulled(_plain(manifest.id), _plain(manifest.version), _origin(url), sha256, size)
         _forget_older(entry)
         return cache.adopt(made, entry)
 
@@ -144,6 +144,12 @@ def _bounded(url: str, name: str, limit: int, progress: Progress | None) -> byte
         if body.total is not None and len(content) != body.total:
             raise DownloadError(f"{transport.shown(url)}: {len(content)} of {body.total} bytes arrived. Try again")
         return bytes(content)
+
+
+def _origin(url: str) -> str:
+    """Return what tells one address from another and may be shown: a query is told by its hash, it may be a token."""
+    query = urlsplit(url).query
+    return transport.shown(url) + (f"?{hashlib.sha256(query.encode()).hexdigest()[:12]}" if query else "")
 
 
 def _plain(text: str) -> str:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from carezoo.errors import DownloadError, UnknownModelError, UnsupportedError, ZooError
+from carezoo.package.read import MANIFEST_NAMES
 from carezoo.registry import cache, foreign
 from carezoo.registry.cache import Pulled
-from carezoo.registry.fetch import Progress
-from carezoo.registry.index import Version, unknown, version_key
-from carezoo.registry.zoo import Zoo, configured, embedded
+from carezoo.registry.fetch import Progress, is_whole
+from carezoo.registry.index import MODEL_NAME, Version, unknown, version_key
+from carezoo.registry.zoo import Locations, Zoo, configured, embedded, zoo_at
 
 log = logging.getLogger("carezoo")
-
-Locations = Sequence[str | os.PathLike[str]]
 
 _Candidate = TypeVar("_Candidate", bound=Version | Pulled)
 
@@ -68,7 +66,7 @@ def resolve(reference: str, zoos: Locations | None = None, *, progress: Progress
         If a download fails.
     """
     path = Path(reference)
-    if path.exists():
+    if path.exists() and not _is_folder_of_results(path):
         return Resolved(path)
     if foreign.is_foreign(reference):
         known = foreign.find(reference)
@@ -95,7 +93,7 @@ def pull(reference: str, zoos: Locations | None = None, *, progress: Progress | 
         return Resolved(foreign.pull(reference, progress), origin=foreign.address(reference))
     found = find(reference, zoos)
     if isinstance(found, Pulled):
-        return _resolved(found)
+        return _whole(found, progress)
     place = found.zoo.place if found.zoo == embedded() else found.zoo.pull
     return Resolved(place(found.version, progress), found.version.model, found.version.version, found.zoo.name)
 
@@ -114,21 +112,22 @@ def find(reference: str, zoos: Locations | None = None, *, is_local_enough: bool
     if at and not wanted:
         raise UnknownModelError(f"{reference}: expected NAME or NAME@VERSION, such as {name}@1.0.0")
     versions: list[Version] = []
-    unreached: list[DownloadError] = []
+    passed_over: list[DownloadError | UnsupportedError] = []
     for zoo in configured(zoos):
         try:
             index = zoo.index()
-        except DownloadError as error:
-            unreached.append(error)
+            versions += index.versions
+            chosen = _chosen(name, wanted, index.of(name))
+        except (DownloadError, UnsupportedError) as error:
+            passed_over.append(error)
             continue
-        versions += index.versions
-        chosen = _chosen(name, wanted, index.of(name))
         if chosen:
             return Found(zoo, chosen)
     local = _local(name, wanted)
-    if unreached and not (local and is_local_enough):
-        raise unreached[0]
-    for problem in unreached:
+    unreached = any(isinstance(error, DownloadError) for error in passed_over)
+    if passed_over and not (local and (is_local_enough or not unreached)):
+        raise passed_over[0]
+    for problem in passed_over:
         log.warning("%s", problem)
     if local:
         return local
@@ -172,10 +171,29 @@ def _pulled_of(name: str) -> list[Pulled]:
 def _pulled_exactly(name: str, version: str, zoos: Sequence[Zoo]) -> Pulled | None:
     """Return the version in the cache, if no zoo that comes first has to be asked for it."""
     for each in _pulled_of(name):
-        if each.version == version and (not zoos or each.zoo == zoos[0].location):
+        if each.version == version and (not zoos or each.zoo == zoos[0].address):
             return each
     return None
 
 
 def _resolved(found: Pulled) -> Resolved:
     return Resolved(found.path, found.model, found.version, found.zoo)
+
+
+def _whole(found: Pulled, progress: Progress | None) -> Resolved:
+    """Return a model pulled before; damaged meanwhile, it is brought again from where it came from."""
+    if not is_whole(found.path, found.sha256):
+        log.warning("%s was damaged on the disk and is pulled again from %s", found.path, found.zoo)
+        zoo = zoo_at(found.zoo)
+        version = next((each for each in zoo.index().of(found.model) if each.version == found.version), None)
+        if version is None:
+            raise ZooError(f"{found.zoo} has no {found.model} {found.version} any more; carezoo remove {found.model}")
+        zoo.pull(version, progress)
+    return _resolved(found)
+
+
+def _is_folder_of_results(path: Path) -> bool:
+    """Return whether a folder has a name as models have, and is none: what that model restored lies there, say."""
+    if not path.is_dir() or not MODEL_NAME.fullmatch(str(path)):
+        return False
+    return not any((path / name).is_file() for name in MANIFEST_NAMES)

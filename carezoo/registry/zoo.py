@@ -6,12 +6,13 @@ import functools
 import json
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import carezoo
-from carezoo.errors import IntegrityError, ZooError
+from carezoo.errors import InputError, IntegrityError, ZooError
 from carezoo.package.read import open_package
 from carezoo.registry import cache, index, transport
 from carezoo.registry.cache import Pulled
@@ -19,6 +20,8 @@ from carezoo.registry.fetch import Progress, fetch, require_identity
 from carezoo.registry.index import Index, Version
 
 log = logging.getLogger("carezoo")
+
+Locations = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 
 VARIABLE = "CAREZOO_ZOO"
 """Environment variable: addresses or folders of zoos, with semicolons between; asked before the models that ship."""
@@ -30,6 +33,11 @@ class Zoo:
 
     location: str
     """Address or folder, without a slash at the end."""
+
+    @property
+    def address(self) -> str:
+        """The location without a password: what is written down and shown."""
+        return transport.shown(self.location)
 
     @property
     def is_remote(self) -> bool:
@@ -44,7 +52,7 @@ class Zoo:
     @property
     def name(self) -> str:
         """How a person reads of it."""
-        return "ships with carezoo" if self == embedded() else transport.shown(self.location)
+        return "ships with carezoo" if self == embedded() else self.address
 
     def index(self) -> Index:
         """Read the index. One of a server is asked for, and the last one is used where there is no network.
@@ -108,11 +116,11 @@ class Zoo:
                 f"{version.zip.sha256[:12]}...). A published version never changes: ask whoever runs the zoo. To take "
                 f"the new one nevertheless, run carezoo remove {version.reference} first"
             )
-        entry = Pulled(*self._key(version)[1:], self.location, version.zip.sha256, version.zip.size, version.schema)
+        entry = Pulled(*self._key(version)[1:], self.address, version.zip.sha256, version.zip.size, version.schema)
         return fetch(self.url(version.zip.url), entry, version.sha256, progress)
 
     def _key(self, version: Version) -> tuple[str, str, str]:
-        return self.location, version.model, version.version
+        return self.address, version.model, version.version
 
 
 def zoo_at(location: str | os.PathLike[str]) -> Zoo:
@@ -123,14 +131,31 @@ def zoo_at(location: str | os.PathLike[str]) -> Zoo:
     return Zoo(text.rstrip("/"))
 
 
-def configured(zoos: Sequence[str | os.PathLike[str]] | None = None) -> tuple[Zoo, ...]:
+def folder_of(zoo: str | os.PathLike[str]) -> Path:
+    """Return the folder of a zoo that is written to.
+
+    Raises
+    ------
+    InputError
+        If it is an address.
+    """
+    text = os.fspath(zoo)
+    # A path has lost one of the slashes of an address; a single letter is a drive.
+    if re.match(r"[A-Za-z][\w+.-]+:[/\\]", text) and not text.lower().startswith("file:"):
+        raise InputError(f"{text}: expected a folder. Publish into one, and copy it to the server")
+    return transport.local_path(text)
+
+
+def configured(zoos: Locations | None = None) -> tuple[Zoo, ...]:
     """Return the zoos to ask, in order.
 
     Parameters
     ----------
     zoos
-        Addresses or folders; None takes those of the environment variable CAREZOO_ZOO.
+        Addresses or folders, or one; None takes those of the environment variable CAREZOO_ZOO.
     """
+    if isinstance(zoos, str | os.PathLike):
+        zoos = [zoos]
     chosen = zoos if zoos is not None else [each for each in os.environ.get(VARIABLE, "").split(";") if each.strip()]
     return tuple(dict.fromkeys(zoo_at(each) for each in chosen))
 
@@ -148,6 +173,14 @@ def _remote_index(location: str) -> Index:
     before = _kept(kept)
     try:
         answer = transport.read(url, index.MAX_BYTES, etag=before[1] if before else "")
+        if answer is None and before is not None:
+            return index.parse(before[0], url)
+        content, etag = answer or (b"", "")
+        if not content.lstrip().startswith(b"{"):
+            raise transport.Interrupted(
+                f"{transport.shown(url)} answers, but not with the index of a zoo. Does this network want you to log "
+                "in first? Models that ship and those pulled before need no network"
+            )
     except transport.Missing as error:
         raise ZooError(f"{transport.shown(location)} is not a zoo: {error}") from error
     except transport.Interrupted as error:
@@ -155,11 +188,8 @@ def _remote_index(location: str) -> Index:
             raise
         log.warning("%s; its models are taken from the list of the last visit", error)
         return index.parse(before[0], url)
-    if answer is None and before is not None:
-        return index.parse(before[0], url)
-    content, etag = answer or (b"", "")
     parsed = index.parse(content, transport.shown(url))
-    cache.keep(kept, json.dumps({"etag": etag, "zoo": location, "index": content.decode()}).encode())
+    cache.keep(kept, json.dumps({"etag": etag, "zoo": transport.shown(location), "index": content.decode()}).encode())
     return parsed
 
 

@@ -167,6 +167,8 @@ def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
                 f"the training in {out} was begun with another recipe: {told}; change it back, or train into another "
                 "folder"
             )
+    else:
+        (out / PARENT).unlink(missing_ok=True)  # of a training that failed before its first checkpoint
     out.mkdir(parents=True, exist_ok=True)
     with replacing(kept) as temporary:
         temporary.write_text(recipe.dumps(), encoding="utf-8")

@@ -64,6 +64,16 @@ def test_an_address_of_a_zip_or_an_rdf(collection, tmp_path):
     assert open_package(resolve(f"{collection.url}/busy-otter/rdf.yaml?version=1").path).manifest.id == "busy-otter"
 
 
+def test_a_query_tells_one_model_from_another(collection):
+    for name in ("test-2d", "other-2d"):
+        write_package(packages.denoise_2d(id=name), collection.folder / f"{name}.zip")
+    first = pull(f"{collection.url}/test-2d.zip?token=1").path
+    (collection.folder / "other-2d.zip").replace(collection.folder / "test-2d.zip")
+    second = resolve(f"{collection.url}/test-2d.zip?token=2").path
+    assert [open_package(path).manifest.id for path in (first, second)] == ["test-2d", "other-2d"]
+    assert all("token" not in each.zoo for each in cache.pulled())
+
+
 def test_a_version_of_the_collection_is_part_of_the_address(collection):
     (collection.folder / "busy-otter").rename(collection.folder / "tmp")
     (collection.folder / "busy-otter").mkdir()

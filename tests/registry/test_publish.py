@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import packages
@@ -186,6 +188,56 @@ def test_rebuilding_leaves_out_what_was_taken_away(made, tmp_path, unchecked):
     (zoo / "packages" / "other.zip").write_bytes((zoo / "packages" / "test-2d-1.0.0.zip").read_bytes())
     with pytest.raises(ZooError, match=r"holds test-2d@1.0.0; expected it at"):
         rebuild(zoo)
+
+
+@pytest.mark.parametrize("is_zips_only", [True, False])
+def test_rebuilding_refuses_a_zip_that_was_replaced(made, tmp_path, unchecked, is_zips_only):
+    zoo = tmp_path / "zoo"
+    done = publish(made(version="1.0.0"), zoo, is_zips_only=is_zips_only)
+    listed = (zoo / "index.json").read_bytes()
+    done.path.write_bytes(made(seed_of(1), version="1.0.0").read_bytes())
+    with pytest.raises(ZooError, match="not the file that was published"):
+        rebuild(zoo)
+    assert (zoo / "index.json").read_bytes() == listed
+
+
+def test_of_what_was_taken_away_nothing_stays(made, tmp_path, unchecked):
+    zoo = tmp_path / "zoo"
+    first = publish(made(version="1.0.0"), zoo)
+    other = publish(made(packages.denoise_3d()), zoo)
+    second = publish(made(version="1.0.1", **WORDS), zoo)
+    other.path.unlink()
+    second.path.unlink()
+    rebuild(zoo)
+    assert not (zoo / "test-3d").exists()
+    assert sorted(path.name for path in (zoo / "test-2d").glob("[0-9]*")) == ["1.0.0"]
+    newest = (zoo / "test-2d" / "rdf.yaml").read_bytes()
+    assert newest == (first.path.parent / "rdf.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("zoo", ["https://example.org/zoo", "https:/example.org/zoo", "s3://bucket/zoo"])
+def test_an_address_is_no_folder_to_publish_into(made, monkeypatch, tmp_path, zoo):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="expected a folder"):
+        publish(made(), zoo)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+
+
+def test_two_that_publish_at_once_are_both_listed(made, tmp_path, unchecked, monkeypatch):
+    zoo = tmp_path / "zoo"
+    runs = [made(packages.denoise_2d(id=name)) for name in ("first-2d", "second-2d")]
+    publish(made(), zoo, is_zips_only=True)
+    read = collection.read_index
+
+    def slowly(*given):
+        found = read(*given)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(collection, "read_index", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda path: publish(path, zoo), runs))
+    assert read(zoo).names() == ["first-2d", "second-2d", "test-2d"]
 
 
 def test_a_package_in_a_folder_is_published_as_a_zip(tmp_path, unchecked):

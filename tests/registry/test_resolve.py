@@ -152,7 +152,11 @@ def test_an_unchanged_index_is_not_sent_again(served):
     ("fault", "message"),
     [
         (servers.status(404), "is not a zoo.*404"),
-        (servers.instead(lambda content: b"<html>"), "not readable JSON.*Is this the address of a zoo"),
+        (servers.instead(lambda content: b"{oops"), "not readable JSON.*Is this the address of a zoo"),
+        (
+            servers.instead(lambda content: b"<html>"),
+            "not with the index of a zoo. Does this network",
+        ),
         (servers.without_length(lambda content: b" " * (40 << 20)), "has more than"),
     ],
 )
@@ -246,3 +250,75 @@ def test_zoos_of_the_variable(env):
     env.setenv("CAREZOO_ZOO", " https://a.org/zoo/ ; s3://bucket/zoo;;")
     assert [zoo.location for zoo in configured()] == ["https://a.org/zoo", "s3://bucket/zoo"]
     assert configured([]) == ()
+
+
+def test_one_zoo_may_be_given_as_it_is(folder):
+    assert configured(str(folder)) == configured(folder) == configured([folder])
+
+
+def test_a_password_is_written_down_nowhere(served, cache_folder):
+    address = served.url.replace("http://", "http://me:secret@")
+    assert resolve("test-2d@1.0.0", [address]).path == pull("test-2d@1.0.0", [address]).path
+    written = [path.read_bytes() for path in cache_folder.rglob("*.json")]
+    assert len(written) == 2
+    assert not any(b"secret" in each for each in written)
+
+
+def test_a_network_that_wants_a_login_does_not_hide_what_is_here(served, caplog):
+    served.fault("index.json", servers.instead(lambda content: b"<html>log in</html>"))
+    assert resolve(SHIPPED, [served.url]).origin == "ships with carezoo"
+    assert "log in first" in caplog.text
+
+
+def test_a_zoo_that_is_away_hides_no_others_from_the_lists(folder, caplog):
+    gone = "http://127.0.0.1:9"
+    pull("test-2d@1.0.0", [folder])
+    assert {row.name for row in catalog.models(zoos=[gone, folder])} >= {"test-2d", SHIPPED}
+    assert "cannot be reached" in caplog.text
+    (row,) = catalog.outdated([gone])
+    assert (row.name, row.newest) == ("test-2d", "1.1.0")
+
+
+def test_a_zoo_with_nothing_but_newer_versions_is_passed_over(folder, tmp_path, caplog):
+    other = tmp_path / "other"
+    other.mkdir()
+    add(other, version="9.0.0")
+    path = other / "index.json"
+    values = json.loads(path.read_text())
+    values["items"][0]["versions"][0]["schema"] = 99
+    path.write_text(json.dumps(values))
+    assert resolve("test-2d", [other, folder]).version == "1.1.0"
+    with pytest.raises(UnsupportedError, match="newer carezoo"):
+        resolve("test-2d", [other])
+
+
+def test_a_pulled_model_is_found_by_what_its_package_says(folder):
+    pull("test-3d", [folder])
+    assert "test-3d" in [row.name for row in catalog.models(dims=3)]
+    assert "test-3d" not in [row.name for row in catalog.models(dims=2)]
+
+
+def test_pulling_again_mends_what_rotted_and_what_is_gone_was_not_pulled(served, caplog):
+    path = pull("test-2d", [served.url]).path
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + b"otherwise")
+    assert pull("test-2d").path.read_bytes() == content
+    assert "damaged on the disk" in caplog.text
+    path.unlink()
+    with pytest.raises(UnknownModelError):
+        resolve("test-2d")
+    assert resolve("test-2d@1.1.0", [served.url]).path.read_bytes() == content
+
+
+def test_a_folder_of_results_does_not_hide_the_model_it_is_called_after(tmp_path, env):
+    env.chdir(tmp_path)
+    (tmp_path / SHIPPED).mkdir()
+    (tmp_path / SHIPPED / "restored.tif").write_bytes(b"")
+    assert resolve(SHIPPED).origin == "ships with carezoo"
+
+
+def test_a_record_with_other_types_is_damaged(served, caplog):
+    path = pull("test-2d", [served.url]).path.parent / "origin.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))
+    assert cache.pulled() == ()
+    assert "is damaged and not used" in caplog.text
