@@ -150,12 +150,14 @@ class Worker:
             self._desk.close()
 
     def _read(self) -> None:
-        for line in self._requests:
-            try:
-                self._accept(line)
-            except Exception as error:  # one bad line must not end the service of the others
-                print(f"unreadable request ({error}): {line[:200].rstrip()}", file=sys.stderr)  # noqa: T201
-        self._waiting.put(None)
+        try:
+            for line in self._requests:
+                try:
+                    self._accept(line)
+                except Exception as error:  # one bad line must not end the service of the others
+                    print(f"unreadable request ({error}): {line[:200].rstrip()}", file=sys.stderr)  # noqa: T201
+        finally:
+            self._waiting.put(None)  # whatever ended the reading: a worker that waits for ever is never noticed
 
     def _accept(self, line: str) -> None:
         if not line.strip():
@@ -180,6 +182,7 @@ class Worker:
             if task.cancelled.is_set():
                 raise Cancelled("stopped before it began")
             outputs = VERBS[task.verb](self._desk, task, self._teller(task))
+            self._respond(task, "COMPLETION", outputs=outputs)  # may fail too; then that is the answer
         except Cancelled:
             self._respond(task, "CANCELATION")
         except Exception as error:
@@ -188,8 +191,6 @@ class Worker:
                 traceback.print_exc()
             text = f"{problem.type}: {problem.text}"
             self._respond(task, "FAILURE", error=text, info=problem.to_dict())
-        else:
-            self._respond(task, "COMPLETION", outputs=outputs)
         finally:
             self._tasks.pop(task.id, None)
 
@@ -206,7 +207,8 @@ class Worker:
         return tell
 
     def _respond(self, task: Task, kind: str, **content: Any) -> None:
-        line = json.dumps({"task": task.id, "responseType": kind, **content}, separators=(",", ":"))
+        # As text what JSON has no word for: a manifest may hold dates.
+        line = json.dumps({"task": task.id, "responseType": kind, **content}, separators=(",", ":"), default=str)
         with self._lock:
             try:
                 self._responses.write(line + "\n")
@@ -220,7 +222,8 @@ def main() -> None:
     """Serve on stdin and stdout. What libraries print goes to stderr."""
     responses = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    sys.stdin.reconfigure(encoding="utf8")  # type: ignore[union-attr]
+    # A host that writes another encoding gets its answer for that line, and those of the other lines.
+    sys.stdin.reconfigure(encoding="utf8", errors="replace")  # type: ignore[union-attr]
     Worker(sys.stdin, responses).run()
 
 

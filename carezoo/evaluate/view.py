@@ -22,6 +22,11 @@ from carezoo.runtime import members
 from carezoo.runtime.folder import result_path
 from carezoo.runtime.restore import Settings, restore
 
+_NO_LEVELS = (
+    "{name} does not say at which levels its intervals hold: the band is as wide as the model says, not as measured. "
+    "Name the model (--model), or restore again (--overwrite)"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -39,7 +44,7 @@ class View:
     """Of the restored pixels."""
     warnings: tuple[str, ...] = ()
     recalibration: Recalibration | None = None
-    """At which levels `distribution` has to be asked so that intervals hold."""
+    """At which levels `distribution` has to be asked so that intervals hold; None: as it promises."""
 
 
 def of_model(image: Image, package: Package, at: Mapping[str, int], settings: Settings | None = None) -> View:
@@ -109,6 +114,8 @@ def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | No
     beside = {name: path for name, path in paths.items() if path.exists()}
     maps = {name: _shown(files.open_image(path), at) for name, path in beside.items()}
     plane = _shown(mean, at)
+    levels = _levels(beside["scale"]) if "scale" in beside else {}
+    rows = levels.get(str(None)) or levels.get(str(at.get("C", 0))) if levels else None
     return View(
         name=source.name,
         source=_shown(image, at),
@@ -118,6 +125,8 @@ def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | No
         distribution=members.laplace(plane, maps["scale"]) if "scale" in maps else None,
         source_size_um=image.pixel_size_um,
         size_um=mean.pixel_size_um,
+        warnings=(_NO_LEVELS.format(name=beside["scale"].name),) if levels is None else (),
+        recalibration=Recalibration.from_plain(rows) if rows else None,
     )
 
 
@@ -125,6 +134,13 @@ def n_averaged(restored: Path) -> int:
     """Return how many frames of its source became one in a restored file; 1 where it does not say."""
     notes = files.read_notes(restored) if restored.is_file() else None
     return int((notes or {}).get("carezoo", {}).get("run", {}).get("average", 1))
+
+
+def _levels(scale: Path) -> Mapping[str, Any] | None:
+    """Return what a file of scales says of levels, by channel (None: all of them); None if it does not say anything."""
+    notes = files.read_notes(scale) if scale.is_file() else None
+    found: Mapping[str, Any] | None = (notes or {}).get("carezoo", {}).get("levels")
+    return found
 
 
 def _shown(image: Image, at: Mapping[str, int]) -> NDArray[Any]:

@@ -124,7 +124,10 @@ class Entry:
         """Return the value as text; numbers (a version written as 1.0) are taken as they stand."""
         if isinstance(self.value, bool) or not isinstance(self.value, str | int | float):
             raise self.error("text")
-        return str(self.value)
+        try:
+            return str(self.value)
+        except ValueError:  # of a whole number with thousands of digits, which YAML reads from hexadecimal ones
+            raise self.error("text") from None
 
     def flag(self) -> bool:
         """Return the value, which has to be true or false."""
@@ -176,5 +179,8 @@ def _kind(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "a mapping"
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except ValueError:
+        return "a number with thousands of digits"
     return "nothing" if value is None else shown if len(shown) <= 60 else shown[:57] + "..."

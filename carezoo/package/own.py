@@ -6,6 +6,7 @@ means. Where it contradicts the rest of the manifest, the package is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -30,6 +31,9 @@ UNDO: Mapping[str, Undo] = {"mean": "affine", "scale": "gain", "disagreement": "
 MODES = ("matched", "own", "fixed")
 
 UNDO_MODES = ("input_range", "in_rdf", "none")
+
+FRACTION = re.compile(r"[0-9]{1,9}(/[0-9]{1,9}|\.[0-9]{1,18})?")
+"""How a factor is written. `Fraction` also takes exponents, of which a few digits (1e3000000) fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,12 @@ def _items(entry: Entry | None) -> Any:
 
 
 def _fraction(entry: Entry) -> Fraction:
+    text = entry.text()
+    if not FRACTION.fullmatch(text):
+        raise entry.error("a fraction such as 51/5 or 10.2, of at most 9 digits above and below the line")
     try:
-        factor = Fraction(entry.text())
-    except (ValueError, ZeroDivisionError):
+        factor = Fraction(text)
+    except ZeroDivisionError:
         raise entry.error("a fraction such as 51/5") from None
     if factor <= 0:
         raise entry.error("a fraction above 0")

@@ -70,7 +70,8 @@ def _format_version(root: Entry) -> tuple[int, int]:
     if kind is not None and kind.text() != "model":
         raise UnsupportedError(f"{kind.path}: {kind.text()}; carezoo runs models")
     parts = version.text().split(".")
-    if not all(part.isdigit() for part in parts) or len(parts) < 2:
+    # Not isdigit, which takes superscripts; and few digits, as int refuses thousands with an error of its own.
+    if not all(part.isdecimal() and len(part) < 10 for part in parts) or len(parts) < 2:
         raise version.error("a version such as 0.5.3")
     found = int(parts[0]), int(parts[1])
     if found not in {(0, 4), (0, 5)}:

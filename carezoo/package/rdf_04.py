@@ -13,6 +13,9 @@ from carezoo.package.document import Entry
 from carezoo.package.operations import Subject
 from carezoo.package.tensors import Axis, Free, Reference, Tensor, simple_fraction
 
+MAX_CHANNELS = 4096
+"""Most channels of a tensor. This format gives only their number, and a few digits must not fill the memory."""
+
 
 def read_input(entry: Entry, tests: Entry | None) -> Tensor:
     """Read the one input tensor; its test tensor stands beside the tensors in this format."""
@@ -69,7 +72,7 @@ def _input_axis(letter: str, size: int | Free, shape: Entry) -> Axis:
     if letter == "C":
         if isinstance(size, Free):
             raise UnsupportedError(f"{shape.path}: a free number of channels")
-        return Axis("C", shape.path, names=_channel_names(size))
+        return Axis("C", shape.path, names=_channel_names(size, shape))
     return Axis(letter, shape.path, size)
 
 
@@ -80,7 +83,7 @@ def _output_axis(letter: str, size: int | Reference, halo: int, shape: Entry) ->
         raise ManifestError(f"{shape.path}: axis {letter.lower()} is empty; expected a size of at least 1")
     if letter == "C":
         assert isinstance(size, int)
-        return Axis("C", shape.path, names=_channel_names(size))
+        return Axis("C", shape.path, names=_channel_names(size, shape))
     return Axis(letter, shape.path, size, halo=halo)
 
 
@@ -110,11 +113,14 @@ def _implicit_size(letter: str, scale: float | None, offset: float, source: Tens
     if scale < 0:
         raise shape["scale"].error("numbers above 0")
     if letter == "C":
-        return int(len(source.channels) * scale + offset)
+        # The product may be infinite, which is no whole number; one too many is refused all the same.
+        return int(min(len(source.channels) * scale + offset, MAX_CHANNELS + 1))
     return Reference(source.name, letter, simple_fraction(Fraction(scale)), int(offset))
 
 
-def _channel_names(n: int) -> tuple[str, ...]:
+def _channel_names(n: int, shape: Entry) -> tuple[str, ...]:
+    if n > MAX_CHANNELS:
+        raise ManifestError(f"{shape.path}: too many channels; expected at most {MAX_CHANNELS}")
     return tuple(f"channel{i}" for i in range(n))
 
 

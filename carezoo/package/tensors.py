@@ -104,6 +104,8 @@ def solve(source: Tensor, outputs: Sequence[Tensor]) -> Geometry:
     ------
     UnsupportedError
         If an output does not follow from the input axis of the same name.
+    ManifestError
+        If tiles of the one size a network takes would be nothing but halo.
     """
     source = _without_ties(source, _halos(source, outputs))
     sizes = tuple(_output_sizes(source, output) for output in outputs)
@@ -152,6 +154,12 @@ def _rule(axis: Axis, followers: Sequence[_Follower | None]) -> tuple[AxisRule, 
             "or cut into tiles that may show seams"
         )
         return AxisRule(axis.size, 0, 0, is_tileable=True), remark
+    if is_tileable and axis.size <= 2 * halo:
+        raise ManifestError(
+            f"{axis.path}: axis {axis.letter.lower()} has the fixed size {axis.size}, of which halos and borders of "
+            f"{halo} input pixels on each side leave nothing; give a smaller halo on the output, or a size above "
+            f"{2 * halo}"
+        )
     return AxisRule(axis.size, 0, halo, is_tileable), ""
 
 

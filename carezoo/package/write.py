@@ -14,7 +14,7 @@ from typing import IO
 from carezoo.errors import InputError, PackageError
 from carezoo.package import files, rdf_text
 from carezoo.package.draft import Draft
-from carezoo.package.read import open_package
+from carezoo.package.read import MANIFEST_NAMES, open_package
 
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 """The oldest date a zip can hold: nothing in the archive depends on the clock."""
@@ -70,9 +70,21 @@ def check_target(target: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(f"{target} exists already. Choose another path, or say overwrite to replace it")
-    is_package = (target / "rdf.yaml").is_file() if target.is_dir() else target.suffix.lower() == ".zip"
-    if target.is_symlink() or not is_package:
-        raise InputError(f"{target} is not a model package and is not replaced by one")
+    if target.is_symlink() or not _is_package(target):
+        raise InputError(f"{target} is not a model package and is not replaced by one. Choose another path")
+
+
+def _is_package(target: Path) -> bool:
+    """Return whether a folder or zip has a manifest; what else is in it may be damaged, as one reason to replace it."""
+    if target.is_dir():
+        return any((target / name).is_file() for name in MANIFEST_NAMES)
+    if target.suffix.lower() != ".zip" or not target.is_file():
+        return False
+    try:
+        files.Archive(target, MANIFEST_NAMES)
+    except PackageError:
+        return False
+    return True
 
 
 def _write_folder(content: Mapping[str, bytes], target: Path) -> None:

@@ -53,6 +53,11 @@ class Order:
     is_overwriting: bool = False
     """Replace results that were made differently, or by something else."""
 
+    def levels(self) -> dict[str, Any]:
+        """Return at which levels intervals of each channel hold, as plain values; None: as its distribution says."""
+        found = {str(channel): package.manifest.recalibration for channel, package in self.models.items()}
+        return {channel: each.to_plain() if each else None for channel, each in found.items()}
+
     def options(self) -> dict[str, Any]:
         """Return what decides the pixels of a result, as plain values: equal options, equal result."""
         settings = self.settings
@@ -226,6 +231,8 @@ def _restore_file(
         path = result_path(source, outline.name, order.output)
         made_folder(path.parent)
         notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
+        if outline.name == "scale":  # intervals are drawn from this file, where its model may be gone
+            notes["carezoo"]["levels"] = order.levels()
         with files.create_image(
             path,
             shape=outline.shape,

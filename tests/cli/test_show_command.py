@@ -10,9 +10,10 @@ from matplotlib.image import imread
 from carezoo import files
 from carezoo.cli.main import run
 from carezoo.distribution import Laplace
-from carezoo.evaluate import uncertainty_picture
+from carezoo.evaluate import uncertainty_picture, view
 from carezoo.evaluate.view import View
 from carezoo.image import Image
+from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 
 SIZE = {"Y": 0.2, "X": 0.2}
@@ -45,6 +46,35 @@ def test_with_a_model_or_from_files_it_shows_the_same_images(cell, model, tmp_pa
     run(["restore", str(cell), "-m", str(model), "-o", named])
     assert run(["show", str(cell), "--restored", named, "-o", str(tmp_path / "named.png")]) == 0
     np.testing.assert_array_equal(shown(tmp_path / "named.png"), other)
+
+
+def calibrated(path, *levels):
+    return write_package(packages.probabilistic_2d(sections={"calibration": {"levels": [list(levels)]}}), path)
+
+
+def test_the_band_drawn_from_files_is_as_wide_as_that_of_the_model(cell, tmp_path, capsys):
+    model = calibrated(tmp_path / "model.zip", 0.9, 0.6)
+    assert run(["show", str(cell), "-m", str(model), "-o", str(tmp_path / "model.png")]) == 0
+    run(["restore", str(cell), "-m", str(model)])
+    assert run(["show", str(cell), "-o", str(tmp_path / "files.png")]) == 0
+    assert "levels" not in capsys.readouterr().err
+    np.testing.assert_array_equal(shown(tmp_path / "files.png"), shown(tmp_path / "model.png"))
+    of_model = view.of_model(files.open_image(cell), open_package(model), {})
+    assert view.of_files(cell, tmp_path / "cell_restored.tif", {}).recalibration == of_model.recalibration
+    scale = tmp_path / "cell_scale.tif"
+    files.write_image(scale, Image(files.open_image(scale).array(), "YX"))
+    assert run(["show", str(cell), "-o", str(tmp_path / "older.png")]) == 0
+    assert "cell_scale.tif does not say at which levels its intervals hold" in capsys.readouterr().err
+
+
+def test_channels_have_the_levels_of_their_own_models(tmp_path):
+    source = tmp_path / "two.tif"
+    files.write_image(source, Image(packages.picture((2, 40, 30)), "CYX"))
+    chosen = [("-m", f"{i}={calibrated(tmp_path / f'{i}.zip', 0.9, 0.6 + 0.1 * i)}") for i in (0, 1)]
+    assert run(["restore", str(source), *chosen[0], *chosen[1]]) == 0
+    for i in (0, 1):
+        levels = view.of_files(source, tmp_path / "two_restored.tif", {"C": i}).recalibration
+        assert levels.level(0.9) == pytest.approx(0.6 + 0.1 * i)
 
 
 def test_without_a_screen_the_picture_lies_here(cell, model, tmp_path, monkeypatch):

@@ -339,6 +339,7 @@ def test_stopping_and_strictness_end_the_node_in_words(knext, contexts, here):
         ("CareRestoreNode", {}, "Choose the column with the image paths"),
         ("CareRestoreNode", {"image_column": "Gone"}, "There is no column 'Gone' any more"),
         ("CareRestoreNode", {"image_column": "Path", "tile": "big"}, "tile 'big': expected auto, whole"),
+        ("CareRestoreNode", {"image_column": "Path", "output_folder": "out"}, "out is a relative path"),
         ("CareEvaluateNode", {}, "Choose the column with the restored images"),
         ("CareEvaluateNode", {"restored": "Path", "reference": "Gone"}, "There is no column 'Gone'"),
         ("CareModelNode", {}, "choose a model, or a package of your own"),

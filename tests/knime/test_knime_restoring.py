@@ -16,7 +16,7 @@ from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.folder import Order
 from carezoo.runtime.restore import Settings
-from carezoo_knime.cells import fresh_names, path_of
+from carezoo_knime.cells import folder_of, fresh_names, path_of
 from carezoo_knime.restoring import restore_rows
 from carezoo_knime.settings import PROVIDERS, settings_of
 
@@ -187,6 +187,14 @@ def test_paths_are_taken_as_knime_writes_them(tmp_path):
     assert path_of(f" {absolute} ", None) == Path(absolute)
     assert path_of(SimpleNamespace(fs_category="LOCAL", fs_specifier=None, path=absolute), None) == Path(absolute)
     assert path_of("sub/a.tif", tmp_path) == tmp_path / "sub" / "a.tif"
+
+
+def test_a_relative_folder_starts_where_relative_images_do(tmp_path):
+    assert folder_of("  ", tmp_path) is None
+    assert folder_of(f" {tmp_path} ") == tmp_path
+    assert folder_of("out", tmp_path) == tmp_path / "out"
+    with pytest.raises(InputError, match='out is a relative path: fill in "Folder of relative paths"'):
+        folder_of("out")
 
 
 def test_names_of_new_columns_are_free():

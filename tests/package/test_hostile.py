@@ -219,6 +219,7 @@ def test_honest_arrays_are_loaded_as_numpy_does(tmp_path, order, dtype):
         (b"{[1, 2]: 3}", "not readable YAML"),
         (b"a: 2024-99-99", "not readable YAML"),
         (b"1: 2", "expected a mapping"),
+        (b"format_version: 0x" + b"f" * 5000, "expected text, found a number with thousands of digits"),
     ],
 )
 def test_manifests_that_attack_the_reader_are_refused(tmp_path, content, cause):

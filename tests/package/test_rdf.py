@@ -129,6 +129,16 @@ def test_one_size_only_is_tiled_and_remarked_where_no_halo_is_given():
     assert "axis x has the fixed size 64" in found.remarks[0]
 
 
+@pytest.mark.parametrize(("halo", "offset"), [(32, 0), (40, 0), (20, -24)])
+def test_one_size_only_of_which_the_halo_leaves_nothing_is_refused(halo, offset):
+    """Tiles that write nothing never cover an image: planning them would not end."""
+    out = [CHANNEL, space("y", ref("y", offset), halo=halo), space("x", 64)]
+    with pytest.raises(ManifestError, match=r"axes\[1\]: axis y has the fixed size 64.*give a smaller halo"):
+        manifest_05([CHANNEL, space("y", 64), space("x", 64)], out)
+    smaller = [CHANNEL, space("y", ref("y"), halo=31), space("x", 64)]
+    assert manifest_05([CHANNEL, space("y", 64), space("x", 64)], smaller).input.rules["Y"] == AxisRule(64, 0, 31)
+
+
 @pytest.mark.parametrize("z_out", [None, 1])
 def test_an_axis_the_output_lacks_is_projected_and_never_tiled(z_out):
     axes_in = [CHANNEL, space("z", {"min": 4, "step": 1}, concatenable=True), space("y", 8), space("x", 8)]
@@ -220,6 +230,8 @@ def test_models_that_cannot_be_run_are_refused_with_the_reason(changes, cause):
     ("changes", "where"),
     [
         ({"format_version": "new"}, r"rdf\.yaml\.format_version: expected a version"),
+        ({"format_version": "0.5\u00b2"}, r"rdf\.yaml\.format_version: expected a version"),
+        ({"format_version": "0." + "5" * 5000}, r"rdf\.yaml\.format_version: expected a version"),
         ({"weights": None}, r"rdf\.yaml: key 'weights' is missing"),
         ({"weights__onnx__source": None}, r"rdf\.yaml\.weights\.onnx: key 'source' is missing"),
         (
@@ -265,6 +277,14 @@ def test_errors_name_the_path_to_the_key(changes, where):
             r"shape\.offset: expected multiples of 0\.5",
         ),
         ("bcyx", [1, 1, 16, 16], {"reference_tensor": "raw", "scale": [1, 1], "offset": [0, 0]}, "with 4 numbers"),
+        ("bcyx", [1, 4097, 16, 16], [1, 1, 16, 16], r"inputs\[0\]\.shape: too many channels; expected at most 4096"),
+        ("bcyx", [1, 1, 16, 16], [1, 4097, 16, 16], r"outputs\[0\]\.shape: too many channels"),
+        (
+            "bcyx",
+            [1, 2, 16, 16],
+            {"reference_tensor": "raw", "scale": [1, 1e308, 1, 1], "offset": [0, 0, 0, 0]},
+            r"outputs\[0\]\.shape: too many channels",
+        ),
     ],
 )
 def test_errors_of_format_04_name_the_path_to_the_key(axes, shape_in, shape_out, where):
@@ -334,6 +354,9 @@ def _changed(package, change):
         ("ensemble_2d", lambda _, own: own.update(members={"n": 2}), r"members: key 'output' is missing"),
         ("upsample_3d", lambda _, own: own.update(factors={"z": "3"}), "z is 3, but the output axis gives 5/2"),
         ("upsample_3d", lambda _, own: own.update(factors={"z": "five"}), "expected a fraction such as 51/5"),
+        ("upsample_3d", lambda _, own: own.update(factors={"z": "1/0"}), "expected a fraction such as 51/5"),
+        ("upsample_3d", lambda _, own: own.update(factors={"z": "1e9999"}), "expected a fraction such as 51/5"),
+        ("upsample_3d", lambda _, own: own.update(factors={"z": "9" * 4000}), "expected a fraction such as 51/5"),
         ("project_3d", lambda _, own: own.update(factors={"z": "2"}), "axes z are not axes of the output"),
         (
             "fixed_2d",

@@ -91,6 +91,19 @@ def test_a_folder_that_is_no_package_is_never_replaced(tmp_path):
     assert (tmp_path / "photos" / "one.tif").exists()
 
 
+@pytest.mark.parametrize("content", [{"one.tif": b"x"}, {"one/rdf.yaml": b"", "two/rdf.yaml": b""}, None])
+def test_a_zip_that_is_no_package_is_never_replaced(tmp_path, content):
+    target = tmp_path / "photos.zip"
+    if content is None:
+        target.write_bytes(b"not even a zip")
+    else:
+        hostile.write(target, content)
+    before = target.read_bytes()
+    with pytest.raises(InputError, match="is not a model package"):
+        write_package(packages.denoise_2d(), target, overwrite=True)
+    assert target.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["model.zip", "model"])
 def test_a_failure_leaves_the_old_package_and_nothing_else(tmp_path, monkeypatch, name):
     target = write_package(packages.denoise_2d(), tmp_path / name)

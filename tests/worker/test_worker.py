@@ -1,11 +1,13 @@
 """Appose's own client drives the worker: verbs, shared memory, progress, cancelling, errors, a killed worker."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 
 import carezoo
 from carezoo.package.write import write_package
+from carezoo.worker import Worker
 
 appose = pytest.importorskip("appose", reason='needs appose (pip install "carezoo[fiji]")')
 from appose.service import Service, TaskException, TaskStatus  # noqa: E402
@@ -259,6 +262,54 @@ def test_speaks_plain_json_lines_and_ends_with_its_host(package, blocks, tmp_pat
     assert [(r["task"], r["responseType"]) for r in responses] == kinds
     assert "unreadable request" in done.stderr
     assert done.returncode == 0
+
+
+def answers(requests):
+    """Return what a worker of its own answers to bytes, and its stderr; it has to end with its input."""
+    done = subprocess.run([sys.executable, "-m", "carezoo.worker"], input=requests, capture_output=True, timeout=60)
+    assert done.returncode == 0
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [response for response in found if response["responseType"] != "LAUNCH"], done.stderr.decode()
+
+
+def test_bytes_that_are_no_utf8_cost_only_their_own_line(blocks):
+    describe = b'{"task": "%s", "requestType": "EXECUTE", "script": "describe", "inputs": %s}'
+    latin = describe % (b"2", b'{"model": "z\xfcrich.zip"}')
+    found, log = answers(b"\n".join([describe % (b"1", b"{}"), b"\xff\xfe\x80", latin, describe % (b"3", b"{}")]))
+    kinds = [("1", "COMPLETION"), ("2", "FAILURE"), ("3", "COMPLETION")]
+    assert [(response["task"], response["responseType"]) for response in found] == kinds
+    assert "z\ufffdrich.zip" in found[1]["error"]
+    assert "unreadable request" in log
+
+
+def test_reading_that_fails_ends_the_worker(monkeypatch):
+    class Broken:
+        def __iter__(self):
+            raise OSError(5, "Input/output error")
+
+    told = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: told.set())
+    worker = threading.Thread(target=Worker(Broken(), io.StringIO()).run, daemon=True)
+    worker.start()
+    worker.join(20)
+    assert not worker.is_alive()
+    assert told.wait(20)
+
+
+def test_whatever_a_manifest_holds_is_answered(package, tmp_path, blocks):
+    """YAML has dates, which JSON has not, and keys that are dates, which cannot even be told as text."""
+    requests = []
+    for name, parent in (("dated", "2024-05-06"), ("keyed", "{2024-05-06: first}")):
+        with zipfile.ZipFile(package) as old, zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as new:
+            for entry in old.namelist():
+                more = f"parent: {{id: other, version: {parent}}}\n".encode() if entry == "rdf.yaml" else b""
+                new.writestr(entry, old.read(entry) + more)
+        inputs = {"model": str(tmp_path / f"{name}.zip")}
+        requests.append({"task": name, "requestType": "EXECUTE", "script": "describe", "inputs": inputs})
+    (dated, keyed, last), _ = answers("\n".join(map(json.dumps, [*requests, {**requests[0], "task": "3"}])).encode())
+    assert dated["outputs"]["model"]["parent"]["version"] == "2024-05-06"
+    assert (keyed["task"], keyed["responseType"]) == ("keyed", "FAILURE")
+    assert (last["task"], last["responseType"]) == ("3", "COMPLETION")
 
 
 def test_stops_when_its_host_is_gone(package, tmp_path):

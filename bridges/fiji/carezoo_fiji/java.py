@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -89,17 +87,6 @@ def find_java() -> str | None:
         return str(jpype.getDefaultJVMPath())
     except (jpype.JVMNotFoundException, jpype.JVMNotSupportedException, OSError):
         return None
-
-
-def java_version() -> str | None:
-    """Return what ``java -version`` says first, or None without a Java program."""
-    home = os.environ.get("JAVA_HOME")
-    program = shutil.which("java", path=str(Path(home) / "bin")) if home else None
-    program = program or shutil.which("java")
-    if program is None:
-        return None
-    done = subprocess.run([program, "-version"], capture_output=True, text=True, check=False, timeout=30)
-    return next(iter((done.stderr or done.stdout).splitlines()), None)
 
 
 def find_jar(given: str | os.PathLike[str] | None = None) -> Path | None:

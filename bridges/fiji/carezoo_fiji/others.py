@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import carezoo
-from carezoo.distribution import Laplace
 from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.package.info import summary
+from carezoo.recalibration import Recalibration
 from carezoo.registry import catalog
 from carezoo.registry.resolve import pull
+from carezoo.runtime import members
 from carezoo_fiji import windows
 from carezoo_fiji.calls import Call
 from carezoo_fiji.form import Field, Values
@@ -89,7 +90,7 @@ def _uncertainty(restored: Any, what: str, level: float) -> Any:
         image = to_image(found["disagreement"])
     else:
         mean, scale = to_image(restored), to_image(found["scale"])
-        image = replace(scale, pixels=_view(mean, scale, what, level))
+        image = replace(scale, pixels=_view(mean, scale, what, level, windows.recalibration(restored)))
     is_value = what in {LOW, HIGH}
     source = restored if is_value else found["disagreement" if what == DISAGREEMENT else "scale"]
     luts = to_image(source).metadata.luts
@@ -100,13 +101,14 @@ def _uncertainty(restored: Any, what: str, level: float) -> Any:
     return made
 
 
-def _view(mean: Image, scale: Image, what: str, level: float) -> NDArray[np.float32]:
+def _view(mean: Image, scale: Image, what: str, level: float, levels: Recalibration | None) -> NDArray[np.float32]:
+    """Return what is shown: `Restoration.interval`, but of an ensemble the Laplace distribution of equal variance."""
     if mean.shape != scale.shape:
         raise InputError(f"{mean.name} was changed since it was restored: its uncertainty does not fit any more")
-    laplace = Laplace(np.asarray(mean.array(), np.float32), np.asarray(scale.array(), np.float32))
+    laplace = members.laplace(mean.array(), scale.array())
     if what == STD:
         return np.asarray(laplace.std, np.float32)
-    low, high = laplace.interval(level)
+    low, high = laplace.interval(levels.level(level) if levels else level)
     return np.asarray({WIDTH: high - low, LOW: low, HIGH: high}[what], np.float32)
 
 

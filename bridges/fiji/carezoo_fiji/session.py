@@ -98,7 +98,7 @@ class Session:
         if isinstance(what, Restoration):
             run = what.report.provenance
             made = {name: windows.result(name, image, run, _stem(image.name)) for name, image in what.images.items()}
-            windows.keep(made)
+            windows.keep(made, what.recalibration)
         else:
             if not isinstance(what, Image):
                 if axes is None:

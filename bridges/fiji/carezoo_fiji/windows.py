@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from carezoo.api import Model
 from carezoo.files import notes
 from carezoo.image import Image
+from carezoo.recalibration import Recalibration
 from carezoo.runtime.folder import SUFFIX_OF
 from carezoo.runtime.restoration import Provenance, Restoration
 from carezoo_fiji.images import display_range, set_display, to_imageplus
@@ -19,7 +21,7 @@ from carezoo_fiji.java import load
 UNCERTAINTY_TABLE = "fire"
 """ImageJ's look-up table for widths and disagreements."""
 
-_KEPT = "carezoo.results"
+_KEPT, _LEVELS = "carezoo.results", "carezoo.levels"
 
 
 def results(restoration: Restoration, model: Model, source: Any, region: Mapping[str, slice] | None) -> dict[str, Any]:
@@ -44,14 +46,15 @@ def results(restoration: Restoration, model: Model, source: Any, region: Mapping
         _label(imp, source)
         _draw(imp, source, region)
         made[name] = imp
-    keep(made)
+    keep(made, restoration.recalibration)
     return made
 
 
-def keep(made: Mapping[str, Any]) -> None:
-    """Let a restored image know the results that were made with it, for as long as its window lives."""
+def keep(made: Mapping[str, Any], levels: Recalibration | None) -> None:
+    """Let a restored image know what was made with it, and its model's levels, for as long as its window lives."""
     if "mean" in made:
         made["mean"].setProperty(_KEPT, _java_map(made))
+        made["mean"].setProperty(_LEVELS, json.dumps(levels.to_plain()) if levels else None)
 
 
 def result(name: str, image: Image, provenance: Provenance, source: str) -> Any:
@@ -82,6 +85,12 @@ def kept(imp: Any) -> dict[str, Any]:
     """Return the results that were made together with a restored image, by name; empty if there are none."""
     found = imp.getProperty(_KEPT)
     return {str(key): found.get(key) for key in found.keySet()} if found is not None else {}
+
+
+def recalibration(imp: Any) -> Recalibration | None:
+    """Return at which levels intervals of a restored image hold; None: as its distribution promises."""
+    found = imp.getProperty(_LEVELS)
+    return Recalibration.from_plain(json.loads(str(found))) if found is not None else None
 
 
 def title(source: str, name: str) -> str:

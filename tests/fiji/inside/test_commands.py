@@ -15,7 +15,7 @@ import carezoo
 import carezoo_fiji
 from carezoo.image import Image, Metadata
 from carezoo.package.write import write_package
-from carezoo_fiji import commands
+from carezoo_fiji import commands, windows
 from carezoo_fiji.images import to_image, to_imageplus
 from carezoo_fiji.java import find_jar, load
 
@@ -345,6 +345,13 @@ def test_uncertainty_models_scores_and_help(session, noisy, made):
     load("ij.WindowManager").setCurrentWindow(driver.image("noisy_restored").getWindow())
     assert session.run("CARE Show Uncertainty...", "show=[low end of the interval] interval=90%").startswith("OK")
     assert (to_image(driver.image("noisy_restored_low_90")).array() < result.mean).all()
+    windows.kept(driver.image("noisy_restored"))["scale"].getProcessor().setf(0, 0.0)
+    low, high = result.interval(0.5)
+    width = (high - low).astype(np.float32)
+    width[0, 0] = 0  # a scale that has underflown, or was rounded to the type of the image
+    load("ij.WindowManager").setCurrentWindow(driver.image("noisy_restored").getWindow())
+    assert session.run("CARE Show Uncertainty...", "show=[width of the interval] interval=50%").startswith("OK")
+    np.testing.assert_allclose(to_image(driver.image("noisy_restored_width_50")).array(), width, rtol=1e-4, atol=1e-3)
     clean = carezoo.open_image(ROOT / "zoo" / "demo" / "clean.tif").cropped(
         {"Y": slice(100, 260), "X": slice(100, 300)}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import knime.extension as knext
@@ -65,8 +66,9 @@ class CareRestoreNode(EveryRow):
     )
     output_folder = knext.StringParameter(
         "Output folder",
-        "Where restored images are written; it is made if need be. Empty: beside each image. The same name in "
-        "different input folders needs an output folder for each, so leave it empty then.",
+        "Where restored images are written; it is made if need be. A relative one starts in *Folder of relative "
+        "paths*. Empty: beside each image. The same name in different input folders needs an output folder for each, "
+        "so leave it empty then.",
         "",
     )
     replace = knext.BoolParameter(
@@ -124,6 +126,7 @@ class CareRestoreNode(EveryRow):
         require_columns(schema, {"image paths": self.image_column})
         with told_in_words(knext.InvalidParametersError):
             self._settings()
+            self._output()
         return extended(schema, COLUMNS)
 
     def execute(self, context: knext.ExecutionContext, model: CareModel, table: knext.Table) -> knext.Table:
@@ -134,7 +137,7 @@ class CareRestoreNode(EveryRow):
                 models={None: model.chosen.open()},
                 settings=self._settings(),
                 axes=self.axes.strip() or None,
-                output=folder_of(self.output_folder),
+                output=self._output(),
                 is_overwriting=self.replace,
             )
             rows = restore_rows(
@@ -146,6 +149,10 @@ class CareRestoreNode(EveryRow):
                 cancelled=context.is_canceled,
             )
         return finished(context, frame, COLUMNS, rows, "restored")
+
+    def _output(self) -> Path | None:
+        """Return the folder of results; a relative one starts where relative images do."""
+        return folder_of(self.output_folder, folder_of(self.folder))
 
     def _settings(self) -> Settings:
         return settings_of(

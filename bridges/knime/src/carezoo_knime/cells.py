@@ -55,13 +55,26 @@ def path_of(cell: Any, folder: Path | None) -> Path:
     if PureWindowsPath(text.strip()).is_absolute():
         raise InputError(f"{text} is a path of a Windows computer, and this is none")
     if folder is None:
-        raise InputError(f'{text} is a relative path: fill in "Folder of relative paths", or use absolute paths')
+        raise InputError(
+            f'{text} is a relative path: fill in "Folder of relative paths" with an absolute one, or use absolute paths'
+        )
     return folder / path
 
 
-def folder_of(text: str) -> Path | None:
-    """Return the folder a parameter names; None if it is empty."""
-    return Path(text.strip()) if text.strip() else None
+def folder_of(text: str, start: Path | None = None) -> Path | None:
+    """Return the folder a parameter names; None if it is empty.
+
+    Parameters
+    ----------
+    start
+        Where a relative one starts.
+
+    Raises
+    ------
+    InputError
+        If it is none of this computer, or is relative without `start`; see `path_of`.
+    """
+    return path_of(text, start) if text.strip() else None
 
 
 def fresh_names(wanted: Iterable[str], taken: Iterable[str]) -> Mapping[str, str]:
