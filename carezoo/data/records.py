@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from carezoo.data.simulated_sets import OpenSet
 from carezoo.data.sources import FileSet
 from carezoo.data.split import Part, Parts
 from carezoo.errors import DataError
+from carezoo.files.hashes import hash_file
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,3 @@ def _check_copies(records: Mapping[Path, FileRecord]) -> None:
                 f"{path} ({record.part}) is a copy of {other_path} ({other.part}), and scores on pixels that were "
                 "trained on mean nothing; remove one of them, or name both for the same part (split)"
             )
-
-
-def hash_file(path: Path) -> tuple[str, int]:
-    """Return sha256 (hexadecimal) and size in bytes of a file, or of a folder's files in the order of their names."""
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
-    digest, n_bytes = hashlib.sha256(), 0
-    for file in sorted(each for each in path.rglob("*") if each.is_file()):
-        sha256, size = hash_file(file)
-        digest.update(f"{sha256}  {file.relative_to(path).as_posix()}\n".encode())
-        n_bytes += size
-    return digest.hexdigest(), n_bytes

@@ -5,13 +5,13 @@ The chain: the index names size and sha256 of the zip and sha256 of its manifest
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from carezoo.errors import DownloadError, IntegrityError
+from carezoo.files.hashes import hash_file
 from carezoo.package.read import Package, open_package
 from carezoo.registry import cache, transport
 from carezoo.registry.cache import Pulled
@@ -129,7 +129,7 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
 
 
 def _verify(part: Path, entry: Pulled, manifest_sha256: str, url: str) -> None:
-    found = _sha256(part)
+    found, _ = hash_file(part)
     if found != entry.sha256:
         raise Changed(
             f"{shown(url)} is not the file that the index of the zoo describes (sha256 {found[:12]}..., expected "
@@ -158,9 +158,4 @@ def require_identity(package: Package, model: str, version: str, where: str) -> 
 
 def is_whole(path: Path, sha256: str) -> bool:
     """Return whether a file still has the bytes it was kept with."""
-    return _sha256(path) == sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return hash_file(path)[0] == sha256

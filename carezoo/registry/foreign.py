@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urljoin, urlsplit
 
 from carezoo.errors import DownloadError, UnknownModelError
+from carezoo.files.hashes import hash_file
 from carezoo.package import files, rdf
 from carezoo.package.document import MAX_BYTES
 from carezoo.package.manifest import Manifest
@@ -88,9 +89,7 @@ def pull(reference: str, progress: Progress | None = None) -> Path:
         else:
             made.write_bytes(_bounded(url, url, files.MAX_TOTAL_BYTES, progress))
         manifest = open_package(made).manifest
-        with made.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        size = made.stat().st_size
+        sha256, size = hash_file(made)
         entry = Pulled(_plain(manifest.id), _plain(manifest.version), _origin(url), sha256, size)
         _forget_older(entry)
         return cache.adopt(made, entry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 from carezoo import files
 from carezoo.errors import AxesError, CarezooError, InputError
 from carezoo.files.atomic import made_folder, require_folder
+from carezoo.files.hashes import hash_file
 from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.runtime.channels import ChannelTargets
@@ -222,7 +222,7 @@ def _restore_file(
     image = files.open_image(source, order.axes)
     image = image.cropped(order.crop) if order.crop else image
     outputs = tuple(result_path(source, name, order.output) for name in _result_names(order))
-    identity = {"input": {"name": source.name, "sha256": _sha256(source)}, "options": order.options()}
+    identity = {"input": {"name": source.name, "sha256": hash_file(source)[0]}, "options": order.options()}
     if not order.is_overwriting and _is_finished(outputs, identity):
         return Outcome(source=source, status="skipped", outputs=outputs)
 
@@ -319,10 +319,3 @@ def _is_finished(outputs: Sequence[Path], identity: Mapping[str, Any]) -> bool:
             why = f"differs in {' and '.join(different)}" if notes else "was not written by carezoo"
             raise InputError(f"{path} exists and {why}; choose another folder (-o), or replace it (--overwrite)")
     return len(found) == len(outputs)
-
-
-def _sha256(path: Path) -> str:
-    if path.is_dir():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

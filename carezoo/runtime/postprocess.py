@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +17,8 @@ Float = NDArray[np.float32]
 
 
 def at_once(output: OutputTensor) -> Normalization:
-    """Return the operations of an output that need nothing but the values."""
-    operations = [operation for operation in output.postprocessing if not _needs_whole_output(operation)]
+    """Return the first operations of an output, which need nothing but the values."""
+    operations = list(itertools.takewhile(lambda each: not _needs_whole_output(each), output.postprocessing))
     return intensity.measure(operations, [list] * len(output.channels))
 
 
@@ -27,7 +28,7 @@ def is_deferred(output: OutputTensor) -> bool:
 
 
 def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Float:
-    """Apply the operations that need statistics of the whole output.
+    """Apply the operations from the first on that needs statistics of the whole output.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Flo
     source
         The raw pixels of each input channel of the frame.
     """
-    for operation in filter(_needs_whole_output, output.postprocessing):
+    for operation in itertools.dropwhile(lambda each: not _needs_whole_output(each), output.postprocessing):
         channels = [_as_blocks(channel) for channel in values]
         if isinstance(operation, MatchMoments):
             values = _match_moments(values, channels, source, operation)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from carezoo.errors import MissingExtraError, ProviderError
+from carezoo.errors import InputError, MissingExtraError, ProviderError
 from carezoo.runtime import processor
 
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
@@ -89,9 +89,13 @@ def choose(provider: str, precision: Precision, problem_of: Mapping[str, str], *
 
     Raises
     ------
+    InputError
+        If there is no such precision.
     ProviderError
         If a provider was asked for by name and does not load, or does not exist.
     """
+    if precision not in ("exact", "fast"):
+        raise InputError(f"unknown precision {precision!r}; expected exact or fast")
     if provider != "auto":
         if provider not in NAMES:
             raise ProviderError(f"unknown provider {provider!r}; expected auto, {', '.join(NAMES)}")

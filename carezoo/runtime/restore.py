@@ -27,7 +27,7 @@ from carezoo.runtime.predict import Network, Piece
 from carezoo.runtime.providers import Precision
 from carezoo.runtime.restoration import Provenance, Report, Restoration
 from carezoo.runtime.session import Session
-from carezoo.runtime.targets import MakeTarget, Targets
+from carezoo.runtime.targets import MakeTarget, Targets, result_dtype
 from carezoo.tiling import Plan
 
 
@@ -113,7 +113,7 @@ def restore(
         package = members.exposed(package)
         layout = replace(layout, manifest=package.manifest)
     network = Network(session or open_session(package, settings), package.manifest)
-    dtype = image.dtype if settings.dtype == "input" else settings.dtype
+    dtype = result_dtype(image.dtype if settings.dtype == "input" else settings.dtype)
     plan = plan_tiles(layout, settings)
     unlike = _unlike_training(checked, package)
     warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]

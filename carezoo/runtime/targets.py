@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.package.manifest import Result
 from carezoo.runtime.layout import Index, Layout
@@ -94,6 +95,23 @@ def outline(layout: Layout, result: Result, dtype: DTypeLike, provenance: Proven
         provenance=provenance,
         source=replace(image, metadata=metadata),
     )
+
+
+def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return the type of restored values.
+
+    Raises
+    ------
+    InputError
+        If it is none of numbers that stand for intensities.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise InputError(f"dtype {dtype!r}: expected a type such as float32 or uint16, or input") from None
+    if found.kind not in "fiu":
+        raise InputError(f"restored values cannot be of type {found}; ask for float32 or uint8")
+    return found
 
 
 def converted(values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[NDArray[np.generic], int]:

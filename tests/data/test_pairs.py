@@ -11,10 +11,11 @@ import tifffile
 
 from carezoo.data.pair_axes import PairAxes
 from carezoo.data.pairs import find_pairs
-from carezoo.data.records import hash_file, record_files
+from carezoo.data.records import record_files
 from carezoo.data.sources import Data, FileSet, Split
 from carezoo.data.split import PARTS, Parts, split_pairs
 from carezoo.errors import DataError, RecipeError
+from carezoo.files.hashes import hash_file
 
 
 def save(path: Path, shape: tuple[int, ...] = (12, 14), axes: str = "YX") -> Path:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from carezoo.errors import MissingExtraError, ProviderError
+from carezoo.errors import InputError, MissingExtraError, ProviderError
 from carezoo.runtime import providers
 from carezoo.runtime.providers import Choice, choose
 from carezoo.runtime.session import openvino_options, provider_options
@@ -57,6 +57,11 @@ def test_a_provider_asked_for_by_name_is_never_replaced(asked):
 def test_unknown_providers_are_named():
     with pytest.raises(ProviderError, match="unknown provider 'gpu'"):
         choose("gpu", "exact", NOTHING, has_bfloat16=True)
+
+
+def test_a_precision_that_is_none_is_not_taken_for_the_fast_one():
+    with pytest.raises(InputError, match="unknown precision 'Exact'; expected exact or fast"):
+        choose("auto", "Exact", WITH_CUDA, has_bfloat16=True)
 
 
 def test_a_missing_onnxruntime_is_told_with_the_pip_line(monkeypatch):

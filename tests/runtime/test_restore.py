@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from carezoo.errors import AxesError, Cancelled, InputError, ManifestError, OutOfMemoryError, PixelError
 from carezoo.image import Image, Metadata
+from carezoo.intensity import Clip, Standardize
 from carezoo.package.manifest import OutputAxis
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.runtime import tile_size
+from carezoo.runtime import postprocess, tile_size
 from carezoo.runtime.restore import Settings, open_session, restore
 from carezoo.runtime.session import Session
 
@@ -345,3 +346,20 @@ def test_one_plane_is_no_stack(opened, name, does):
         restore(Image(packages.picture((3, 1, 24, 20)), "TZYX", name="cell"), opened(name))
     assert restore(Image(packages.picture((2, 24, 20)), "ZYX"), opened(name)).mean.shape[-2:] == (24, 20)
     assert restore(Image(packages.picture((1, 24, 20)), "ZYX"), opened("denoise_3d")).mean.shape == (1, 24, 20)
+
+
+@pytest.mark.parametrize(("pixels", "dtype"), [(bool, "input"), (np.uint8, "foo"), (np.uint8, "U5")])
+def test_types_that_restored_values_cannot_have_are_refused(opened, pixels, dtype):
+    image = Image(np.eye(40).astype(pixels), "YX")
+    with pytest.raises(InputError, match=r"expected a type such as|cannot be of type"):
+        restore(image, opened("denoise_2d"), Settings(dtype=dtype))
+
+
+def test_operations_after_the_network_keep_their_order(opened):
+    output = opened("denoise_2d").manifest.outputs[0]
+    output = replace(output, postprocessing=(Standardize(), Clip(0.0, 1.0)))
+    values = np.random.default_rng(0).normal(100, 30, (1, 20, 20)).astype(np.float32)
+    first = postprocess.at_once(output).apply(values)
+    assert np.array_equal(first, values)
+    finished = postprocess.finish(first, output, [])
+    assert finished == pytest.approx(((values - values.mean()) / values.std()).clip(0, 1), abs=1e-4)
