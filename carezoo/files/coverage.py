@@ -41,6 +41,12 @@ class Coverage:
         with np.errstate(over="ignore"):  # modulo 2^64 on purpose
             self._weights[planes] += self._weight(rows, columns)
 
+    def forget(self, region: Sequence[slice]) -> None:
+        """Take back whatever was written to the planes that `region` holds, each of them whole."""
+        planes = tuple(region[:-2])
+        self._written[planes] = 0
+        self._weights[planes] = 0
+
     def require_complete(self, name: str) -> None:
         """Raise if not every pixel was written exactly once.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Sequence
 from math import prod
 from typing import Any, BinaryIO
 
@@ -97,11 +98,15 @@ class TiffTarget:
             raise TypeError(f"{self._name} has pixels of type {self.dtype}; convert the {values.dtype} values first")
         block = values.reshape([bound.stop - bound.start for bound in region])
         stored = axes_.move(block, self.axes, self._layout.stored_axes).astype(self._layout.stored_dtype, copy=False)
-        by_letter = dict(zip(self.axes, region, strict=True))
-        place = tuple(by_letter.get(letter, slice(0, 1)) for letter in self._layout.stored_axes)
+        place = self._place(region)
         with self._lock:
             self._write(stored, place)
             self._coverage.add(place)
+
+    def forget(self, key: tuple[int | slice, ...]) -> None:
+        """Take back what was written to a region of whole planes, so that it can be written again."""
+        with self._lock:
+            self._coverage.forget(self._place(bounds(key, self.shape)))
 
     def finish(self) -> None:
         """Check that every pixel was written, and hand all of them to the system.
@@ -113,6 +118,11 @@ class TiffTarget:
         """
         self._coverage.require_complete(self._name)
         self._file.flush()
+
+    def _place(self, region: Sequence[slice]) -> tuple[slice, ...]:
+        """Return where a region lies along the stored axes."""
+        by_letter = dict(zip(self.axes, region, strict=True))
+        return tuple(by_letter.get(letter, slice(0, 1)) for letter in self._layout.stored_axes)
 
     def _write(self, stored: NDArray[Any], place: tuple[slice, ...]) -> None:
         *counting, height, width = self._layout.stored_shape

@@ -6,13 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import AxesError
+from carezoo.errors import AxesError, OutOfMemoryError
 from carezoo.runtime.targets import MakeTarget, Outline, Target
+
+
+class Erasable(Target, Protocol):
+    """A target in which whole planes can be written again."""
+
+    def forget(self, key: tuple[int | slice, ...], /) -> None:
+        """Take back what was written to a region of whole planes, so that it can be written again."""
 
 
 class ChannelTargets:
@@ -29,11 +36,11 @@ class ChannelTargets:
     """
 
     def __init__(
-        self, n_channels: int, names: Sequence[str], make_target: Callable[[Outline], AbstractContextManager[Target]]
+        self, n_channels: int, names: Sequence[str], make_target: Callable[[Outline], AbstractContextManager[Erasable]]
     ) -> None:
         self._n_channels, self._names, self._make_target = n_channels, names, make_target
         self._stack = ExitStack()
-        self._open: dict[str, tuple[Outline, Target]] = {}
+        self._open: dict[str, tuple[Outline, Erasable]] = {}
 
     def __enter__(self) -> ChannelTargets:
         self._stack.__enter__()
@@ -62,7 +69,14 @@ class ChannelTargets:
                     f"the models of the channels make images of different sizes: {first.shape} and {whole.shape}; "
                     "restore the channels one by one (--crop)"
                 )
-            yield _OneChannel(target, axis, channel)
+            try:
+                yield _OneChannel(target, axis, channel)
+            except OutOfMemoryError:
+                # This channel comes again in smaller tiles; the others, in the same target, are not restored twice.
+                key = [slice(0, length) for length in whole.shape]
+                key[axis] = slice(channel, channel + 1)
+                target.forget(tuple(key))
+                raise
 
         return make
 

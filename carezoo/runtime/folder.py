@@ -9,19 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from carezoo import files
 from carezoo.errors import AxesError, CarezooError, InputError
 from carezoo.files.atomic import made_folder, require_folder
 from carezoo.files.hashes import hash_file
 from carezoo.image import Image
 from carezoo.package.read import Package
-from carezoo.runtime.channels import ChannelTargets
+from carezoo.runtime.channels import ChannelTargets, Erasable
 from carezoo.runtime.restoration import Report
 from carezoo.runtime.restore import Settings, open_session, restore
 from carezoo.runtime.session import Session
-from carezoo.runtime.targets import Outline, Target
+from carezoo.runtime.targets import Outline, result_dtype
 
 log = logging.getLogger("carezoo")
 
@@ -67,7 +65,7 @@ class Order:
             "average": settings.average,
             "is_per_frame": settings.is_per_frame,
             "intensity_range": list(settings.intensity_range) if settings.intensity_range else None,
-            "dtype": settings.dtype if settings.dtype == "input" else np.dtype(settings.dtype).name,
+            "dtype": settings.dtype if settings.dtype == "input" else result_dtype(settings.dtype).name,
             "nan": settings.nan,
             "axes": self.axes,
             "crop": {letter: [bound.start, bound.stop] for letter, bound in self.crop.items()},
@@ -227,7 +225,7 @@ def _restore_file(
         return Outcome(source=source, status="skipped", outputs=outputs)
 
     @contextmanager
-    def make_target(outline: Outline) -> Iterator[Target]:
+    def make_target(outline: Outline) -> Iterator[Erasable]:
         path = result_path(source, outline.name, order.output)
         made_folder(path.parent)
         notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
@@ -259,7 +257,7 @@ def _restore_image(
     image: Image,
     order: Order,
     models: Mapping[int | None, Model],
-    make_target: Callable[[Outline], AbstractContextManager[Target]],
+    make_target: Callable[[Outline], AbstractContextManager[Erasable]],
     progress: Callable[[int, int], None] | None,
     cancelled: Callable[[], bool] | None,
 ) -> tuple[Report, ...]:

@@ -52,10 +52,16 @@ def _as_blocks(channel: Float) -> Blocks:
     return lambda: [channel]
 
 
+def _together(channels: Sequence[Blocks]) -> Blocks:
+    return lambda: (block for channel in channels for block in channel())
+
+
 def _match_moments(
     values: Float, channels: Sequence[Blocks], source: Sequence[Blocks], operation: MatchMoments
 ) -> Float:
     """``(y - mean(y)) / (std(y) + eps) * (std(x) + eps) + mean(x)``, as the format defines it."""
+    if not operation.is_per_channel:
+        channels, source = [_together(channels)] * len(channels), [_together(source)]
     result = np.empty_like(values)
     for i, channel in enumerate(channels):
         mean, std = moments(channel)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from carezoo.errors import AxesError, Cancelled, InputError, ManifestError, OutOfMemoryError, PixelError
 from carezoo.image import Image, Metadata
-from carezoo.intensity import Clip, Standardize
+from carezoo.intensity import Clip, MatchMoments, Standardize
 from carezoo.package.manifest import OutputAxis
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
@@ -363,3 +363,13 @@ def test_operations_after_the_network_keep_their_order(opened):
     assert np.array_equal(first, values)
     finished = postprocess.finish(first, output, [])
     assert finished == pytest.approx(((values - values.mean()) / values.std()).clip(0, 1), abs=1e-4)
+
+
+def test_moments_of_all_channels_together_keep_how_channels_differ(opened):
+    output = opened("denoise_2d").manifest.outputs[0]
+    output = replace(output, postprocessing=(MatchMoments(is_per_channel=False),))
+    rng = np.random.default_rng(0)
+    values, raw = (rng.normal([[[low]], [[low + 5]]], 1, (2, 20, 20)).astype(np.float32) for low in (0, 100))
+    finished = postprocess.finish(values, output, [lambda one=one: [one] for one in raw])
+    expected = (values - values.mean()) / values.std() * raw.std() + raw.mean()
+    assert finished == pytest.approx(expected, rel=1e-4)

@@ -1,14 +1,18 @@
 """`Model.restore_file`: file to file in one line of Python, for scripts inside other programs."""
 
+import json
+
 import numpy as np
 import packages
 import pytest
 
 import carezoo
 from carezoo import files
-from carezoo.errors import InputError, PixelError
+from carezoo.cli.main import run
+from carezoo.errors import InputError, OutOfMemoryError, PixelError
 from carezoo.image import Image
 from carezoo.package.write import write_package
+from carezoo.runtime.session import Session
 
 
 @pytest.fixture
@@ -56,6 +60,8 @@ def test_what_goes_wrong_is_raised_and_nothing_is_replaced(model, tmp_path):
     assert files.open_image(path).dtype == np.float32
     assert model.restore_file(tmp_path / "cell0.tif", dtype="uint16", is_overwriting=True) == path
     assert files.open_image(path).dtype == np.uint16
+    with pytest.raises(InputError, match="dtype 'foo': expected a type such as"):
+        model.restore_file(tmp_path / "cell0.tif", dtype="foo")
     with pytest.raises(TypeError, match="give settings or dtype, not both"):
         model.restore_file(tmp_path / "cell0.tif", settings=carezoo.Settings(), dtype="uint16")
 
@@ -66,3 +72,40 @@ def test_numbers_that_float32_cannot_hold_are_refused_or_replaced(model):
     with pytest.raises(PixelError, match=r"holds 1e\+200 at y=3, x=5; expected numbers up to 3\.4e\+38"):
         model.restore(image, "YX")
     assert np.isfinite(model.restore(image, "YX", nan="zero").mean).all()
+
+
+def test_a_folder_whose_pixels_were_replaced_is_not_taken_for_the_restored_one(model, tmp_path, monkeypatch):
+    pixels = tmp_path / "cell.zarr" / "0" / "chunk"
+    pixels.parent.mkdir(parents=True)
+    pixels.write_bytes(b"first")
+    image = files.open_image(tmp_path / "cell0.tif")  # stands for the reader of such folders
+    monkeypatch.setattr("carezoo.files.open_image", lambda *_: image)
+    path = model.restore_file(tmp_path / "cell.zarr")
+    assert model.restore_file(tmp_path / "cell.zarr") == path
+    pixels.write_bytes(b"other")
+    with pytest.raises(InputError, match="exists and differs in input"):
+        model.restore_file(tmp_path / "cell.zarr")
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_a_channel_that_runs_out_of_memory_midway_is_written_again_alone(model, tmp_path, monkeypatch, capsys, channel):
+    image = Image(packages.picture((2, 90, 90)), "CYX")
+    files.write_image(tmp_path / "two.tif", image)
+    parts = [image.cropped({"C": slice(i, i + 1)}) for i in (0, 1)]
+    alone = [model.restore(part, tile=64) for part in parts]
+    n_tiles, n_runs, run_network = alone[0].report.provenance.n_tiles, 0, Session.run
+
+    def fails_midway(*arguments):
+        nonlocal n_runs
+        n_runs += 1
+        if n_runs == channel * n_tiles + 2:
+            raise OutOfMemoryError("no memory")
+        return run_network(*arguments)
+
+    monkeypatch.setattr(Session, "run", fails_midway)
+    named = [word for i in (0, 1) for word in ("-m", f"{i}={tmp_path / 'many.zip'}")]
+    assert run(["restore", str(tmp_path / "two.tif"), "--tile", "64", "--json", *named]) == 0
+    reports = json.loads(capsys.readouterr().out)[0]["reports"]
+    assert ["did not fit into memory" in str(report["warnings"]) for report in reports] == [channel == 0, channel == 1]
+    restored = files.open_image(tmp_path / "two_restored.tif").array()
+    np.testing.assert_allclose(restored, np.concatenate([each.mean for each in alone]), rtol=1e-4)
