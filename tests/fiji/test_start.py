@@ -41,8 +41,24 @@ def _press_until_ended(process: subprocess.Popen[bytes], environment: dict[str, 
         search = ["xdotool", "search", "--onlyvisible", "--name", "^ImageJ$"]
         found = subprocess.run(search, env=environment, capture_output=True, text=True, check=False, timeout=30)
         for window in found.stdout.split()[-1:]:
-            keys = ["timeout", "5", "xdotool", "windowactivate", "--sync", window, "key", "alt+F4"]
-            subprocess.run(keys, env=environment, check=False, timeout=30)
+            activate = ["timeout", "5", "xdotool", "windowactivate", "--sync", window, "key", "alt+F4"]
+            if subprocess.run(activate, env=environment, check=False, timeout=30).returncode:
+                # The window manager sometimes never says that the window is active; a click makes it so.
+                click = [
+                    "xdotool",
+                    "mousemove",
+                    "--window",
+                    window,
+                    "300",
+                    "60",
+                    "click",
+                    "1",
+                    "sleep",
+                    "1",
+                    "key",
+                    "alt+F4",
+                ]
+                subprocess.run(click, env=environment, check=False, timeout=30)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(timeout=8)
     raise AssertionError(f"ImageJ did not end within {within_s:.0f} s of its window being closed")
