@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from carezoo.files.decoded import DecodedCache
+from carezoo.files.plane_pixels import DecodedCache
 
 COPY = """
 import itertools, resource, sys

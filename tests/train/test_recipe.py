@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from carezoo.data.pair_axes import PairAxes
-from carezoo.data.sources import Data, FileSet
 from carezoo.errors import RecipeError
+from carezoo.pairs.axes import PairAxes
+from carezoo.pairs.section import FileSet
 from carezoo.train.explain import explain
-from carezoo.train.recipe import Network, Recipe, Training
+from carezoo.train.recipe import Recipe
+from carezoo.train.sections import Data, Network, Training
 
 MINIMAL = {"name": "denoise-cells", "data": {"sets": [{"source": "low", "target": "high"}]}}
 

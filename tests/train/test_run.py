@@ -16,11 +16,13 @@ import pytest
 import tifffile
 
 import carezoo
+from carezoo.check.run import check
 from carezoo.errors import CheckError, DataError, MissingExtraError, ParityError, RecipeError, TrainError
 from carezoo.package.read import open_package
-from carezoo.runtime.check import check
 from carezoo.tiling import AxisRule
-from carezoo.train import drafting, measure, networks
+from carezoo.train import networks
+from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import measure
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
