@@ -35,7 +35,7 @@ check: $(VENV)/installed-dev  ## Lint, types, layers
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=bridges/knime/src $(BIN)/lint-imports
 
 format: $(VENV)/installed-dev
 	$(BIN)/python -m ruff check --fix . ; $(BIN)/python -m ruff format .

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from carezoo.runtime import processor
+from carezoo.runtime import providers as processor
 
 NAMES = (
     "startup",
@@ -50,7 +50,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="append one JSON line a figure to this file")
     options = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    stamp = {"commit": commit.stdout.strip(), "machine": processor.description(), "python": platform.python_version()}
+    stamp = {
+        "commit": commit.stdout.strip(),
+        "machine": processor.describe_processor(),
+        "python": platform.python_version(),
+    }
     print(f"commit {stamp['commit']}, {stamp['machine']}, Python {stamp['python']}")
     figures: list[Figure] = []
     for name in options.names or NAMES:

@@ -12,7 +12,7 @@ from benchmarks.figures import Figure, ratio
 from benchmarks.models import package, structure
 from carezoo import files
 from carezoo.image import Image
-from carezoo.runtime.folder import Order, restore_files
+from carezoo.runtime.batch import Order, restore_files
 from carezoo.runtime.layout import lay_out
 from carezoo.runtime.restore import Settings, open_session, plan_tiles
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from benchmarks.figures import Figure, ratio
-from carezoo.distribution import Laplace
-from carezoo.mixture import Mixture
 from carezoo.runtime.session import Session
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.ensemble import Ensemble, Members, Mixing
 from carezoo.train.networks.unet import UNet
-from carezoo.train.peak_memory import bytes_per_pixel
+from carezoo.train.pack.measure import bytes_per_pixel
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 N_MEMBERS, SIDE = 5, 256
 NETWORKS = {"default": {"depth": 2, "kernel": 5, "n_first": 32}, "lean": {"depth": 3, "kernel": 3, "n_first": 16}}

@@ -31,9 +31,9 @@ from scipy import ndimage, stats
 import carezoo
 from benchmarks import renderer, shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.data.noise import fit_pair
 from carezoo.metrics import fit_affine
-from carezoo.mixture import Mixture
+from carezoo.simulate.noise import fit_pair
+from carezoo.uncertainty.mixture import Mixture
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from carezoo.runtime import tile_size
-from carezoo.train import peak_memory
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.isotropic import Isotropic
 from carezoo.train.networks.unet import UNet
+from carezoo.train.pack import measure as peak_memory
 
 SHAPE, FACTOR = (100, 1024, 1024), 10
 BUDGET_BYTES = 2 << 30

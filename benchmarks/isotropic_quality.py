@@ -30,7 +30,8 @@ from scipy import ndimage
 import carezoo
 from benchmarks import renderer, shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.evaluate import classical, fourier
+from carezoo.evaluate import baselines as classical
+from carezoo.evaluate import fourier
 from carezoo.metrics import fit_affine
 
 Float = NDArray[np.float32]

@@ -25,8 +25,8 @@ import carezoo
 from benchmarks.against_csbdeep import MISSING
 from benchmarks.figures import Figure
 from benchmarks.models import network
-from carezoo.data.split import Parts, split_pairs
 from carezoo.image import Image
+from carezoo.pairs.split import Parts, split_pairs
 from carezoo.train.prepare import acquired_pairs
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train

@@ -27,10 +27,10 @@ from benchmarks import likeness_images
 from benchmarks.figures import Figure, ratio
 from benchmarks.likeness_images import Pixels
 from benchmarks.models import package, structure
+from carezoo.domain_check.compare import Against, compare, look
+from carezoo.domain_check.crops import SIDE, informative
+from carezoo.domain_check.record import Measured, Sample, describe, kind_of, measure
 from carezoo.image import Image
-from carezoo.likeness.compare import Against, compare, look
-from carezoo.likeness.crops import SIDE, informative
-from carezoo.likeness.record import Measured, Sample, describe, kind_of, measure
 from carezoo.runtime.restore import Settings, open_session, restore
 
 PROMISED = {

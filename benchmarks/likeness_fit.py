@@ -1,4 +1,4 @@
-"""Fits what `carezoo.likeness` knows of images in advance: the population (`prior`) and the weights (`odds`).
+"""Fits what `carezoo.domain_check` knows of images in advance: the population (`prior`) and the weights (`odds`).
 
 Kinds of `likeness_images.chosen_on` alone are used. Inputs of a kind's images are computed with a population without
 that kind, as those of users will be; rates are those of weights fitted without the kind (`python -m
@@ -17,10 +17,10 @@ from scipy.optimize import minimize
 
 from benchmarks import likeness_images
 from benchmarks.likeness import PROMISED, Measurement, comparisons, measurements, rates
-from carezoo.likeness.compare import Against
-from carezoo.likeness.features import NAMES
-from carezoo.likeness.odds import ALTERNATIVES, N_INPUTS
-from carezoo.likeness.prior import LEAST_STD
+from carezoo.domain_check.compare import Against
+from carezoo.domain_check.features import NAMES
+from carezoo.domain_check.odds import ALTERNATIVES, N_INPUTS
+from carezoo.domain_check.prior import LEAST_STD
 
 Array = NDArray[np.float64]
 Rows = dict[str, list[Array]]

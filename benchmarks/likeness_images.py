@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks import likeness_simulated, renderer
-from carezoo.data import simulate, simulation
+from carezoo.simulate import pairs as simulate
+from carezoo.simulate import section as simulation
 
 Pixels = NDArray[np.floating[Any]]
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from carezoo.data import simulate, simulation
+from carezoo.simulate import pairs as simulate
+from carezoo.simulate import section as simulation
 
 _Values = dict[str, Any]
 

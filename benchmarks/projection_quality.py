@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 import carezoo
 from benchmarks import renderer, shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.evaluate import baselines, classical
+from carezoo.evaluate import baselines
+from carezoo.evaluate import baselines as classical
 from carezoo.evaluate.baselines import METHODS, Baseline, Method
-from carezoo.evaluate.pictures import before_after
+from carezoo.pictures.before_after import before_after
 
 Float = NDArray[np.float32]
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import yaml
 
 import carezoo
-from carezoo.data.pairs import Pair
-from carezoo.data.split import split_pairs
 from carezoo.errors import CarezooError
 from carezoo.package.read import Package
+from carezoo.pairs.find import Pair
+from carezoo.pairs.split import split_pairs
 from carezoo.train.prepare import acquired_pairs
 from carezoo.train.recipe import Recipe
 

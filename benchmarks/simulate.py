@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from carezoo.data.simulate import pairs, prepare
-from carezoo.data.simulation import describe
+from carezoo.simulate.pairs import pairs, prepare
+from carezoo.simulate.section import describe
 
 CAMERA = {"photons": {"log": [10, 300]}, "gain": [0.5, 2.0], "read_noise": [1.0, 3.0]}
 GAUSSIAN = {"kind": "gaussian", "sigma_um": [0.1, 0.15]}

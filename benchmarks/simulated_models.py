@@ -25,13 +25,13 @@ from scipy import ndimage
 import carezoo
 from benchmarks import renderer, shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.data import camera
-from carezoo.data.camera import Camera
-from carezoo.data.psf import Gaussian, blur
-from carezoo.data.span import Span
 from carezoo.evaluate.classical import richardson_lucy
-from carezoo.evaluate.pictures import before_after
 from carezoo.metrics import score
+from carezoo.pictures.before_after import before_after
+from carezoo.schema.span import Span
+from carezoo.simulate import camera
+from carezoo.simulate.camera import Camera
+from carezoo.simulate.psf import Gaussian, blur
 
 Float = NDArray[np.float32]
 

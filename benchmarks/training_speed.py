@@ -13,7 +13,7 @@ from benchmarks.figures import Figure
 from benchmarks.models import network
 from carezoo.train import history
 from carezoo.train.loop import Data, fit
-from carezoo.train.recipe import Training
+from carezoo.train.sections import Training
 
 BATCH, SIDE, STEPS = 16, 128, 5
 

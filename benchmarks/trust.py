@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.figures import Figure, seconds
-from carezoo.distribution import Laplace
-from carezoo.mixture import Mixture
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 N_MEMBERS, SIDE = 5, 2048
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from carezoo.evaluate.gallery.site import write_site
+from carezoo.registry.site.pages import write_site
 from carezoo.registry.zoo import embedded
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")

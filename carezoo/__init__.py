@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from carezoo.version import __version__
 
 _HOMES = {
     "CarezooError": "carezoo.errors",
@@ -27,7 +27,7 @@ _HOMES = {
     "pull": "carezoo.registry.resolve",
     "remove": "carezoo.registry.catalog",
     "score": "carezoo.metrics",
-    "suggest": "carezoo.suggestion",
+    "suggest": "carezoo.registry.suggest",
     "write_image": "carezoo.files",
 }
 
@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from carezoo.metrics import score
     from carezoo.registry.catalog import models, outdated, remove
     from carezoo.registry.resolve import pull
+    from carezoo.registry.suggest import suggest
     from carezoo.runtime.restoration import Restoration
     from carezoo.runtime.restore import Settings
-    from carezoo.suggestion import suggest
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
 from carezoo.registry.resolve import resolve
 from carezoo.registry.zoo import Locations
-from carezoo.runtime.folder import Order, restore_files, result_path
+from carezoo.runtime.batch import Order, restore_files, result_path
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Progress, Settings, open_session
 from carezoo.runtime.restore import restore as _restore
@@ -222,8 +222,9 @@ class Model:
         >>> found.overall.scores.psnr_gain_db  # doctest: +SKIP
         """
         try:
-            from carezoo.evaluate import evaluation, pairing
-            from carezoo.evaluate import report as report_
+            from carezoo.evaluate import evaluation
+            from carezoo.evaluate import pairs as pairing
+            from carezoo.evaluate.report import files as report_
         except ModuleNotFoundError as error:  # SciPy, of which much of the data layer is made
             raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
 

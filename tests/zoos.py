@@ -4,7 +4,7 @@ import packages
 
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.registry import collection
+from carezoo.registry import folder as collection
 
 
 def add(folder, layout="unpacked", **changes):

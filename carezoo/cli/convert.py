@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.talk import talk_on_stderr
+from carezoo.cli.progress import talk_on_stderr
 from carezoo.errors import InputError
 
 TASKS = ("denoise", "isotropic", "upsample", "project")

@@ -10,8 +10,8 @@ import numpy as np
 import carezoo
 from carezoo import files
 from carezoo.cli import declared
-from carezoo.evaluate.pictures import before_after
 from carezoo.files.atomic import made_folder
+from carezoo.pictures.before_after import before_after
 from carezoo.registry.zoo import embedded
 
 MODEL = "denoise-bpae-2d"

@@ -11,11 +11,12 @@ from typing import Literal
 
 import click
 
-import carezoo
 from carezoo.cli import declared
 from carezoo.errors import InputError, MissingExtraError, ZooError
 from carezoo.registry import cache, zoo
-from carezoo.runtime import processor, providers
+from carezoo.runtime import providers
+from carezoo.runtime import providers as processor
+from carezoo.version import __version__
 
 DISTRIBUTIONS = (
     "numpy", "tifffile", "imagecodecs", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "torch",
@@ -49,9 +50,11 @@ def doctor_command(as_json: bool) -> int:
 def diagnose() -> list[Finding]:
     """Look at everything a restoration or training depends on."""
     return [
-        Finding("fact", "carezoo", carezoo.__version__),
+        Finding("fact", "carezoo", __version__),
         Finding("fact", "python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}"),
-        Finding("fact", "processor", f"{processor.description()}, {processor.free_bytes() / 2**30:.1f} GiB free"),
+        Finding(
+            "fact", "processor", f"{processor.describe_processor()}, {processor.free_bytes() / 2**30:.1f} GiB free"
+        ),
         _bfloat16(),
         *_versions(),
         *_onnxruntime(),

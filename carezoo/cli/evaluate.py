@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from carezoo import files
 from carezoo.cli import declared
-from carezoo.cli.progress import Steps
-from carezoo.cli.reference import opened
-from carezoo.cli.talk import talk_on_stderr
+from carezoo.cli.declared import opened
+from carezoo.cli.progress import Steps, talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.runtime.restore import Settings
 
@@ -93,7 +92,7 @@ def evaluate_command(
             most_frames=given["most_frames"],
             settings=Settings(n_threads=given["n_threads"], average=given["average"]),  # type: ignore[arg-type]
         )
-    from carezoo.evaluate import page
+    from carezoo.evaluate.report import page
 
     for group in found.all_groups:
         words = f"{group.name or 'scores'}, {group.n_files} file(s), mean ± standard error"

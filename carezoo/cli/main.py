@@ -12,8 +12,8 @@ from importlib import import_module
 
 import click
 
-import carezoo
 from carezoo.errors import CarezooError, InputError
+from carezoo.version import __version__
 
 COMMANDS = {
     "restore": ("carezoo.cli.restore", "Restore image files with a model."),
@@ -75,7 +75,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(carezoo.__version__, message="carezoo %(version)s")
+@click.version_option(__version__, message="carezoo %(version)s")
 def cli() -> None:
     """Content-aware restoration (CARE) of fluorescence microscopy images."""
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.reference import opened
+from carezoo.cli.declared import opened
 from carezoo.errors import CheckError
 
 
@@ -20,7 +20,7 @@ from carezoo.errors import CheckError
 @declared.json_option("the findings")
 def check_command(reference: str, zoos: Sequence[str], bioimageio: bool, as_json: bool) -> int:
     """Check that PACKAGE (name or path) does what it says: hashes, graph, numbers, tiles, halo."""
-    from carezoo.runtime.check import check
+    from carezoo.check.run import check
 
     package = opened(reference, zoos)
     report = check(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import click
 from tqdm import tqdm
 
 
@@ -65,3 +69,23 @@ class Steps:
             self._bar = tqdm(total=total, unit="step", leave=False, dynamic_ncols=True)
         self._bar.set_postfix_str(words, refresh=False)
         self._bar.update(done - self._bar.n)
+
+
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        mark = "warning: " if record.levelno >= logging.WARNING else ""
+        click.echo(f"{mark}{record.getMessage()}", err=True)
+
+
+@contextmanager
+def talk_on_stderr() -> Iterator[None]:
+    """Show messages of the logger `carezoo`; the library itself adds no handler."""
+    log, handler = logging.getLogger("carezoo"), _ToStderr()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)

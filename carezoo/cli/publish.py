@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.reference import opened
+from carezoo.cli.declared import opened
 from carezoo.errors import InputError
 
 
@@ -33,7 +33,7 @@ def publish_command(reference: str | None, folder: Path | None, upload: Path | N
     Any web server or object store can serve the folder as it is. A published version is never replaced. Without
     PACKAGE, index and pages are rebuilt from the zips that lie there.
     """
-    from carezoo.publish import bioimageio_zip, publish, rebuild
+    from carezoo.registry.publish import bioimageio_zip, publish, rebuild
 
     if reference and upload is not None:
         missing = bioimageio_zip(opened(reference).path, upload)

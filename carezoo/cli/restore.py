@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared, options
-from carezoo.cli.progress import Bar
-from carezoo.cli.reference import opened
-from carezoo.cli.talk import talk_on_stderr
+from carezoo.cli.declared import opened
+from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
-from carezoo.runtime.folder import Order, Outcome, restore_files
+from carezoo.runtime.batch import Order, Outcome, restore_files
 from carezoo.runtime.restore import Settings
 from carezoo.runtime.sources import expanded
 
@@ -140,7 +139,7 @@ def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> 
 
 
 def _check_flicker(path: Path, files: Sequence[Path], order: Order) -> None:
-    from carezoo.evaluate import flicker
+    from carezoo.pictures import flicker
 
     flicker.check_name(path)
     if len(files) != 1 or None not in order.models:
@@ -155,7 +154,7 @@ def _check_flicker(path: Path, files: Sequence[Path], order: Order) -> None:
 def _write_flicker(path: Path, file: Path, order: Order, at: str) -> None:
     """Restore what is shown once more, with what the members of an ensemble say, and draw from it."""
     from carezoo import files
-    from carezoo.evaluate import flicker, view
+    from carezoo.pictures import flicker, view
 
     position = options.position(at) if at else {}
     image = files.open_image(file, order.axes)

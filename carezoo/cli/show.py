@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from carezoo.cli import declared, options
-from carezoo.cli.reference import opened
+from carezoo.cli.declared import opened
 from carezoo.errors import InputError
 
 
@@ -49,8 +49,9 @@ def show_command(
     Stacks are shown as three orthogonal planes. Give a model, or restore the image first.
     """
     from carezoo import files
-    from carezoo.evaluate import uncertainty_picture, view
-    from carezoo.runtime.folder import result_path
+    from carezoo.pictures import uncertainty as uncertainty_picture
+    from carezoo.pictures import view
+    from carezoo.runtime.batch import result_path
     from carezoo.runtime.restore import Settings
 
     position = options.position(given["at"]) if given["at"] else {}

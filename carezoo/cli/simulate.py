@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.talk import talk_on_stderr
+from carezoo.cli.progress import talk_on_stderr
 from carezoo.errors import InputError
 
 N_SHOWN = 6
@@ -63,10 +63,10 @@ def pairs_command(
     """
     from tqdm import tqdm
 
-    from carezoo.data import simulate
-    from carezoo.data.written_pairs import write_pairs
-    from carezoo.evaluate.contact_sheet import contact_sheet
     from carezoo.files.atomic import made_folder
+    from carezoo.pictures.contact_sheet import contact_sheet
+    from carezoo.simulate import pairs as simulate
+    from carezoo.simulate.files import write_pairs
     from carezoo.train.simulation_file import load
 
     simulation, data_folder = load(recipe, data, name=name, n_pairs=n_pairs, seed=seed)
@@ -111,9 +111,9 @@ def fit_noise_command(
 
     FILES are a series of frames of one scene along T, several files with a frame each, or a noisy and a clean image.
     """
-    from carezoo.data.noise_files import camera_text, fit_files, numbers
-    from carezoo.evaluate.noise_plot import noise_plot
     from carezoo.files.atomic import made_folder, replacing
+    from carezoo.pictures.noise import noise_plot
+    from carezoo.simulate.noise import camera_text, fit_files, numbers
 
     if path is not None and path.suffix not in {".yaml", ".yml"}:
         raise InputError(f"-o: expected a name that ends in .yaml, found {path}")

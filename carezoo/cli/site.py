@@ -18,7 +18,7 @@ def site_command(folder: Path | None, target: Path, url: str) -> None:
 
     The pages work from disk, too: open index.html in a browser.
     """
-    from carezoo.evaluate.gallery.site import write_site
+    from carezoo.registry.site.pages import write_site
     from carezoo.registry.zoo import embedded, folder_of
 
     count = write_site(

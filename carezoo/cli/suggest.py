@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.talk import talk_on_stderr
+from carezoo.cli.progress import talk_on_stderr
 from carezoo.package import own
 
 if TYPE_CHECKING:
-    from carezoo.suggestion import Suggestion
+    from carezoo.registry.suggest import Suggestion
 
 
 @click.command("suggest")
@@ -29,7 +29,7 @@ def suggest_command(source: Path, axes: str | None, task: str | None, zoos: Sequ
     Give the noisy image that is to be restored. Models on this machine and in folders are judged; nothing is
     downloaded.
     """
-    from carezoo.suggestion import suggest
+    from carezoo.registry.suggest import suggest
 
     with talk_on_stderr():
         found = suggest(source, axes, task=task, zoos=zoos or None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.talk import talk_on_stderr
+from carezoo.cli.progress import talk_on_stderr
 from carezoo.errors import InputError
 
 

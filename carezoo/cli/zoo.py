@@ -9,8 +9,8 @@ from dataclasses import asdict
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.reference import download_bar, told
-from carezoo.cli.talk import talk_on_stderr
+from carezoo.cli.declared import download_bar, told
+from carezoo.cli.progress import talk_on_stderr
 from carezoo.package import own
 from carezoo.registry import cache, catalog
 from carezoo.registry.catalog import Listed

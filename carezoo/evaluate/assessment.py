@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.distribution import Laplace
 from carezoo.errors import MissingExtraError
 from carezoo.evaluate import calibration, fourier, segmentation
-from carezoo.evaluate.calibration import Calibration
+from carezoo.evaluate.calibration import Calibration, Sparsification, sparsification
 from carezoo.evaluate.fourier import Correlation, Spectrum
 from carezoo.evaluate.frames import Frame
 from carezoo.evaluate.scores import FileScores
 from carezoo.evaluate.segmentation import SegmentationScores
-from carezoo.evaluate.sparsification import Sparsification, sparsification
 from carezoo.metrics import PERCENTILES, AffineFit, fit_affine, intensity_errors, score
-from carezoo.mixture import Mixture
-from carezoo.recalibration import Recalibration
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.levels import Recalibration
+from carezoo.uncertainty.mixture import Mixture
 
 INPUT, RESTORED, TARGET = "input", "restored", "target"
 """Names of images beside those of the baselines."""

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import InputError, MissingExtraError
-from carezoo.evaluate import classical, display
+from carezoo.evaluate import classical
 from carezoo.evaluate.classical import Floats
 from carezoo.metrics import score
+from carezoo.pictures import display
 
 Parameters = Mapping[str, float]
 

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.data.matching import Relation
-from carezoo.data.pairs import Pair
 from carezoo.errors import InputError
-from carezoo.evaluate import assessment, baselines, findings, frames, panels
+from carezoo.evaluate import assessment, baselines, findings, frames
 from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment, Options
 from carezoo.evaluate.baselines import Baseline, Change
 from carezoo.evaluate.findings import Findings
 from carezoo.evaluate.frames import Frame, Progress
-from carezoo.evaluate.panels import Example
+from carezoo.evaluate.report import panels
+from carezoo.evaluate.report.panels import Example
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
+from carezoo.pairs.find import Pair
+from carezoo.pairs.intensity import Relation
 from carezoo.runtime.restore import Settings
 
 log = logging.getLogger("carezoo")

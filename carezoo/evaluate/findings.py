@@ -13,12 +13,11 @@ from typing import Any
 
 from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment
 from carezoo.evaluate.baselines import Parameters
-from carezoo.evaluate.calibration import Calibration, pooled
+from carezoo.evaluate.calibration import Calibration, Sparsification, mean_sparsification, pooled
 from carezoo.evaluate.fourier import Correlation, Spectrum, mean_correlation, mean_spectrum
-from carezoo.evaluate.panels import Example
+from carezoo.evaluate.report.panels import Example
 from carezoo.evaluate.scores import Evaluation, collected, finite, to_dict
 from carezoo.evaluate.segmentation import SegmentationScores
-from carezoo.evaluate.sparsification import Sparsification, mean_sparsification
 from carezoo.metrics import Scores
 
 

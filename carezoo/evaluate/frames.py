@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.data.matching import Relation
-from carezoo.data.pairs import Pair
-from carezoo.data.raw import read
-from carezoo.distribution import Laplace
 from carezoo.errors import DataError, PixelError
 from carezoo.evaluate.baselines import Given
 from carezoo.image import Image
 from carezoo.metrics import AffineFit
-from carezoo.mixture import Mixture
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
+from carezoo.pairs.cache import read
+from carezoo.pairs.find import Pair
+from carezoo.pairs.intensity import Relation
 from carezoo.runtime import members
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 log = logging.getLogger("carezoo")
 

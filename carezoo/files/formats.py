@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from carezoo.errors import AxesError, CarezooError, FileFormatError, MissingExtraError
 from carezoo.files import file_axes
-from carezoo.files.decoded import DECODED
 from carezoo.files.per_channel import fitting
-from carezoo.files.plane_pixels import PlanePixels
+from carezoo.files.plane_pixels import DECODED, PlanePixels
 from carezoo.image import Image, Metadata
 
 

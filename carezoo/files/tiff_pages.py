@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from carezoo.errors import FileFormatError
-from carezoo.files.decoded import DECODED
-from carezoo.files.plane_pixels import Pages, n_pages
+from carezoo.files.plane_pixels import DECODED, Pages, n_pages
 
 Array = NDArray[Any]
 

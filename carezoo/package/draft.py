@@ -22,20 +22,26 @@ Task = Literal["denoise", "upsample", "isotropic", "project"]
 
 @dataclass(frozen=True)
 class Author:
-    """Who made the model."""
+    """Somebody who made the model."""
 
     name: str
+    """Full name."""
     affiliation: str = ""
+    """Institute."""
     orcid: str = ""
+    """ORCID iD, such as 0000-0001-2345-6789."""
 
 
 @dataclass(frozen=True)
 class Citation:
-    """What to cite; one of `doi` and `url` is needed."""
+    """Something to cite when the model is used; `doi` or `url` is needed."""
 
     text: str
+    """The reference, as it should be printed."""
     doi: str = ""
+    """DOI without address, such as 10.1038/s41592-018-0216-7."""
     url: str = ""
+    """Address, where there is no DOI."""
 
 
 @dataclass(frozen=True)

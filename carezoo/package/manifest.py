@@ -12,8 +12,8 @@ from math import floor
 from typing import Any, Literal
 
 from carezoo.intensity import Operation
-from carezoo.recalibration import Recalibration
 from carezoo.tiling import AxisRule
+from carezoo.uncertainty.levels import Recalibration
 
 Undo = Literal["affine", "gain", "none"]
 """How a result returns to the intensities of the input: as a value, as a width, or not at all."""

@@ -18,8 +18,8 @@ from carezoo.errors import InputError, ManifestError, UnsupportedError
 from carezoo.intensity import Affine
 from carezoo.package.document import Entry
 from carezoo.package.manifest import Manifest, OutputAxis, Result, Undo
-from carezoo.recalibration import Recalibration
 from carezoo.tiling import AxisRule
+from carezoo.uncertainty.levels import Recalibration
 
 SCHEMA = 1
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-import carezoo
 from carezoo.errors import ManifestError
 from carezoo.package import consistency, own, scales
 from carezoo.package.consistency import ONE
@@ -26,6 +25,7 @@ from carezoo.package.draft import (
     Draft,
     Percentiles,
 )
+from carezoo.version import __version__
 
 FORMAT_VERSION = "0.5.3"
 
@@ -200,7 +200,7 @@ def _postprocessing(draft: Draft) -> list[dict[str, Any]]:
 def _carezoo(draft: Draft) -> dict[str, Any]:
     section: dict[str, Any] = {
         "schema": own.SCHEMA,
-        "carezoo_version": carezoo.__version__,
+        "carezoo_version": __version__,
         "task": draft.task,
         "axes": {letter.lower(): _rule(draft, letter) for letter in draft.axes},
         "factors": {letter.lower(): str(factor) for letter, factor in sorted(draft.factors.items()) if factor != 1},

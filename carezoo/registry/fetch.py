@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from carezoo.errors import DownloadError, IntegrityError
-from carezoo.files.hashes import hash_file
+from carezoo.files.atomic import hash_file
 from carezoo.package.read import Package, open_package
 from carezoo.registry import cache, transport
 from carezoo.registry.cache import Pulled

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-import carezoo
 from carezoo.errors import DownloadError, MissingExtraError
+from carezoo.version import __version__
 
 if TYPE_CHECKING:
     import httpx
@@ -153,7 +153,7 @@ def _over_http(url: str, start: int, etag: str) -> Iterator[Body | None]:
     import httpx
 
     # Bytes as they lie on the server: packed ones could not be continued.
-    headers = {"Accept-Encoding": "identity", "User-Agent": f"carezoo/{carezoo.__version__}"}
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"carezoo/{__version__}"}
     headers |= {"Range": f"bytes={start}-"} if start else {}
     headers |= {"If-None-Match": etag} if etag else {}
     try:

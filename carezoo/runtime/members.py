@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import axes as axes_
-from carezoo.distribution import Laplace
 from carezoo.image import Image
-from carezoo.mixture import Mixture
 from carezoo.package.manifest import OutputTensor, Result
 from carezoo.package.read import Package
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 MEANS, SCALES = "member means", "member scales"
 """Names of results: for each member all target channels, one member after the other."""

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.distribution import Laplace
 from carezoo.errors import InputError
 from carezoo.image import Image
-from carezoo.mixture import Mixture
-from carezoo.recalibration import Recalibration
 from carezoo.runtime import members
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.levels import Recalibration
+from carezoo.uncertainty.mixture import Mixture
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,23 +12,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-import carezoo
 from carezoo import intensity
+from carezoo.domain_check import compare
 from carezoo.errors import Cancelled, OutOfMemoryError
 from carezoo.image import Image
 from carezoo.intensity import Normalization, Operation
-from carezoo.likeness import compare
 from carezoo.package.manifest import Result
 from carezoo.package.read import Package
 from carezoo.runtime import members, postprocess, tile_size
-from carezoo.runtime.layout import Index, Layout, lay_out
-from carezoo.runtime.pixels import finite
+from carezoo.runtime.layout import Index, Layout, guard_finite, lay_out
 from carezoo.runtime.predict import Network, Piece
 from carezoo.runtime.providers import Precision
 from carezoo.runtime.restoration import Provenance, Report, Restoration
 from carezoo.runtime.session import Session
 from carezoo.runtime.targets import MakeTarget, Targets, result_dtype
 from carezoo.tiling import Plan
+from carezoo.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ def restore(
     """
     settings = settings or Settings()
     started = time.perf_counter()
-    checked = replace(image, pixels=finite(image, settings.nan)).averaged(settings.average)
+    checked = replace(image, pixels=guard_finite(image, settings.nan)).averaged(settings.average)
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
     if make_target is None and _keeps_members(layout, package, settings):
         package = members.exposed(package)
@@ -293,5 +292,5 @@ def _provenance(package: Package, session: Session, plan: Plan) -> Provenance:
         tile=plan.tile_shape,
         n_tiles=plan.n_tiles,
         halo_share=round(plan.halo_share, 4),
-        carezoo_version=carezoo.__version__,
+        carezoo_version=__version__,
     )

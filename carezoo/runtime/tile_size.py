@@ -8,7 +8,7 @@ from math import prod
 
 from carezoo import tiling
 from carezoo.errors import InputError
-from carezoo.runtime import processor
+from carezoo.runtime import providers as processor
 from carezoo.tiling import AxisRule, Plan
 
 MOST_BYTES = 768 << 20

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from carezoo.data.patches import Sampler
+from carezoo.patches.files import Sampler
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Source and target, axes BC(Z)YX, float32, normalized."""

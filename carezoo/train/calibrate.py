@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from carezoo.data.patches import Sampler
-from carezoo.distribution import Laplace
-from carezoo.mixture import Mixture
-from carezoo.recalibration import Recalibration
+from carezoo.patches.files import Sampler
 from carezoo.train.networks.network import Network
 from carezoo.train.networks.unet import UNet
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.levels import Recalibration
+from carezoo.uncertainty.mixture import Mixture
 
 N_PATCHES = 64
 """Of the files to choose on, background as often as they have it."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from carezoo.data.span import Span
+from carezoo.schema.span import Span
 from carezoo.train.recipe import Recipe
 
 WIDTH = 100

@@ -107,7 +107,7 @@ def picture(patch: NDArray[np.float32], percentiles: tuple[float, float]) -> NDA
 
 
 def _save(shown: NDArray[np.float32], path: Path) -> None:
-    from carezoo.evaluate.panels import png
+    from carezoo.evaluate.report.panels import png
 
     levels = np.rint(shown * 255).astype(np.uint8)
     path.parent.mkdir(exist_ok=True)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
-from carezoo.data.matching import Matching, Relation, identity
-from carezoo.data.pair_check import check_files, registered
-from carezoo.data.pairs import Pair, find_pairs
-from carezoo.data.patches import Sampler
-from carezoo.data.records import FileRecord, record_clean_files, record_files
-from carezoo.data.registration import RegistrationReport
-from carezoo.data.simulated_sets import OpenSet, open_set, write_report_files
-from carezoo.data.split import Part, Parts, split_pairs
-from carezoo.data.training_patches import Drawing, prepare_all
+from carezoo.domain_check import Sample, describe
 from carezoo.errors import RecipeError
+from carezoo.pairs.find import Pair, find_pairs
+from carezoo.pairs.intensity import Matching, Relation, identity
+from carezoo.pairs.registration import RegistrationReport, check_files, registered
+from carezoo.pairs.split import Part, Parts, split_pairs
+from carezoo.patches.files import Sampler
+from carezoo.patches.sampler import Drawing, prepare_all
+from carezoo.simulate import isotropic_volumes
+from carezoo.simulate import pairs as simulate
+from carezoo.simulate.files import as_image
+from carezoo.simulate.sets import OpenSet, open_set, write_report_files
 from carezoo.train.batches import Batch, default_workers, draw_batches
 from carezoo.train.loop import Data
-from carezoo.train.recipe import Recipe, Training
+from carezoo.train.pack.records import FileRecord, record_clean_files, record_files
+from carezoo.train.recipe import Recipe
+from carezoo.train.sections import Training
 
 
 @dataclass(frozen=True)
@@ -159,3 +165,35 @@ def _validation(sampler: Sampler, settings: Training) -> list[Batch]:
         (source[first : first + settings.batch_size], target[first : first + settings.batch_size])
         for first in range(0, len(source), settings.batch_size)
     ]
+
+
+_N_COMPUTED = 12
+"""Pairs of a set of computed ones that are made to be looked at."""
+
+
+def training_images(recipe: Recipe, prepared: Prepared) -> dict[str, Any] | None:
+    """Describe the sources of the files to fit, and of pairs like those that are computed to fit, set by set.
+
+    Described are images as the packed model takes them. Slices, to which the network of an isotropic model is fitted,
+    are none; there the stacks that computed pairs are scored on stand for them.
+
+    Returns
+    -------
+    dict or None
+        Section `training_images` of `config.carezoo`; None if there is no such image of 64 x 64 pixels.
+    """
+    kinds: dict[str, list[Sample]] = {}
+    for pair in prepared.parts.fit:
+        if recipe.model_axes.fits(pair.source.sizes, pair.target.sizes):
+            kinds.setdefault(pair.dataset, []).append(Sample(pair.source, pair.source_channels))
+    for opened in prepared.computed:
+        if recipe.model_axes == recipe.pair_axes or opened.described.n_report:
+            kinds.setdefault(opened.described.name, []).extend(_computed(opened))
+    return describe(kinds, np.random.default_rng(recipe.seed))
+
+
+def _computed(opened: OpenSet) -> Iterator[Sample]:
+    of_fit, seed = opened.parts["fit"], opened.seeds["fit"]
+    make = isotropic_volumes.pair if opened.described.simulate.task == "isotropic" else simulate.pair
+    for i in range(_N_COMPUTED):
+        yield Sample(as_image(of_fit, make(of_fit, seed, i).source, is_source=True), tuple(range(opened.n_channels)))

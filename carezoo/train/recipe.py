@@ -1,143 +1,28 @@
 """The recipe: everything that decides what a training makes, as one typed value.
 
 A recipe is written as YAML, one key for each field below; `carezoo train --explain` prints them all. Sections that
-belong to the data are declared where they are used: `carezoo.data.sources`, `carezoo.data.matching`,
-`carezoo.data.patches`.
+belong to the data are declared where they are used: `carezoo.pairs.section`, `carezoo.pairs.intensity`,
+`carezoo.patches.files`.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from carezoo.data.description import build, plain
-from carezoo.data.matching import Intensity
-from carezoo.data.pair_axes import ONE, PairAxes
-from carezoo.data.patches import Patches
-from carezoo.data.sources import Data
 from carezoo.errors import RecipeError
-from carezoo.train import recipe_file
-from carezoo.train.credits import Author, Citation
-from carezoo.train.shown import Packing
+from carezoo.package.draft import Author, Citation
+from carezoo.pairs.axes import ONE, PairAxes
+from carezoo.pairs.intensity import Intensity
+from carezoo.patches.files import Patches
+from carezoo.schema import yaml_file as recipe_file
+from carezoo.schema.build import build, plain
+from carezoo.train.sections import Data, Network, Packing, Training, check_at_least
 from carezoo.train.tasks import TASKS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Projection:
-    """The 3D network that weighs the planes of a stack (task project)."""
-
-    depth: int = 4
-    """How often the stack is halved along Y and X; sizes are padded to multiples of 2^depth."""
-    n_filters: int = 8
-    """Filters of every convolution."""
-    n_convolutions: int = 1
-    """Convolutions on each level, on the way down and again on the way up."""
-    kernel: tuple[int, ...] = (3, 3, 3)
-    """Edges of the convolution kernels along Z, Y and X, odd."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.depth <= 6:
-            raise RecipeError(f"depth: expected 1 to 6, found {self.depth}")
-        _check_at_least("n_filters", self.n_filters, 1)
-        _check_at_least("n_convolutions", self.n_convolutions, 1)
-        if len(self.kernel) != 3 or any(side % 2 == 0 or not 1 <= side <= 15 for side in self.kernel):
-            raise RecipeError(f"kernel: expected three odd numbers from 1 to 15, found {list(self.kernel)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """CARE's residual U-Net, and what a task puts around it."""
-
-    depth: int = 2
-    """How often the resolution is halved; sizes are padded to multiples of 2^depth."""
-    kernel: int | None = None
-    """Edge of the convolution kernels, odd; null: 5 for patches YX, 3 for patches ZYX."""
-    n_first: int = 32
-    """Filters of the first level; every further level has twice as many."""
-    probabilistic: bool = False
-    """Restore a Laplace distribution (mean and scale) instead of a value alone."""
-    residual: bool | None = None
-    """Learn the difference from the input; null: where input and output have the same channels."""
-    projection: Projection = field(default_factory=Projection)
-    """Task project: what makes one plane of the stack, before the U-Net."""
-    merge: Literal["arithmetic", "geometric"] = "arithmetic"
-    """Task isotropic: mean of the passes along YZ and XZ slices; geometric (of values above 0) as in CSBDeep."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.depth <= 6:
-            raise RecipeError(f"depth: expected 1 to 6, found {self.depth}")
-        if self.kernel is not None and not (self.kernel % 2 == 1 and 1 <= self.kernel <= 15):
-            raise RecipeError(f"kernel: expected an odd number from 1 to 15, found {self.kernel}")
-        _check_at_least("n_first", self.n_first, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How the network is fitted."""
-
-    loss: Literal["auto", "mae", "mse", "laplace", "faithful"] = "auto"
-    """auto: laplace (negative log-likelihood, as CARE) for a probabilistic network, else mae. faithful: the same \
-distributions, but their means are fitted by squared errors; better PSNR in short trainings."""
-    likelihood_from: float = 1.0
-    """Loss faithful: the share of the training after which the means, too, are fitted by the likelihood, as with \
-laplace. With 0.65 members of an ensemble agree in dark background, which their disagreement needs; 1: never."""
-    n_epochs: int = 100
-    """Epochs at most. After each, the loss on the validation patches is measured and a checkpoint is written."""
-    steps_per_epoch: int = 400
-    """Updates of the weights in an epoch."""
-    batch_size: int = 16
-    """Patches in one update."""
-    learning_rate: float = 4e-4
-    """Of the Adam optimizer, at the start."""
-    schedule: Literal["plateau", "cosine"] = "plateau"
-    """How the learning rate falls. plateau: when the validation loss stands still, as CARE's. cosine: along half a \
-cosine, after a short rise, to 0 at the end of n_epochs or max_minutes, whatever comes first; better for short \
-trainings."""
-    max_gradient_norm: float | None = None
-    """Larger gradients (root of the sum of squares over all weights) are scaled down to it; null: never, as CARE. 1 \
-tames the spikes of probabilistic networks at high learning rates."""
-    plateau_factor: float = 0.5
-    """The learning rate is multiplied by this when the validation loss stands still."""
-    plateau_patience: int = 10
-    """Epochs without a lower validation loss before that happens."""
-    early_stop: int = 0
-    """Stop after so many epochs without a lower validation loss; 0: never."""
-    max_minutes: float | None = None
-    """Stop after this time, interruptions not counted, and pack the best checkpoint; null: no limit. Each member of \
-an ensemble has it. `--max-minutes` overrides it."""
-    n_validation_patches: int = 64
-    """Patches of the files to choose on, always the same."""
-    averaging: float = 0.0
-    """Keep an exponential moving average of the weights with this decay (such as 0.999) and use it; 0: none."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    """Number format of the forward and backward pass; auto: bf16 where the hardware is fast at it. The loss and the \
-package are float32."""
-    n_workers: int | None = None
-    """Processes that draw patches; 0: none, the training draws them itself; null: chosen from the device."""
-
-    def __post_init__(self) -> None:
-        for name in ("n_epochs", "steps_per_epoch", "batch_size", "plateau_patience", "n_validation_patches"):
-            _check_at_least(name, getattr(self, name), 1)
-        _check_at_least("early_stop", self.early_stop, 0)
-        if self.n_workers is not None:
-            _check_at_least("n_workers", self.n_workers, 0)
-        for name in ("learning_rate", "max_minutes", "max_gradient_norm"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise RecipeError(f"{name}: expected a number above 0, found {value:g}")
-        if not 0 < self.likelihood_from <= 1:
-            raise RecipeError(f"likelihood_from: expected a share above 0 and up to 1, found {self.likelihood_from:g}")
-        if self.likelihood_from < 1 and self.loss != "faithful":
-            raise RecipeError(f"likelihood_from: goes with loss: faithful, found loss: {self.loss}; leave it out")
-        if not 0 < self.plateau_factor < 1:
-            raise RecipeError(f"plateau_factor: expected a number between 0 and 1, found {self.plateau_factor:g}")
-        if not 0 <= self.averaging < 1:
-            raise RecipeError(f"averaging: expected 0 <= decay < 1, found {self.averaging:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +80,9 @@ and where they disagree they should not be trusted. `--member N` trains and pack
             raise RecipeError(f"title: expected 5 to 128 letters, digits, spaces and _ + - ( ), found {self.title!r}")
         if len(self.description) > 1024:
             raise RecipeError(f"description: expected at most 1024 letters, found {len(self.description)}")
-        _check_at_least("members", self.members, 1)
-        _check_at_least("seed", self.seed, 0)
+        _check_credits(self.authors, self.cite)
+        check_at_least("members", self.members, 1)
+        check_at_least("seed", self.seed, 0)
         _check_loss(self)
         _check_task(self)
         _check_sizes(self)
@@ -279,6 +165,17 @@ and where they disagree they should not be trusted. `--member N` trains and pack
         return Path(self.data.folder) / name
 
 
+def _check_credits(authors: Sequence[Author], cite: Sequence[Citation]) -> None:
+    for i, author in enumerate(authors):
+        if author.orcid and not re.fullmatch(r"\d{4}-\d{4}-\d{4}-\d{3}[\dX]", author.orcid):
+            raise RecipeError(f"authors[{i}].orcid: expected the form 0000-0001-2345-6789, found {author.orcid!r}")
+    for i, citation in enumerate(cite):
+        if not (citation.doi or citation.url):
+            raise RecipeError(f"cite[{i}], {citation.text!r}: expected a doi or a url")
+        if citation.doi and not re.fullmatch(r"10\.\d{4,}/\S+", citation.doi):
+            raise RecipeError(f"cite[{i}].doi: expected the form 10.1038/s41592-018-0216-7, found {citation.doi!r}")
+
+
 def _check_loss(recipe: Recipe) -> None:
     loss, probabilistic = recipe.training.loss, recipe.network.probabilistic
     if loss != "auto" and (loss in ("laplace", "faithful")) != probabilistic:
@@ -317,8 +214,3 @@ def _check_sizes(recipe: Recipe) -> None:
         expected = " and ".join(dict.fromkeys(str(steps[letter]) for letter in wrong))
         found = ", ".join(f"{letter.lower()}: {sizes[letter]}" for letter in wrong)
         raise RecipeError(f"patches.size: expected multiples of {expected} ({why}), found {found}")
-
-
-def _check_at_least(name: str, value: int, lowest: int) -> None:
-    if value < lowest:
-        raise RecipeError(f"{name}: expected at least {lowest}, found {value}")

@@ -6,32 +6,41 @@ import dataclasses
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from carezoo.data import pair_check
+import numpy as np
+
 from carezoo.errors import MissingExtraError, RecipeError, TrainError
+from carezoo.pairs import registration as pair_check
+from carezoo.train import checkpoint
+from carezoo.train.batches import Batch
+from carezoo.train.loop import Data
 
 try:
     import torch
 except ImportError as error:
     raise MissingExtraError.of("torch", "train", "to train models") from error
 
-from carezoo.evaluate.page import headline
-from carezoo.evaluate.pictures import curves
+from carezoo.check.run import check
+from carezoo.evaluate.report.page import headline
 from carezoo.files.atomic import replacing
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
+from carezoo.pictures.before_after import curves
 from carezoo.registry.resolve import resolve
-from carezoo.runtime.check import check
-from carezoo.train import checkpoint, history, loop, members, networks, packing, report
+from carezoo.train import history, loop, networks
+from carezoo.train import run as members
 from carezoo.train.export import load_weights
-from carezoo.train.packing import Model
+from carezoo.train.pack import report
+from carezoo.train.pack import write as packing
+from carezoo.train.pack.sample import Sample, choose_sample
+from carezoo.train.pack.write import Model
 from carezoo.train.prepare import Prepared, known_relations, prepare
 from carezoo.train.progress import Progress
 from carezoo.train.recipe import Recipe
-from carezoo.train.sample import Sample, choose_sample
 
 log = logging.getLogger("carezoo")
 
@@ -200,3 +209,45 @@ def _start(reference: str | None, out: Path) -> _Start | None:
         with replacing(kept) as temporary:
             temporary.write_text(json.dumps([manifest.id, manifest.version, reference]), encoding="utf-8")
     return _Start(*json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else None
+
+
+MOST_STEPS = 10**9
+"""A training that is longer would draw the patches of the next member."""
+
+
+def folder_of(out: Path, number: int, n_members: int) -> Path:
+    """Return the folder with the checkpoints and the log of a member.
+
+    Parameters
+    ----------
+    out
+        Folder of the run.
+    number
+        Of the member, from 1.
+    n_members
+        Of the run. The only member has no folder of its own, and stays where it is if others are trained later.
+    """
+    own = out / f"member-{number}"
+    began_alone = checkpoint.exists(out / checkpoint.FOLDER)
+    is_in_run = number == 1 and (began_alone or n_members == 1) and not checkpoint.exists(own / checkpoint.FOLDER)
+    return out if is_in_run else own
+
+
+def exists(out: Path, number: int, n_members: int) -> bool:
+    """Whether the training of a member has begun."""
+    return checkpoint.exists(folder_of(out, number, n_members) / checkpoint.FOLDER)
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Return the seed of a member's initial weights, given that of the recipe."""
+    return seed if number == 1 else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
+
+
+def data_of(data: Data, number: int) -> Data:
+    """Return what a member is fitted to: patches of its own, and the validation patches of all."""
+    shift = (number - 1) * MOST_STEPS
+
+    def batches(steps: range, rank: int, n_ranks: int) -> Iterable[Batch]:
+        return data.batches(range(steps.start + shift, steps.stop + shift), rank, n_ranks)
+
+    return replace(data, batches=batches)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from carezoo.train.recipe import Training
+from carezoo.train.sections import Training
 
 _RISING_SHARE, _MOST_RISING_STEPS = 0.05, 200
 """How long the learning rate of a cosine rises, as a share of all steps and in steps, whichever is less."""

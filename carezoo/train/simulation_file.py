@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from carezoo.data.simulation import Simulation, describe
 from carezoo.errors import RecipeError
-from carezoo.train import recipe_file
+from carezoo.schema import yaml_file as recipe_file
+from carezoo.simulate.section import Simulation, describe
 from carezoo.train.recipe import Recipe
 
 

@@ -22,7 +22,7 @@ EXTENSION = HERE.parents[1] / "bridges" / "knime"
 DEMO = HERE.parents[1] / "zoo" / "demo"
 sys.path.insert(0, str(EXTENSION / "src"))
 
-from carezoo.runtime.folder import Order  # noqa: E402
+from carezoo.runtime.batch import Order  # noqa: E402
 from carezoo_knime import models  # noqa: E402
 from carezoo_knime.restoring import RestoredRow, restore_rows  # noqa: E402
 from carezoo_knime.scoring import ScoredRow, score_rows  # noqa: E402

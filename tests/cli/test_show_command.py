@@ -9,12 +9,13 @@ from matplotlib.image import imread
 
 from carezoo import files
 from carezoo.cli.main import run
-from carezoo.distribution import Laplace
-from carezoo.evaluate import uncertainty_picture, view
-from carezoo.evaluate.view import View
 from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
+from carezoo.pictures import uncertainty as uncertainty_picture
+from carezoo.pictures import view
+from carezoo.pictures.view import View
+from carezoo.uncertainty.laplace import Laplace
 
 SIZE = {"Y": 0.2, "X": 0.2}
 

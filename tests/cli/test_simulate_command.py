@@ -9,7 +9,7 @@ import tifffile
 import yaml
 
 from carezoo.cli.main import run
-from carezoo.data.noise_files import camera_text, fit_files
+from carezoo.simulate.noise import camera_text, fit_files
 
 TUBULES = {
     "structures": {"kind": "tubules"},

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from carezoo.distribution import Laplace
 from carezoo.errors import InputError
 from carezoo.evaluate.calibration import LEVELS, Calibration, calibration, coverage, pooled
-from carezoo.mixture import Mixture
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 
 @pytest.fixture(scope="module")

@@ -13,17 +13,18 @@ import pytest
 import tifffile
 
 import carezoo
-from carezoo.data.matching import Relation
-from carezoo.distribution import Laplace
 from carezoo.errors import AxesError, InputError
-from carezoo.evaluate import evaluation, frames, page
+from carezoo.evaluate import evaluation, frames
 from carezoo.evaluate.assessment import Options, assess
 from carezoo.evaluate.frames import Frame
-from carezoo.evaluate.pairing import conditions, find_pairs
+from carezoo.evaluate.pairs import conditions, find_pairs
+from carezoo.evaluate.report import page
 from carezoo.metrics import AffineFit, intensity_errors
-from carezoo.mixture import Mixture
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
+from carezoo.pairs.intensity import Relation
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 
 def noisy_of(clean, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carezoo.errors import InputError
-from carezoo.evaluate.sparsification import REMOVED, mean_sparsification, sparsification
+from carezoo.evaluate.calibration import REMOVED, mean_sparsification, sparsification
 
 ERROR = np.random.default_rng(0).laplace(size=(100, 100))
 

@@ -44,7 +44,7 @@ def by_macro_of_imagej_alone(source, model, folder):
 
 def by_worker(source, model, folder):
     appose = pytest.importorskip("appose", reason='needs appose (pip install "carezoo[fiji]")')
-    service = appose.service.Service(Path.cwd(), None, sys.executable, "-m", "carezoo.worker").start()
+    service = appose.service.Service(Path.cwd(), None, sys.executable, "-m", "carezoo.host.worker").start()
     try:
         results = service.task("restore", {"path": str(source), "model": str(model)}).wait_for().outputs["results"]
         carezoo.write_image(folder / "out.tif", carezoo.Image(results["mean"]["array"].ndarray().copy(), "YX"))
@@ -63,7 +63,7 @@ def by_knime_row(source, model, folder):
     """What CARE Restore does without KNIME's API; `test_knime_nodes` runs the node itself."""
     sys.path.insert(0, str(ROOT / "bridges" / "knime" / "src"))
     from carezoo.package.read import open_package
-    from carezoo.runtime.folder import Order
+    from carezoo.runtime.batch import Order
     from carezoo_knime.restoring import restore_rows
 
     (row,) = restore_rows([str(source)], Order(models={None: open_package(model)}, output=folder))

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from carezoo.errors import RestoreError
-from carezoo.files.coverage import Coverage
+from carezoo.files.tiff_target import Coverage
 
 
 @st.composite

@@ -17,7 +17,7 @@ from carezoo.errors import AxesError, FileFormatError, InputError
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import EncodedPages, RawPages
 
-CROPS = Path(__file__).parents[1] / "data" / "images"
+CROPS = Path(__file__).parents[1] / "images"
 
 
 def stack(shape, dtype="uint16", seed=0):

@@ -21,7 +21,7 @@ from carezoo.files import tiff_write
 from carezoo.files.per_channel import fitting
 from carezoo.image import Image, Metadata
 
-CROPS = Path(__file__).parents[1] / "data" / "images"
+CROPS = Path(__file__).parents[1] / "images"
 
 LENGTHS = {"S": 2, "T": 3, "C": 2, "Z": 4, "Y": 7, "X": 9}
 IMAGEJ_DTYPES = ["uint8", "uint16", "int16", "float32"]

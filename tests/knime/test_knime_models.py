@@ -9,8 +9,8 @@ from carezoo.errors import InputError, IntegrityError, UnknownModelError, ZooErr
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.registry import index
+from carezoo.registry.catalog import version_of
 from carezoo.registry.index import Index, Zip
-from carezoo.registry.listing import version_of
 from carezoo_knime import models
 from carezoo_knime.models import ChosenModel, Wanted
 

@@ -14,7 +14,7 @@ from carezoo.errors import AxesError, Cancelled, InputError
 from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.runtime.folder import Order
+from carezoo.runtime.batch import Order
 from carezoo.runtime.restore import Settings
 from carezoo_knime.cells import folder_of, fresh_names, path_of
 from carezoo_knime.restoring import restore_rows

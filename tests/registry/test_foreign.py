@@ -7,12 +7,13 @@ import pytest
 import servers
 import yaml
 
+from carezoo.check.run import check
 from carezoo.errors import DownloadError, IntegrityError, UnknownModelError, UnsupportedError
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.registry import cache, foreign
+from carezoo.registry import bioimageio_models as foreign
+from carezoo.registry import cache
 from carezoo.registry.resolve import pull, resolve
-from carezoo.runtime.check import check
 
 
 @pytest.fixture

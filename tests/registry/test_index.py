@@ -7,7 +7,8 @@ import pytest
 from zoos import add
 
 from carezoo.errors import UnknownModelError, ZooError
-from carezoo.registry import collection, index
+from carezoo.registry import folder as collection
+from carezoo.registry import index
 from carezoo.registry.zoo import embedded
 
 

@@ -15,13 +15,15 @@ import servers
 import yaml
 
 from carezoo.errors import AlreadyPublishedError, CheckError, InputError, ZooError
-from carezoo.evaluate.gallery.site import write_site
 from carezoo.package.draft import Author
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.publish import bioimageio_zip, publish, rebuild
-from carezoo.registry import collection, index, versions
+from carezoo.registry import folder as collection
+from carezoo.registry import index
+from carezoo.registry import publish as versions
+from carezoo.registry.publish import bioimageio_zip, publish, rebuild
 from carezoo.registry.resolve import resolve
+from carezoo.registry.site.pages import write_site
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def unchecked(monkeypatch):
         def raise_if_failed(self):
             return None
 
-    monkeypatch.setattr("carezoo.publish.check", lambda package, **_: Passed())
+    monkeypatch.setattr("carezoo.registry.publish.check", lambda package, **_: Passed())
 
 
 def test_publish_writes_everything_a_server_needs(made, tmp_path):

@@ -10,9 +10,9 @@ import tifffile
 from carezoo import api, files
 from carezoo.cli.main import run
 from carezoo.errors import AxesError, InputError, PixelError
-from carezoo.evaluate import view
 from carezoo.image import Image, Metadata
 from carezoo.package.write import write_package
+from carezoo.pictures import view
 
 
 @pytest.fixture(scope="module")

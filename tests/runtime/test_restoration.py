@@ -11,7 +11,7 @@ import carezoo
 from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.package.write import write_package
-from carezoo.recalibration import Recalibration
+from carezoo.uncertainty.levels import Recalibration
 
 
 @pytest.fixture(scope="module")

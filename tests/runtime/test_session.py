@@ -5,7 +5,8 @@ import packages
 import pytest
 
 from carezoo.errors import ManifestError, OutOfMemoryError, ProviderError, RestoreError
-from carezoo.runtime import processor, providers
+from carezoo.runtime import providers
+from carezoo.runtime import providers as processor
 from carezoo.runtime.session import Session, _in_float16
 
 WEIGHTS = packages.denoise_2d().files["weights.onnx"]

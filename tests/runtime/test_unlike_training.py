@@ -8,8 +8,8 @@ import pytest
 
 from carezoo import files
 from carezoo.cli.main import run
+from carezoo.domain_check import Sample, describe
 from carezoo.image import Image
-from carezoo.likeness import Sample, describe
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore

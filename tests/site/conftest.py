@@ -6,7 +6,7 @@ import packages
 import pytest
 from zoos import add_draft
 
-from carezoo.evaluate.gallery.site import write_site
+from carezoo.registry.site.pages import write_site
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),

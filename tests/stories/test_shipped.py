@@ -9,9 +9,9 @@ import yaml
 
 import carezoo
 from carezoo import files
+from carezoo.check.run import check
 from carezoo.package.read import open_package
 from carezoo.registry.zoo import embedded
-from carezoo.runtime.check import check
 
 VERSIONS = embedded().index().versions
 REFERENCES = [version.reference for version in VERSIONS]

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from carezoo.train.sections import Data
 
-from carezoo.data.matching import Intensity
-from carezoo.data.pair_axes import PairAxes
-from carezoo.data.pairs import find_pairs
-from carezoo.data.patches import Patches, PatchSampler, PatchSize, prepare_patches
-from carezoo.data.sources import Data, FileSet
-from carezoo.data.split import split_pairs
+from carezoo.pairs.axes import PairAxes
+from carezoo.pairs.find import find_pairs
+from carezoo.pairs.intensity import Intensity
+from carezoo.pairs.section import FileSet
+from carezoo.pairs.split import split_pairs
+from carezoo.patches.files import Patches, PatchSampler, PatchSize, prepare_patches
 from carezoo.train.batches import default_workers, draw_batches
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from carezoo.distribution import Laplace
 from carezoo.evaluate.calibration import coverage
-from carezoo.mixture import Mixture
 from carezoo.train import calibrate
 from carezoo.train.networks.unet import UNet
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 
 @pytest.mark.parametrize("hidden", [0.3, 1.0, 4.0])

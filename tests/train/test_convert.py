@@ -21,9 +21,9 @@ from carezoo.files import write_image
 from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.runtime.restore import Settings, restore
-from carezoo.train import drafting
 from carezoo.train.convert import folder, network, run
 from carezoo.train.convert.choices import Choices
+from carezoo.train.pack import draft_tools as drafting
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
 

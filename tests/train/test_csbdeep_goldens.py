@@ -12,9 +12,9 @@ from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import Settings, restore
-from carezoo.train import drafting
 from carezoo.train.convert import example, folder, network, packing
 from carezoo.train.convert.choices import Choices
+from carezoo.train.pack import draft_tools as drafting
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())

@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from carezoo import tiling
+from carezoo.check.halo import measure_halo
 from carezoo.errors import ParityError, RecipeError, TrainError
 from carezoo.package.manifest import InputTensor, Manifest, OutputAxis, OutputTensor, Weights
-from carezoo.runtime.halo import measure_halo
 from carezoo.runtime.session import Session
-from carezoo.train import measure, peak_memory
 from carezoo.train.export import load_weights, to_onnx
 from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.unet import UNet
+from carezoo.train.pack import measure
+from carezoo.train.pack import measure as peak_memory
 
 
 def unet(axes, depth, kernel, n_first=4, channels=1, *, probabilistic=False, seed=0):

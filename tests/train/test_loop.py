@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from carezoo.errors import DivergedError, TrainError
-from carezoo.train import checkpoint, history, loop, precision, schedule
+from carezoo.train import checkpoint, history, loop, schedule
 from carezoo.train.networks.unet import UNet
-from carezoo.train.recipe import Training
+from carezoo.train.pack import precision
+from carezoo.train.sections import Training
 
 SETTINGS = Training(n_epochs=4, steps_per_epoch=3, batch_size=2, learning_rate=1e-3, precision="float32")
 

@@ -11,15 +11,17 @@ import test_tasks
 import tifffile
 import torch
 
-from carezoo.distribution import Laplace
+from carezoo.check.run import check
 from carezoo.errors import RecipeError, TrainError
-from carezoo.mixture import Mixture
 from carezoo.package.read import open_package
-from carezoo.runtime.check import check
 from carezoo.runtime.session import Session
-from carezoo.train import drafting, history, loop, members
+from carezoo.train import history, loop
+from carezoo.train import run as members
+from carezoo.train.pack import draft_tools as drafting
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 TRAINING = {"n_epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "n_validation_patches": 2}
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from carezoo.data.pair_axes import PairAxes
-from carezoo.data.sources import Data, FileSet
 from carezoo.errors import RecipeError
+from carezoo.pairs.axes import PairAxes
+from carezoo.pairs.section import FileSet
 from carezoo.train.explain import explain
-from carezoo.train.recipe import Network, Recipe, Training
+from carezoo.train.recipe import Recipe
+from carezoo.train.sections import Data, Network, Training
 
 MINIMAL = {"name": "denoise-cells", "data": {"sets": [{"source": "low", "target": "high"}]}}
 
@@ -137,9 +138,9 @@ def test_the_record_names_no_folder_of_the_machine(tmp_path):
         ({"task": "project", "patches": {"size": {"z": 7, "y": 40}}}, ["multiples of 16", "projection", "y: 40"]),
         ({"network": {"projection": {"kernel": [3, 2, 3]}}}, ["projection", "three odd numbers", "[3, 2, 3]"]),
         ({"network": {"projection": {"depth": 0}}}, ["depth", "1 to 6"]),
-        ({"cite": [{"text": "Somebody"}]}, ["recipe.cite[0]", "doi or a url"]),
+        ({"cite": [{"text": "Somebody"}]}, ["cite[0]", "doi or a url"]),
         ({"cite": [{"text": "Somebody", "doi": "https://doi.org/10.1/x"}]}, ["doi", "10.1038/"]),
-        ({"authors": [{"name": "Ada", "orcid": "12"}]}, ["recipe.authors[0]", "orcid", "'12'"]),
+        ({"authors": [{"name": "Ada", "orcid": "12"}]}, ["authors[0]", "orcid", "'12'"]),
         ({"package": {"pixel_size_um": {"y": 0, "x": 1}}}, ["pixel_size_um", "y", "above 0"]),
         ({"package": {"sample": {"source": "a.tif", "axes": "YXQ"}}}, ["recipe.package.sample", "'Q'"]),
         ({"data": {}}, ["recipe.data", "at least one set", "simulated"]),

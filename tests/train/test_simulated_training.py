@@ -13,8 +13,8 @@ import tifffile
 
 from carezoo.errors import RecipeError
 from carezoo.package.read import open_package
-from carezoo.train import drafting
 from carezoo.train.batches import default_workers
+from carezoo.train.pack import draft_tools as drafting
 from carezoo.train.prepare import known_relations, prepare
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from carezoo.check.run import check
 from carezoo.image import Image
 from carezoo.package.read import open_package
-from carezoo.runtime.check import check
 from carezoo.runtime.restore import Settings, restore
-from carezoo.train import drafting
+from carezoo.train.pack import draft_tools as drafting
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
+from carezoo.domain_check import compare
 from carezoo.files import write_image
 from carezoo.image import Image
-from carezoo.likeness import compare
-from carezoo.train.prepare import prepare
+from carezoo.train.prepare import prepare, training_images
 from carezoo.train.recipe import Recipe
-from carezoo.train.training_images import training_images
 
 SIMULATED = {"name": "synthetic", "n_choose": 1, "n_report": 1}
 TUBULES = {

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from carezoo.errors import Cancelled, OutOfMemoryError
-from carezoo.hosting import Problem
+from carezoo.host.models import Problem
 from carezoo_fiji import form
 from carezoo_fiji.java import jpype, load, start_thread
 from carezoo_fiji.leaving import start_worker

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from carezoo.errors import Cancelled, InputError
-from carezoo.hosting import Problem
-from carezoo.runtime.folder import Order, Outcome, restore_files
+from carezoo.host.models import Problem
+from carezoo.runtime.batch import Order, Outcome, restore_files
 from carezoo.runtime.sources import expanded
 from carezoo_fiji.calls import Call
 from carezoo_fiji.form import Field

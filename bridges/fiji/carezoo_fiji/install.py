@@ -1,6 +1,6 @@
 """Commands for a Fiji or ImageJ that people start themselves: written, checked, and taken away again.
 
-Into a Fiji go Groovy scripts that keep a worker (`carezoo.worker`) alive through Appose, where that Fiji has Appose;
+Into a Fiji go Groovy scripts that keep a worker (`carezoo.host.worker`) alive through Appose, where it has Appose;
 into an ImageJ 1.x go macros that call the command line on a temporary TIFF. A list of what was written, with hashes,
 lies beside the files: uninstalling removes what is on it and was not changed since.
 """
@@ -16,10 +16,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import carezoo
 from carezoo.errors import InputError
 from carezoo.files.atomic import replacing
 from carezoo.registry import catalog
+from carezoo.version import __version__
 
 LIST = "carezoo-installed.json"
 """Name of the list of what was written, in the folder of the commands."""
@@ -93,7 +93,7 @@ def install(folder: Path, *, is_fiji: bool, python: Path) -> list[Path]:
             temporary.write_bytes(content)
         hashes[name] = hashlib.sha256(content).hexdigest()
     listed = {
-        "carezoo": carezoo.__version__,
+        "carezoo": __version__,
         "python": str(python),
         "kind": kind,
         "files": hashes,

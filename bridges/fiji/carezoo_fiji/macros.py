@@ -10,15 +10,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from carezoo import hosting
 from carezoo.cli import options
 from carezoo.errors import Cancelled as Stopped
 from carezoo.errors import CarezooError, InputError
 from carezoo.files.atomic import require_space
+from carezoo.host import models as hosting
 from carezoo.package.info import summary
 from carezoo.package.read import open_package
 from carezoo.registry.resolve import pull, resolve
-from carezoo.runtime.folder import Order, restore_files
+from carezoo.runtime.batch import Order, restore_files
 from carezoo.runtime.restore import Settings
 
 AUTO = "auto"

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import carezoo
 from carezoo.errors import InputError
 from carezoo.image import Image
+from carezoo.metrics import score
 from carezoo.package.info import summary
-from carezoo.recalibration import Recalibration
 from carezoo.registry import catalog
 from carezoo.registry.resolve import pull
 from carezoo.runtime import members
+from carezoo.uncertainty.levels import Recalibration
+from carezoo.version import __version__
 from carezoo_fiji import windows
 from carezoo_fiji.calls import Call
 from carezoo_fiji.form import Field, Values
@@ -183,9 +184,7 @@ def compare(session: Any, call: Call, asked: tuple[Any, Any]) -> str:
             f"scores are of one channel and one time point; {image.getTitle()} has axes {first.axes} {first.shape}, "
             f"{expected.getTitle()} has {second.axes} {second.shape}. Choose a part with Image > Duplicate..."
         )
-    scores = call.in_background(
-        lambda: carezoo.score(np.asarray(first.array()), np.asarray(second.array()), name=first.name)
-    )
+    scores = call.in_background(lambda: score(np.asarray(first.array()), np.asarray(second.array()), name=first.name))
     table = load("ij.measure.ResultsTable").getResultsTable()
     table.incrementCounter()
     table.addLabel(first.name)
@@ -212,7 +211,7 @@ def show_help(session: Any, call: Call, asked: None) -> str:
     del call, asked
     from carezoo_fiji.calls import VERDICT
 
-    show_text(session, "CAREzoo", HELP_TEXT.format(version=carezoo.__version__, verdict=VERDICT, help=session.HELP))
+    show_text(session, "CAREzoo", HELP_TEXT.format(version=__version__, verdict=VERDICT, help=session.HELP))
     return "showed help"
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from carezoo import hosting
 from carezoo.api import Model
 from carezoo.cli import options
 from carezoo.errors import CarezooError, InputError
+from carezoo.host import models as hosting
 from carezoo.image import Image
 from carezoo.runtime.restore import Settings
 from carezoo_fiji import previewing, windows

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import FileFormatError, InputError
-from carezoo.hosting import LoadedModels
+from carezoo.host.models import LoadedModels
 from carezoo.image import Image
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import Settings

@@ -12,9 +12,9 @@ import numpy as np
 from carezoo.api import Model
 from carezoo.files import notes
 from carezoo.image import Image
-from carezoo.recalibration import Recalibration
-from carezoo.runtime.folder import SUFFIX_OF
+from carezoo.runtime.batch import SUFFIX_OF
 from carezoo.runtime.restoration import Provenance, Restoration
+from carezoo.uncertainty.levels import Recalibration
 from carezoo_fiji.images import display_range, set_display, to_imageplus
 from carezoo_fiji.java import load
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from carezoo import axes as axes_
-from carezoo.data import simulate
-from carezoo.data.camera import Camera
-from carezoo.data.raw import read
-from carezoo.data.simulation import GaussianPsf, Simulation
-from carezoo.data.span import Span
-from carezoo.data.structures.granules import Granules
-from carezoo.data.structures.tubules import Tubules
 from carezoo.errors import ConversionError
 from carezoo.files import open_image
 from carezoo.image import Image
-from carezoo.train.sample import Sample
+from carezoo.pairs.cache import read
+from carezoo.schema.span import Span
+from carezoo.simulate import pairs as simulate
+from carezoo.simulate.camera import Camera
+from carezoo.simulate.section import GaussianPsf, Simulation
+from carezoo.simulate.structures.granules import Granules
+from carezoo.simulate.structures.tubules import Tubules
+from carezoo.train.pack.sample import Sample
 
 _SIDE = {"YX": 256, "ZYX": 160}
 _LATERAL_UM, _AXIAL_UM = 0.1, 0.2

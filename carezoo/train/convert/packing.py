@@ -13,12 +13,13 @@ from pathlib import Path
 from carezoo.errors import ConversionError
 from carezoo.package.draft import Author, Draft, Percentiles
 from carezoo.package.read import Package
-from carezoo.train import card, drafting
 from carezoo.train.convert.choices import Choices
 from carezoo.train.convert.folder import NEEDS_FACTOR, ModelFolder
 from carezoo.train.export import OPSET
 from carezoo.train.networks.network import Network
-from carezoo.train.sample import Sample, cut_out
+from carezoo.train.pack import card
+from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack.sample import Sample, cut_out
 
 EPS = 1e-20
 """What CSBDeep adds to the range of intensities before it divides by it."""

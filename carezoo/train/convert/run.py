@@ -15,15 +15,15 @@ try:
 except ImportError as error:
     raise MissingExtraError.of("torch", "train", "to convert models") from error
 
+from carezoo.check.run import check
 from carezoo.package.consistency import ONE
 from carezoo.package.read import open_package
 from carezoo.package.write import check_target, write_package
-from carezoo.runtime.check import check
 from carezoo.train.convert import example, folder, network, packing
 from carezoo.train.convert.choices import Choices
 from carezoo.train.convert.folder import ModelFolder
 from carezoo.train.networks.network import Network
-from carezoo.train.sample import Sample
+from carezoo.train.pack.sample import Sample
 
 log = logging.getLogger("carezoo")
 

@@ -15,8 +15,8 @@ from carezoo.train.networks.network import Network
 from carezoo.train.networks.projection import Projection, Surface
 from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
-from carezoo.train.recipe import Network as Section
 from carezoo.train.recipe import Recipe
+from carezoo.train.sections import Network as Section
 from carezoo.train.tasks import TASKS
 
 _KERNEL = {2: 5, 3: 3}

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from carezoo.errors import RecipeError
-from carezoo.mixture import quadrature
 from carezoo.package.draft import OUTPUT_NAME
 from carezoo.train.networks.network import Kind, Network, OutputChannel
 from carezoo.train.networks.scripting import Scripted
+from carezoo.uncertainty.mixture import quadrature
 
 MEMBERS_NAME = "members"
 """The second output of an ensemble's graph. Readers of the format overlook it, because it is the last."""
@@ -28,8 +28,9 @@ class Ensemble(Scripted):
     """Members of one task as one network, with two outputs.
 
     The first, `restored`, has for every target channel the mean of the mixture of all members, then the scale of the
-    Laplace distribution with its variance, then the members' disagreement D (see `carezoo.mixture`). Members without
-    scales give their mean alone: without widths nothing tells a disagreement from a difference that does not matter.
+    Laplace distribution with its variance, then the members' disagreement D (see `carezoo.uncertainty.mixture`).
+    Members without scales give their mean alone: without widths nothing tells a disagreement from a difference that
+    does not matter.
     The second, `members`, holds all means, member by member, then all scales.
 
     Parameters
@@ -117,7 +118,7 @@ class Averaging(nn.Module):
 
 
 class Mixing(nn.Module):
-    """Mean, scale and disagreement of the mixture of Laplace distributions, by the formulas of `carezoo.mixture`."""
+    """Mean, scale and disagreement of a mixture of Laplace distributions, by the formulas of `uncertainty.mixture`."""
 
     def __init__(self, n_members: int, n_targets: int, n_spatial: int) -> None:
         super().__init__()

@@ -12,11 +12,11 @@ from graphs import draft, restored
 from carezoo.package.draft import Percentiles
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.train import drafting
 from carezoo.train.networks.isotropic import Isotropic
 from carezoo.train.networks.projection import Projection, Surface
 from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
+from carezoo.train.pack import draft_tools as drafting
 
 
 def core(axes, n_in, n_out):

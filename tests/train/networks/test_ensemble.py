@@ -10,14 +10,14 @@ import pytest
 import torch
 from graphs import Pointwise, check_graph_equals_torch, evaluated, normal, packed, restored, session, unet
 
-from carezoo.distribution import Laplace
 from carezoo.errors import RecipeError
-from carezoo.mixture import Mixture
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.isotropic import Isotropic
 from carezoo.train.networks.projection import Projection, Surface
 from carezoo.train.networks.upsampling import Upsampling
+from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.mixture import Mixture
 
 
 def members(n_members=3, axes="YX", n=1, *, probabilistic=True):

@@ -12,8 +12,8 @@ import torch
 from graphs import Pointwise, check_graph_equals_torch, evaluated, normal, packed, restored, session, unet
 from torch.nn import functional
 
+from carezoo.check.halo import measure_halo
 from carezoo.errors import RecipeError
-from carezoo.runtime.halo import measure_halo
 from carezoo.tiling import AxisRule
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.isotropic import Isotropic

@@ -7,8 +7,8 @@ import pytest
 import torch
 from graphs import check_graph_equals_torch, normal, packed, restored, session, unet
 
+from carezoo.check.halo import measure_halo
 from carezoo.errors import AxesError, RecipeError
-from carezoo.runtime.halo import measure_halo
 from carezoo.tiling import AxisRule
 from carezoo.train.losses import mae
 from carezoo.train.networks.projection import Projection, Surface

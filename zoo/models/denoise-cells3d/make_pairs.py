@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from carezoo.data.camera import Camera, degrade
-from carezoo.data.span import Span
 from carezoo.files import open_image, write_image
 from carezoo.image import Image
+from carezoo.schema.span import Span
+from carezoo.simulate.camera import Camera, degrade
 
 # Rows 120 to 128 and 192 to 200 belong to no part: a patch sees its surroundings blurred into its border.
 PARTS = {"fit": slice(0, 120), "choose": slice(128, 192), "report": slice(200, 256)}

@@ -11,7 +11,7 @@ from care_nodes import CATEGORY
 from care_nodes.model import MODEL_PORT, CareModel, CareModelSpec
 from care_nodes.rows import EveryRow, finished, require_columns
 from care_nodes.table import PICTURE, Columns, extended, is_path, progress_of, told_in_words
-from carezoo.runtime.folder import Order
+from carezoo.runtime.batch import Order
 from carezoo.runtime.providers import Precision
 from carezoo.runtime.restore import Settings
 from carezoo_knime.cells import folder_of

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from carezoo import files, statistics
 from carezoo.errors import Cancelled, CarezooError, InputError
-from carezoo.evaluate.preview import preview
 from carezoo.image import Image
-from carezoo.runtime.folder import Order, Outcome, conflicts, restore_files, result_path
+from carezoo.pictures.preview import preview
+from carezoo.runtime.batch import Order, Outcome, conflicts, restore_files, result_path
 from carezoo_knime.cells import Row, path_of
 
 Progress = Callable[[float, str], None]

@@ -14,9 +14,9 @@ from carezoo import axes as axes_
 from carezoo import files
 from carezoo.errors import Cancelled, InputError
 from carezoo.evaluate.scores import evaluate_pairs
-from carezoo.evaluate.view import n_averaged
 from carezoo.image import Image
 from carezoo.metrics import mean_scores, score
+from carezoo.pictures.view import n_averaged
 from carezoo_knime.cells import Row, path_of
 
 Progress = Callable[[float, str], None]

@@ -5,13 +5,13 @@ import org.apposed.appose.Service
 // One worker for the whole session of Fiji, with its model loaded; started when it is first needed.
 synchronized worker() {
   def properties = System.getProperties()
-  def kept = properties.get("carezoo.worker")
+  def kept = properties.get("carezoo.host.worker")
   if (kept != null && kept.isAlive()) return kept
   def python = "@PYTHON@"
   if (!new File(python).isFile())
     throw new IllegalStateException("PythonError: " + python + " is gone. Run carezoo fiji install again, from where carezoo is now")
-  def started = new Service(new File(System.getProperty("user.home")), python, "-m", "carezoo.worker")
-  properties.put("carezoo.worker", started)
+  def started = new Service(new File(System.getProperty("user.home")), python, "-m", "carezoo.host.worker")
+  properties.put("carezoo.host.worker", started)
   addShutdownHook { if (started.isAlive()) started.close() }
   return started
 }

@@ -1,0 +1,1 @@
+"""Whether a package does what it says."""

@@ -1,0 +1,1 @@
+"""The report of an evaluation: one page and its files."""

@@ -1,0 +1,1 @@
+"""For programs that host carezoo: the worker, its models, shared memory."""

@@ -1,0 +1,1 @@
+"""Acquired images: files in, checked and matched pairs out."""

@@ -1,0 +1,222 @@
+"""From the words of a recipe to checked pairs of images. Nothing is read here but names, shapes and axes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from carezoo.errors import AxesError, DataError, InputError
+from carezoo.files import open_image
+from carezoo.image import Image
+from carezoo.pairs.axes import PairAxes
+from carezoo.pairs.section import Acquired, FileSet
+
+log = logging.getLogger("carezoo")
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A degraded image and the clean one of the same scene."""
+
+    name: str
+    """What messages call it: set and file name."""
+    source: Image
+    target: Image
+    """As large as `source` along Z, Y and X, but for what `PairAxes` says of Z; one frame or sample may serve all \
+those of the source."""
+    source_path: Path
+    target_path: Path
+    """The same for all pairs of one scene."""
+    dataset: str
+    """Name of the set."""
+    source_channels: tuple[int, ...]
+    """Which channels of the source are used."""
+    target_channels: tuple[int, ...]
+    """Which channels of the target are used."""
+
+
+def find_pairs(data: Acquired, axes: PairAxes) -> tuple[Pair, ...]:
+    """Find and check the pairs of all sets.
+
+    Parameters
+    ----------
+    data
+        Sets of files; relative paths start at ``data.folder``.
+    axes
+        Which axes every file must have, and how sources and targets go together.
+
+    Raises
+    ------
+    DataError
+        If a folder is missing or empty, a file cannot be read, a source has no target or two, or source and target (or
+        file and model) do not fit in shape, axes or channels.
+    """
+    pairs = tuple(pair for each in data.sets for pair in _pairs_of_set(each, Path(data.folder)))
+    for pair in pairs:
+        _check_pair(pair, data, axes)
+    _check_once(pairs)
+    return pairs
+
+
+def _pairs_of_set(each: FileSet, folder: Path) -> tuple[Pair, ...]:
+    sources, targets = (_files(names, each, folder) for names in (each.source, each.target))
+    if _are_files(each.source, folder) and _are_files(each.target, folder) and len(sources) == len(targets):
+        matched = list(zip(sources, targets, strict=True))
+    else:
+        matched = _matched_by_name(each, sources, targets)
+    log.info("set %s: %d pairs", each.name, len(matched))
+    return tuple(_pair(each, source, target) for source, target in matched)
+
+
+def _files(names: Sequence[str], each: FileSet, folder: Path) -> list[Path]:
+    """Return the files behind `names`, those of a folder sorted by name."""
+    files: list[Path] = []
+    for path in (folder / name for name in names):
+        if not path.exists():
+            raise DataError(
+                f"set {each.name}: {path} does not exist; relative paths start at {folder.resolve()} "
+                "(data.folder in the recipe, --data on the command line)"
+            )
+        if _is_file(path):
+            files.append(path)
+            continue
+        inside = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+        images = [file for file in inside if _is_file(file) and fnmatchcase(file.name.lower(), each.pattern.lower())]
+        if not images:
+            there = f"there are {len(inside)} other entries, such as {inside[0].name}" if inside else "it is empty"
+            raise DataError(f"set {each.name}: no file in {path} matches {each.pattern!r} ({there}); change pattern")
+        files.extend(images)
+    return files
+
+
+def _is_file(path: Path) -> bool:
+    """Whether `path` is one image: a file, or an OME-Zarr folder."""
+    return path.is_file() or path.suffix == ".zarr"
+
+
+def _are_files(names: Sequence[str], folder: Path) -> bool:
+    return all(_is_file(folder / name) for name in names)
+
+
+def _matched_by_name(each: FileSet, sources: Sequence[Path], targets: Sequence[Path]) -> list[tuple[Path, Path]]:
+    by_name: dict[str, Path] = {}
+    for target in targets:
+        if target.name in by_name:
+            raise DataError(
+                f"set {each.name}: two targets are called {target.name}: {by_name[target.name]} and {target}; "
+                "make them two sets, each with its own source folder"
+            )
+        by_name[target.name] = target
+    missing = [source for source in sources if source.name not in by_name]
+    if missing:
+        near = difflib.get_close_matches(missing[0].name, by_name, n=1)
+        nearest = f"; the nearest name there is {near[0]}" if near else ""
+        raise DataError(
+            f"set {each.name}: {len(missing)} of {len(sources)} source files have no target of the same name, the "
+            f"first is {missing[0]}{nearest}; rename it, or list the files of both sides in the same order"
+        )
+    return [(source, by_name[source.name]) for source in sources]
+
+
+def _pair(each: FileSet, source: Path, target: Path) -> Pair:
+    images = [_open(each, source, each.average), _open(each, target)]
+    n_channels = [image.sizes.get("C", 1) for image in images]
+    return Pair(
+        name=f"{each.name}: {source.parent.name}/{source.name}",
+        source=images[0],
+        target=images[1],
+        source_path=source.resolve(),
+        target_path=target.resolve(),
+        dataset=each.name,
+        source_channels=each.source_channels or tuple(range(n_channels[0])),
+        target_channels=each.target_channels or tuple(range(n_channels[1])),
+    )
+
+
+def _open(each: FileSet, path: Path, average: int = 1) -> Image:
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        image = dataclasses.replace(_open_with_axes(path, each.axes), name=name)
+        averaged = image.averaged(average)
+    except InputError as error:
+        raise DataError(f"set {each.name}: {path} cannot be used: {error}") from error
+    n_left = image.sizes["T"] % average if average > 1 else 0
+    if n_left:
+        log.warning("%s: its last %d frames fill no average of %d", name, n_left, average)
+    return averaged
+
+
+def _open_with_axes(path: Path, axes: str | None) -> Image:
+    """Open an image whose file may have fewer dimensions than `axes` has letters: the first ones are absent then."""
+    try:
+        return open_image(path, axes)
+    except AxesError as error:
+        for absent in range(1, len(axes or "") - 1):
+            with contextlib.suppress(AxesError):
+                return open_image(path, axes[absent:] if axes else None)
+        raise error
+
+
+def _check_pair(pair: Pair, data: Acquired, axes: PairAxes) -> None:
+    sides = ((pair.source, pair.source_path, axes.source), (pair.target, pair.target_path, axes.target))
+    for image, path, wanted in sides:
+        missing = [letter for letter in wanted if letter not in image.axes]
+        if missing:
+            raise DataError(
+                f"{path}: expected an image with axes {wanted}, found {image.axes} with shape {image.shape}; say "
+                "what its dimensions are (axes of the set), or change patches.size (z makes the network 3D)"
+            )
+    source, target = pair.source.sizes, pair.target.sizes
+    if not axes.fits(source, target):
+        raise DataError(
+            f"{pair.name}: {_rule(axes)}, but {pair.source_path} is {_described(source)} and {pair.target_path} is "
+            f"{_described(target)}; crop or resample one of them to the other, or correct axes"
+        )
+    for letter in "ST":
+        if target.get(letter, 1) not in {1, source.get(letter, 1)}:
+            raise DataError(
+                f"{pair.name}: a target has as many frames (after averaging) as its source, or one for all; found "
+                f"{letter} {source.get(letter, 1)} in the source and {target[letter]} in {pair.target_path}"
+            )
+    _check_channels(pair.source_path, source, pair.source_channels, data.channels)
+    _check_channels(pair.target_path, target, pair.target_channels, data.restored)
+
+
+def _rule(axes: PairAxes) -> str:
+    if axes.is_projected:
+        return "a target is one plane with the pixels of its source"
+    if axes.factor != 1:
+        return f"a target has the pixels of its source and {axes.factor} times its planes (rounded down)"
+    return "source and target must show the same pixels"
+
+
+def _check_channels(path: Path, sizes: Mapping[str, int], chosen: Sequence[int], names: Sequence[str]) -> None:
+    n_channels = sizes.get("C", 1)
+    if max(chosen) >= n_channels:
+        raise DataError(f"{path}: channel {max(chosen)} is asked for, but the file has {n_channels}, counted from 0")
+    if len(chosen) != len(names):
+        raise DataError(
+            f"{path}: expected {len(names)} channel(s) ({', '.join(names)}), found {len(chosen)} "
+            f"({_described(sizes)}); name them in data.channels, or choose with source_channels and target_channels"
+        )
+
+
+def _described(sizes: Mapping[str, int]) -> str:
+    return " x ".join(f"{letter} {size}" for letter, size in sizes.items())
+
+
+def _check_once(pairs: Sequence[Pair]) -> None:
+    seen: dict[Path, str] = {}
+    for pair in pairs:
+        if pair.source_path in seen:
+            raise DataError(
+                f"{pair.source_path} is a source twice, in {seen[pair.source_path]} and in {pair.name}; "
+                "remove one of them from data.sets"
+            )
+        seen[pair.source_path] = pair.name

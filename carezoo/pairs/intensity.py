@@ -1,0 +1,317 @@
+"""Intensities of training pairs: the target in the units of its source, both normalized as at restoration."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carezoo.errors import DataError, RecipeError
+from carezoo.image import Image
+from carezoo.pairs.axes import ONE, PairAxes
+from carezoo.pairs.cache import channel_blocks, plane_regions, read
+from carezoo.pairs.find import Pair
+from carezoo.statistics import Blocks, percentiles
+
+log = logging.getLogger("carezoo")
+
+EPS = 1e-6
+"""Added to every range, as in the preprocessing of the package."""
+
+LOW_JITTER, HIGH_JITTER = (1.0, 3.0), (99.5, 99.9)
+"""Ranges of the drawn percentiles (CSBDeep, `sample_percentiles`)."""
+
+N_MEASURED = 5
+"""Percentiles measured in each of these ranges; those between are interpolated."""
+
+LEAST_CORRELATION = 0.3
+"""Below this, source and target hardly show the same scene."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intensity:
+    """How intensities are normalized."""
+
+    mode: Literal["matched", "own", "fixed"] = "matched"
+    """matched: targets are mapped into the units of their sources (`fit`), then both are normalized by the source's \
+percentiles, as at restoration: restored intensities have no bias. own: each by its own percentiles, as CSBDeep does; \
+the gain of restored images is then arbitrary. fixed: as matched, but with two constants for all images (`range`)."""
+    percentiles: tuple[float, ...] = (2.0, 99.8)
+    """Percentiles of the whole image that become 0 and 1."""
+    percentile_jitter: bool = False
+    """Draw the percentiles anew for each patch, from 1 to 3 and from 99.5 to 99.9, as CSBDeep does. Images are \
+restored with `percentiles` all the same."""
+    fit: Literal["dataset", "pair", "none"] = "dataset"
+    """Least-squares fit of target to source (gain and offset of each channel): one for each data set, one for each \
+pair (if exposures differ within the set), or none (targets are in the units of the sources, such as averages)."""
+    range: tuple[float, ...] = ()
+    """Mode fixed only: the two intensities that become 0 and 1; empty: `percentiles` of all sources to fit together."""
+
+    def __post_init__(self) -> None:
+        if not (len(self.percentiles) == 2 and 0 <= self.percentiles[0] < self.percentiles[1] <= 100):
+            raise RecipeError(f"percentiles: expected two numbers, 0 <= low < high <= 100, found {self.percentiles}")
+        if self.range and not (len(self.range) == 2 and self.range[0] < self.range[1]):
+            raise RecipeError(f"range: expected two numbers, low < high, found {self.range}")
+        if self.range and self.mode != "fixed":
+            raise RecipeError(f"range: has no meaning for mode {self.mode}; remove it, or use mode: fixed")
+        if self.percentile_jitter and self.mode == "fixed":
+            raise RecipeError("percentile_jitter: mode fixed has no percentiles to vary; remove one of the two")
+
+
+@dataclass(frozen=True)
+class Relation:
+    """``source = gain * target + offset``, one number a channel."""
+
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Percentiles of each channel of one image."""
+
+    percents: NDArray[np.float64]
+    """Increasing, K of them."""
+    values: NDArray[np.float64]
+    """Channels x K."""
+
+    def at(self, percent: float) -> NDArray[np.float64]:
+        """Return the intensity of each channel at `percent`, interpolated between measured percentiles."""
+        return np.array([np.interp(percent, self.percents, values) for values in self.values])
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What becomes 0 and 1, for each channel of a source and of its target (in its own units)."""
+
+    source_low: NDArray[np.float64]
+    source_high: NDArray[np.float64]
+    target_low: NDArray[np.float64]
+    target_high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How one sample (index along S) of a pair is normalized."""
+
+    source: Levels
+    target: Levels | None
+    """Mode own: percentiles of the target. Else the target follows the source by `relation`."""
+    relation: Relation
+    percentiles: tuple[float, float]
+    """Those used at restoration."""
+
+    def ranges(self, percentiles: tuple[float, float] | None = None) -> Ranges:
+        """Return the ranges for `percentiles`, or for those of restoration."""
+        low, high = (self.source.at(percent) for percent in percentiles or self.percentiles)
+        high = high + EPS
+        if self.target is not None:
+            target_low, target_high = (self.target.at(percent) for percent in percentiles or self.percentiles)
+            return Ranges(low, high, target_low, target_high + EPS)
+        gain, offset = self.relation.gain, self.relation.offset
+        return Ranges(low, high, (low - offset) / gain, (high - offset) / gain)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Everything about intensities that was measured on the files to fit."""
+
+    settings: Intensity
+    relations: Mapping[str, Relation]
+    """By name of the set."""
+    constants: Levels | None
+    """Mode fixed: the two intensities of each source channel, as percentiles 0 and 100."""
+    factor: Fraction = ONE
+    """Target planes for one source plane."""
+
+    def relation(self, pair: Pair) -> Relation:
+        """Return how target and source intensities of `pair` are related.
+
+        Raises
+        ------
+        DataError
+            If they are fitted pair by pair and this pair has no increasing relation.
+        """
+        if self.settings.fit == "pair" and self.settings.mode != "own":
+            return relate([pair], pair.name, self.factor)
+        return self.relations[pair.dataset]
+
+    def scalings(self, pair: Pair) -> tuple[Scaling, ...]:
+        """Measure how each sample (index along S) of `pair` is normalized.
+
+        Raises
+        ------
+        DataError
+            If the pixels are not finite, or the percentiles of a channel coincide.
+        """
+        relation, settings = self.relation(pair), self.settings
+        samples = range(pair.source.sizes.get("S", 1))
+        if self.constants is not None:
+            return tuple(Scaling(self.constants, None, relation, (0.0, 100.0)) for _ in samples)
+        chosen = (settings.percentiles[0], settings.percentiles[1])
+        result = []
+        for s in samples:
+            source = _levels(_channels(pair.source, pair.source_channels, s), settings, pair.source.name)
+            target = None
+            if settings.mode == "own":
+                target = _levels(_channels(pair.target, pair.target_channels, s), settings, pair.target.name)
+            result.append(Scaling(source, target, relation, chosen))
+        return tuple(result)
+
+
+def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = None) -> Matching:
+    """Measure the intensities of the pairs to fit.
+
+    Parameters
+    ----------
+    pairs
+        The part `fit` only, as `make_raw` returns it: every pixel is read.
+    settings
+        The recipe's section.
+    axes
+        How sources and targets go together; None: they have one size.
+
+    Raises
+    ------
+    DataError
+        If pixels are not finite, a target is constant or falls where its source rises, percentiles coincide, or targets
+        that are projections should be fitted to stacks.
+    """
+    factor = ONE if axes is None else axes.factor
+    if pairs and axes is not None and axes.is_projected and settings.mode != "own" and settings.fit != "none":
+        raise DataError(
+            "intensity.fit: which voxel a projection shows is not known before the training, so that targets "
+            "cannot be fitted to stacks. Use fit: none if both have the same exposure and gain, else mode: own"
+        )
+    relations: dict[str, Relation] = {}
+    for dataset in dict.fromkeys(pair.dataset for pair in pairs):
+        members = [pair for pair in pairs if pair.dataset == dataset]
+        if settings.mode == "own" or settings.fit == "none":
+            relations[dataset] = identity(len(members[0].target_channels))
+        elif settings.fit == "dataset":
+            relations[dataset] = relate(members, f"set {dataset}", factor)
+    constants = _constants(pairs, settings) if settings.mode == "fixed" and pairs else None
+    return Matching(settings, relations, constants, factor)
+
+
+def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation:
+    """Fit ``source = gain * target + offset`` to all pixels of `pairs` by least squares, channel by channel.
+
+    The noisy side is regressed on the clean one, not the other way round: noise with mean 0 in the source then changes
+    neither gain nor offset, while noise in the regressor would pull the gain towards 0 (regression dilution; what noise
+    is left in the target still does, by the share of noise in its variance).
+
+    Parameters
+    ----------
+    pairs
+        With as many source as target channels.
+    name
+        What messages call them.
+    factor
+        Target planes for one source plane: a source plane is compared with the target at its centre.
+
+    Raises
+    ------
+    DataError
+        If pixels are not finite, a target is constant, or falls where its source rises.
+    """
+    n, mean, scatter = 0, np.zeros((2, 1)), np.zeros((3, 1))
+    for block in (block for pair in pairs for block in _joint_blocks(pair, factor)):
+        # Sums about the mean of each block, merged (Chan et al. 1979): no digits are lost to a large offset.
+        n_block, block_mean = block.shape[-1], block.mean(axis=-1)
+        source, target = block - block_mean[..., None]
+        block_scatter = np.stack([(source * source).sum(-1), (source * target).sum(-1), (target * target).sum(-1)])
+        delta, weight = block_mean - mean, n * n_block / (n + n_block)
+        scatter = scatter + block_scatter + weight * np.stack([delta[0] ** 2, delta[0] * delta[1], delta[1] ** 2])
+        mean = mean + delta * (n_block / (n + n_block))
+        n += n_block
+    source_source, source_target, target_target = scatter
+    if not target_target.all():
+        raise DataError(f"{name}: the target is constant in channel {int(np.argmin(target_target))}; is it an image?")
+    gain = source_target / target_target
+    correlation = source_target / np.sqrt(np.maximum(source_source * target_target, np.finfo(float).tiny))
+    if not (gain > 0).all():
+        raise DataError(
+            f"{name}: source and target are not brighter in the same places (correlation {correlation.min():.2f}); "
+            "check that files of the same name show the same scene, that neither is inverted, and the channels"
+        )
+    if correlation.min() < LEAST_CORRELATION:
+        log.warning(
+            "%s: source and target are weakly related (correlation %.2f); are they pairs, and registered?",
+            name,
+            correlation.min(),
+        )
+    log.info("%s: source = %s * target + %s", name, gain, mean[0] - gain * mean[1])
+    return Relation(gain, mean[0] - gain * mean[1])
+
+
+def identity(n_channels: int) -> Relation:
+    """Return the relation of targets in the units of their sources."""
+    return Relation(np.ones(n_channels), np.zeros(n_channels))
+
+
+def _joint_blocks(pair: Pair, factor: Fraction) -> Iterator[NDArray[np.float64]]:
+    """Read source and target plane by plane: arrays 2 x channels x pixels."""
+    for region in plane_regions(pair.source):
+        source = read(pair.source, region)[list(pair.source_channels)]
+        target = _plane_beside(pair.target, region, factor)[list(pair.target_channels)]
+        yield np.stack([source, target]).astype(np.float64).reshape(2, len(source), -1)
+
+
+def _plane_beside(target: Image, region: Mapping[str, slice], factor: Fraction) -> NDArray[Any]:
+    """Read the target where one plane of the source has its centre, interpolated between planes."""
+    if factor == 1:
+        return read(target, region)
+    centre = (region["Z"].start + Fraction(1, 2)) * factor - Fraction(1, 2)
+    lower = floor(centre)
+    upper = min(lower + 1, target.sizes["Z"] - 1)
+    first, second = (read(target, {**region, "Z": slice(z, z + 1)}).astype(np.float64) for z in (lower, upper))
+    weight = float(centre - lower)
+    return (1 - weight) * first + weight * second
+
+
+def _channels(image: Image, channels: Sequence[int], s: int | None) -> list[Blocks]:
+    return [channel_blocks(image, channel, s) for channel in channels]
+
+
+def percents(settings: Intensity) -> tuple[float, ...]:
+    """Return which percentiles of a source have to be measured, increasing."""
+    if not settings.percentile_jitter:
+        return settings.percentiles
+    drawn = [np.linspace(*jitter, N_MEASURED).tolist() for jitter in (LOW_JITTER, HIGH_JITTER)]
+    return tuple(sorted({*settings.percentiles, *drawn[0], *drawn[1]}))
+
+
+def _levels(channels: Sequence[Blocks], settings: Intensity, name: str) -> Levels:
+    wanted = percents(settings)
+    levels = Levels(np.array(wanted), np.array([percentiles(blocks, wanted) for blocks in channels]))
+    low, high = (levels.at(percent) for percent in settings.percentiles)
+    for channel, (dark, bright) in enumerate(zip(low, high, strict=True)):
+        if dark == bright:
+            raise DataError(
+                f"{name}: percentiles {settings.percentiles[0]:g} and {settings.percentiles[1]:g} of channel {channel} "
+                f"are both {dark:g}; leave the file out (split), or take others (intensity.percentiles)"
+            )
+    return levels
+
+
+def _constants(pairs: Sequence[Pair], settings: Intensity) -> Levels:
+    n_channels = len(pairs[0].source_channels)
+    if settings.range:
+        return Levels(np.array([0.0, 100.0]), np.array([settings.range] * n_channels))
+    per_pair = [_channels(pair.source, pair.source_channels, None) for pair in pairs]
+    # One type for all, as percentiles of integers are counted value by value.
+    dtype = np.result_type(*(pair.source.dtype for pair in pairs))
+    together = [_chained([channels[i] for channels in per_pair], dtype) for i in range(n_channels)]
+    levels = _levels(together, settings, "the sources to fit")
+    return Levels(np.array([0.0, 100.0]), np.stack([levels.at(percent) for percent in settings.percentiles], axis=1))
+
+
+def _chained(parts: Sequence[Blocks], dtype: np.dtype[np.generic]) -> Blocks:
+    return lambda: (block.astype(dtype) for blocks in parts for block in blocks())

@@ -1,0 +1,112 @@
+"""What a recipe says about its images: which files form pairs, and which of them the model never sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from carezoo import axes as axes_
+from carezoo.errors import AxesError, RecipeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Three parts by scene: all files with one target, all planes and frames of a file, stay together.
+
+    Without patterns the scenes are dealt out by the seed of the recipe.
+    """
+
+    fit: tuple[str, ...] = ()
+    """Names of source files (patterns such as "fov0[1-5].tif") whose pixels train the network. Empty, if another part \
+is given: all files that no other part names."""
+    choose: tuple[str, ...] = ()
+    """Names of source files that choose the checkpoint, the learning rate and the calibration."""
+    report: tuple[str, ...] = ()
+    """Names of source files on which nothing but the scores of the model card is measured."""
+    choose_fraction: float = 0.1
+    """Share of the scenes for `choose` where no patterns are given; at least one scene."""
+    report_fraction: float = 0.2
+    """Share of the scenes for `report` where no patterns are given; at least one scene."""
+
+    def __post_init__(self) -> None:
+        shares = (self.choose_fraction, self.report_fraction)
+        if not (all(0 < share < 1 for share in shares) and sum(shares) < 1):
+            raise RecipeError(
+                "choose_fraction and report_fraction: expected numbers above 0 that leave something to fit, found "
+                f"{self.choose_fraction:g} and {self.report_fraction:g}"
+            )
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether the parts are given as file names."""
+        return bool(self.fit or self.choose or self.report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSet:
+    """Registered pairs of files. A source and its target have the same file name and lie in different folders."""
+
+    source: tuple[str, ...]
+    """Degraded images: a folder, several folders (several noise levels of the same scenes may share a target), or \
+files."""
+    target: tuple[str, ...]
+    """Clean images: a folder, or files. Lists of single files on both sides are paired in the order given."""
+    name: str = ""
+    """What messages, the model card and the training data record call the set; empty: data1, data2, ..."""
+    pattern: str = "*.tif*"
+    """Which files of a folder are images."""
+    axes: str | None = None
+    """Axes of the files over STCZYX; null: from their metadata. The first letters are dropped for a file with fewer \
+dimensions, such as a YX target of a TYX series."""
+    average: int = 1
+    """Frames (T) of a source whose mean the model restores, as `carezoo restore --average` does; targets have one \
+frame for each mean, or one for all. 1: every frame alone."""
+    register: bool = False
+    """Whether every target is moved onto its source by the shift between them, measured to parts of a pixel. Where a \
+stage drifts between two exposures, a network learns to move images, or to blur them. One shift for a file: that of \
+its first channel in the middle frame."""
+    source_channels: tuple[int, ...] = ()
+    """Which channels of the source files are used, counted from 0; empty: all."""
+    target_channels: tuple[int, ...] = ()
+    """Which channels of the target files are used, counted from 0; empty: all."""
+    split: Split = field(default_factory=Split)
+    """Which files fit, choose and report."""
+    license: str = ""
+    """Licence of the images, for the training data record."""
+    origin: str = ""
+    """Where the images come from and whom to credit: address, paper, accession number."""
+
+    def __post_init__(self) -> None:
+        if not (self.source and self.target):
+            raise RecipeError("source and target: expected at least one folder or file each")
+        if self.average < 1:
+            raise RecipeError(f"average: expected a number of frames, 1 or more, found {self.average}")
+        if self.axes is not None:
+            try:
+                object.__setattr__(self, "axes", axes_.parse(self.axes))
+            except AxesError as error:
+                raise RecipeError(str(error)) from None
+        for name, channels in (("source_channels", self.source_channels), ("target_channels", self.target_channels)):
+            if any(channel < 0 for channel in channels):
+                raise RecipeError(f"{name}: channels are counted from 0, found {list(channels)}")
+
+
+class Acquired(Protocol):
+    """The part of a recipe's section `data` that pairs are found by."""
+
+    @property
+    def sets(self) -> Sequence[FileSet]:
+        """Sets of registered pairs of files."""
+
+    @property
+    def folder(self) -> str:
+        """Where relative paths start."""
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """Names of the channels of a source."""
+
+    @property
+    def restored(self) -> Sequence[str]:
+        """Names of the channels of a target."""

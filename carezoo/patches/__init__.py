@@ -1,0 +1,1 @@
+"""What a training draws from acquired and computed pairs."""

@@ -1,0 +1,317 @@
+"""Many files: what will be written where, what is finished already, and what happened to each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from carezoo import files
+from carezoo.errors import AxesError, CarezooError, InputError
+from carezoo.files.atomic import hash_file, made_folder, require_folder
+from carezoo.image import Image
+from carezoo.package.read import Package
+from carezoo.runtime.restoration import Report
+from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.session import Session
+from carezoo.runtime.targets import ChannelTargets, Erasable, Outline, result_dtype
+
+log = logging.getLogger("carezoo")
+
+SUFFIX_OF = {"mean": "restored"}
+"""What a result's file name ends in, where that is not the result's own name."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A package, loaded once for all files."""
+
+    package: Package
+    session: Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to do with every file."""
+
+    models: Mapping[int | None, Package]
+    """By channel; the key None stands for the whole image."""
+    settings: Settings = field(default_factory=Settings)
+    axes: str | None = None
+    """Axes of the files; None: as their metadata say."""
+    crop: Mapping[str, slice] = field(default_factory=dict)
+    """Region to restore, by axis letter."""
+    output: Path | None = None
+    """Where results go: a folder, or for one file the name of its restored image; None: beside each file."""
+    is_overwriting: bool = False
+    """Replace results that were made differently, or by something else."""
+
+    def levels(self) -> dict[str, Any]:
+        """Return at which levels intervals of each channel hold, as plain values; None: as its distribution says."""
+        found = {str(channel): package.manifest.recalibration for channel, package in self.models.items()}
+        return {channel: each.to_plain() if each else None for channel, each in found.items()}
+
+    def options(self) -> dict[str, Any]:
+        """Return what decides the pixels of a result, as plain values: equal options, equal result."""
+        settings = self.settings
+        return {
+            "models": {str(channel): package.sha256 for channel, package in self.models.items()},
+            "precision": settings.precision,
+            "average": settings.average,
+            "is_per_frame": settings.is_per_frame,
+            "intensity_range": list(settings.intensity_range) if settings.intensity_range else None,
+            "dtype": settings.dtype if settings.dtype == "input" else result_dtype(settings.dtype).name,
+            "nan": settings.nan,
+            "axes": self.axes,
+            "crop": {letter: [bound.start, bound.stop] for letter, bound in self.crop.items()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What happened to one file."""
+
+    source: Path
+    status: Literal["restored", "skipped", "failed"]
+    outputs: tuple[Path, ...] = ()
+    reports: tuple[Report, ...] = ()
+    error: CarezooError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        failure = {"type": type(self.error).__name__, "message": str(self.error)} if self.error else None
+        return {
+            "source": str(self.source),
+            "status": self.status,
+            "outputs": [str(path) for path in self.outputs],
+            "reports": [report.to_dict() for report in self.reports],
+            "error": failure,
+        }
+
+
+Progress = Callable[[Path, int, int], None]
+"""Called with the file, voxels done and voxels in all."""
+
+
+def restore_files(
+    sources: Sequence[Path],
+    order: Order,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    *,
+    open_network: Callable[[Package, Settings], Session] = open_session,
+) -> Iterator[Outcome]:
+    """Restore files one after the other; a broken one does not stop the others.
+
+    Parameters
+    ----------
+    sources, order
+        What to restore, and how.
+    progress, cancelled
+        Called after, and asked between, tiles.
+    open_network
+        What loads the network of a package, once for all files.
+
+    Yields
+    ------
+    Outcome
+        As soon as a file is done, in the order of `sources`.
+
+    Raises
+    ------
+    InputError
+        Before any work: if two files would write the same result, a result would replace its source, or results cannot
+        go where they should.
+    """
+    if order.output is not None:
+        _check_output(order.output, len(sources))
+    for conflict in conflicts(sources, order).values():
+        raise conflict
+    models = {key: Model(package, open_network(package, order.settings)) for key, package in order.models.items()}
+    for source in sources:
+        report_progress = _for_file(progress, source)
+        try:
+            yield _restore_file(source, order, models, report_progress, cancelled)
+        except CarezooError as error:
+            yield Outcome(source=source, status="failed", error=error)
+        except OSError as error:
+            yield Outcome(source=source, status="failed", error=InputError(f"{source}: {error}"))
+
+
+def _for_file(progress: Progress | None, source: Path) -> Callable[[int, int], None] | None:
+    return (lambda done, total: progress(source, done, total)) if progress else None
+
+
+def _check_output(output: Path, n_sources: int) -> None:
+    if not _is_file_name(output):
+        require_folder(output)
+    elif n_sources > 1:
+        raise InputError(f"{output} is the name of one image, and there are {n_sources} to restore; name a folder")
+    else:
+        require_folder(output.parent)
+
+
+def result_path(source: Path, name: str, output: Path | None) -> Path:
+    """Return where the result `name` of a file goes.
+
+    In a folder (None: that of the file) ``cell.tif`` gives ``cell_restored.tif`` and ``cell_scale.tif``. An `output`
+    that ends in .tif or .tiff, unless it is a folder, is the restored image itself: ``out.tif`` beside
+    ``out_scale.tif``.
+    """
+    if output is not None and _is_file_name(output):
+        return output if name == "mean" else _named(output, name)
+    path = _named(source, SUFFIX_OF.get(name, name))
+    return path if output is None else output / path.name
+
+
+def _is_file_name(output: Path) -> bool:
+    return output.suffix.lower() in {".tif", ".tiff"} and not output.is_dir()
+
+
+def _named(path: Path, ending: str) -> Path:
+    """Return the TIFF beside `path` whose name ends in `ending`; OME-TIFF if `path` is."""
+    for suffix in (".ome.tiff", ".ome.tif"):
+        if path.name.lower().endswith(suffix):
+            return path.with_name(f"{path.name[: -len(suffix)]}_{ending}.ome.tif")
+    return path.with_name(f"{path.stem}_{ending}.tif")
+
+
+def conflicts(sources: Sequence[Path], order: Order) -> dict[Path, InputError]:
+    """Return why files cannot be restored together with the others, by file; the rest of them can.
+
+    A file conflicts if an earlier one is written to the same result, or if it is itself the result of another.
+    """
+    taken: dict[Path, Path] = {}
+    given = {source.resolve(): source for source in sources}
+    found: dict[Path, InputError] = {}
+    for source in sources:
+        for name in _result_names(order):
+            path = result_path(source, name, order.output).resolve()
+            if path in taken:
+                found[source] = InputError(
+                    f"{taken[path]} and {source} would both be written to {path}; restore them into different folders"
+                )
+            elif path in given:
+                found[given[path]] = InputError(
+                    f"{path} is both an input and the result of {source}; leave results out of the input"
+                )
+            taken.setdefault(path, source)
+    return found
+
+
+def _result_names(order: Order) -> list[str]:
+    """Return the results that every model gives."""
+    given = [[result.name for result in package.manifest.results] for package in order.models.values()]
+    return [name for name in given[0] if all(name in names for names in given)]
+
+
+def _restore_file(
+    source: Path,
+    order: Order,
+    models: Mapping[int | None, Model],
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> Outcome:
+    image = files.open_image(source, order.axes)
+    image = image.cropped(order.crop) if order.crop else image
+    outputs = tuple(result_path(source, name, order.output) for name in _result_names(order))
+    identity = {"input": {"name": source.name, "sha256": hash_file(source)[0]}, "options": order.options()}
+    if not order.is_overwriting and _is_finished(outputs, identity):
+        return Outcome(source=source, status="skipped", outputs=outputs)
+
+    @contextmanager
+    def make_target(outline: Outline) -> Iterator[Erasable]:
+        path = result_path(source, outline.name, order.output)
+        made_folder(path.parent)
+        notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
+        if outline.name == "scale":  # intervals are drawn from this file, where its model may be gone
+            notes["carezoo"]["levels"] = order.levels()
+        with files.create_image(
+            path,
+            shape=outline.shape,
+            axes=outline.axes,
+            dtype=outline.dtype,
+            like=_like(outline),
+            pixel_size_um=outline.pixel_size_um,
+            notes=notes,
+        ) as target:
+            yield target
+
+    reports = _restore_image(image, order, models, make_target, progress, cancelled)
+    return Outcome(source=source, status="restored", outputs=outputs, reports=reports)
+
+
+def _like(outline: Outline) -> Image:
+    """Return the image whose metadata the result keeps; a width is not displayed in the range of a value."""
+    if outline.name == "mean":
+        return outline.source
+    return replace(outline.source, metadata=replace(outline.source.metadata, display_ranges=()))
+
+
+def _restore_image(
+    image: Image,
+    order: Order,
+    models: Mapping[int | None, Model],
+    make_target: Callable[[Outline], AbstractContextManager[Erasable]],
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> tuple[Report, ...]:
+    model = models.get(None) or (models.get(0) if "C" not in image.axes and len(models) == 1 else None)
+    if model is not None:
+        result = restore(
+            image,
+            model.package,
+            order.settings,
+            session=model.session,
+            make_target=make_target,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        return (result.report,)
+    channels = _channels(image, models)
+    with ChannelTargets(len(channels), _result_names(order), make_target) as targets:
+        return tuple(
+            restore(
+                image.cropped({"C": slice(channel, channel + 1)}),
+                models[channel].package,
+                order.settings,
+                session=models[channel].session,
+                make_target=targets.of_channel(channel),
+                progress=progress,
+                cancelled=cancelled,
+            ).report
+            for channel in channels
+        )
+
+
+def _channels(image: Image, models: Mapping[int | None, Model]) -> list[int]:
+    n_channels = image.sizes.get("C", 1)
+    named = sorted(channel for channel in models if channel is not None)
+    if named != list(range(n_channels)):
+        has = f"channels 0 to {n_channels - 1}" if n_channels > 1 else "one channel, number 0"
+        raise AxesError(
+            f"{image.name} has {has} (axes {image.axes}), but models were given for {', '.join(map(str, named))}. "
+            "Give a model for each of its channels (0=NAME 1=NAME ...), or one model without a number for all"
+        )
+    return named
+
+
+def _is_finished(outputs: Sequence[Path], identity: Mapping[str, Any]) -> bool:
+    """Return whether all results are there and were made from the same pixels in the same way.
+
+    Raises
+    ------
+    InputError
+        If a file of that name is there and was made otherwise.
+    """
+    found = [path for path in outputs if path.exists()]
+    for path in found:
+        notes = (files.read_notes(path) or {}).get("carezoo", {})
+        different = [key for key, value in identity.items() if notes.get(key) != value]
+        if different:
+            why = f"differs in {' and '.join(different)}" if notes else "was not written by carezoo"
+            raise InputError(f"{path} exists and {why}; choose another folder (-o), or replace it (--overwrite)")
+    return len(found) == len(outputs)

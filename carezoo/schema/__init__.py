@@ -1,0 +1,1 @@
+"""Descriptions in YAML, read into frozen dataclasses; knows no image."""

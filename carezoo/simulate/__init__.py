@@ -1,0 +1,1 @@
+"""Computed pairs: structures, optics and a camera; clean images degraded."""

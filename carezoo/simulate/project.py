@@ -1,0 +1,129 @@
+"""Pairs for surface projection: a noisy volume and the clean projection of a curved sheet in it.
+
+The sheet is simulated, or a real stack whose height map is known.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from carezoo.errors import DataError
+from carezoo.simulate import camera as camera_
+from carezoo.simulate import rendering
+from carezoo.simulate.camera import Camera
+from carezoo.simulate.psf import Psf
+from carezoo.simulate.rendering import Canvas
+from carezoo.simulate.structures import background as background_
+from carezoo.simulate.structures import epithelium as epithelium_
+from carezoo.simulate.structures.background import Background
+from carezoo.simulate.structures.epithelium import Epithelium
+
+
+class ProjectionPair(NamedTuple):
+    """A volume and the projection of the sheet in it."""
+
+    source: NDArray[np.generic]
+    """ZYX, as the camera records it."""
+    target: NDArray[np.float32]
+    """YX, grey levels of the source."""
+    height_px: NDArray[np.float32]
+    """YX: plane (from 0, with fractions) in which the sheet lies."""
+    parameters: dict[str, float]
+    """Numbers drawn, by name; of a simulation with ``epithelium.``, ``background.`` or ``camera.`` in front."""
+
+
+def project(volume: NDArray[np.generic], height_px: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return `volume` (ZYX) at the planes `height_px` (YX, fractions are interpolated linearly).
+
+    Raises
+    ------
+    DataError
+        If the map has another field of view, is not finite, or leaves the volume.
+    """
+    height = height_px.astype(np.float64)
+    if volume.ndim != 3 or height.shape != volume.shape[1:]:
+        raise DataError(
+            f"expected a stack ZYX and a height map YX of the same field, found {volume.shape} and {height_px.shape}"
+        )
+    if not np.isfinite(height).all() or height.min() < 0 or height.max() > volume.shape[0] - 1:
+        raise DataError(
+            f"height map: expected planes from 0 to {volume.shape[0] - 1}, found {np.nanmin(height):g} to "
+            f"{np.nanmax(height):g}"
+            + ("" if np.isfinite(height).all() else " and values that are not finite")
+            + "; planes are counted from 0"
+        )
+    below = np.minimum(np.floor(height).astype(np.intp), volume.shape[0] - 2) if len(volume) > 1 else height.astype(int)
+    t = (height - below).astype(np.float32)
+    above = np.minimum(below + 1, volume.shape[0] - 1)
+    values = volume.astype(np.float32)
+    first, second = (np.take_along_axis(values, index[None], axis=0)[0] for index in (below, above))
+    return np.asarray(first * (1 - t) + second * t, np.float32)
+
+
+def from_stack(
+    stack: NDArray[np.generic],
+    height_px: NDArray[np.generic],
+    camera: Camera,
+    rng: np.random.Generator,
+    *,
+    smoothing_px: float = 0.0,
+    black_white: tuple[float | None, float | None] = (None, None),
+) -> ProjectionPair:
+    """Return a real, clean stack recorded with less light, and its own projection along a known height map.
+
+    Parameters
+    ----------
+    stack
+        ZYX with a good signal; what noise it has stays in the target.
+    height_px
+        YX, planes counted from 0 (maps from PreMosa and epitools often count from 1).
+    smoothing_px
+        Standard deviation along Y and X of a smoothing of the height map, for maps in whole planes.
+    black_white
+        As `camera.degrade`, where `stack` is a piece of a larger one.
+    """
+    height = height_px.astype(np.float64)
+    if smoothing_px:
+        height = ndimage.gaussian_filter(height, smoothing_px, mode="reflect")
+    projection = project(stack, height)
+    exposure = camera_.expose(stack, camera, rng, black=black_white[0], white=black_white[1])
+    source, parameters = camera_.record(camera_.electrons(stack, exposure), exposure, rng)
+    return ProjectionPair(source, camera_.grey_levels(projection, exposure), height.astype(np.float32), parameters)
+
+
+def simulate(
+    epithelium: Epithelium,
+    canvas: Canvas,
+    psfs: tuple[Psf, Psf],
+    background: Background,
+    camera: Camera,
+    rng: np.random.Generator,
+) -> ProjectionPair:
+    """Return a volume with a simulated epithelium, and its clean projection without the second structure.
+
+    Parameters
+    ----------
+    canvas
+        Of a ZYX image.
+    psfs
+        Of the source and of the target (ZYX both). The target is the volume seen through the second, along the surface,
+        so its brightness is that of the in-focus sheet in the source.
+    """
+    sheet = epithelium_.sheet(epithelium, canvas, rng)
+    junctions, second = rendering.spectrum(sheet.junctions, canvas), rendering.spectrum(sheet.second, canvas)
+    seen = rendering.image(junctions + second, psfs[0], canvas)
+    volume, uniform, drawn = background_.add(background, seen, junctions + second, canvas, rng)
+    inside = tuple(slice(m, m + n) for m, n in zip(canvas.margin_px[1:], canvas.image.shape[1:], strict=True))
+    height = (sheet.height_um[inside] - canvas.margin_um[0]) / canvas.image.pixel_size_um[0] - 0.5
+    height = np.clip(height, 0, canvas.image.shape[0] - 1)
+    clean = project(rendering.image(junctions, psfs[1], canvas), height) + uniform
+    exposure = camera_.expose(seen, camera, rng, black=0.0)
+    source, recorded = camera_.record(camera_.electrons(volume, exposure), exposure, rng)
+    parameters = {f"epithelium.{name}": value for name, value in sheet.parameters.items()}
+    parameters |= {f"background.{name}": value for name, value in drawn.items()}
+    parameters |= {f"camera.{name}": value for name, value in recorded.items()}
+    return ProjectionPair(source, camera_.grey_levels(clean, exposure), height.astype(np.float32), parameters)

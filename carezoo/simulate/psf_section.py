@@ -1,0 +1,146 @@
+"""From what a recipe says about a PSF to the PSF of one image."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from carezoo import axes as axes_
+from carezoo.errors import RecipeError
+from carezoo.files import open_image
+from carezoo.schema.span import Span
+from carezoo.simulate import psf
+from carezoo.simulate import psf as beads
+from carezoo.simulate.psf import Gaussian, Kernel, Optics, Psf
+from carezoo.simulate.section import (
+    AxialOptics,
+    AxialPsf,
+    AxialWidths,
+    BeadsPsf,
+    GaussianPsf,
+    OpticsPsf,
+    Simulation,
+    SourcePsf,
+)
+
+
+def average_beads(described: SourcePsf | AxialPsf | None, folder: Path) -> Kernel | None:
+    """Return the PSF of the bead stack that `described` names; None if it names none.
+
+    Raises
+    ------
+    RecipeError
+        If neither the file nor the recipe knows the pixel size.
+    DataError
+        If the stack has no isolated bead.
+    """
+    if not isinstance(described, BeadsPsf):
+        return None
+    image = open_image(folder / described.file)
+    letters = "ZYX"[-len(described.half_size_um) :]
+    size_um = described.pixel_size_um or tuple(image.pixel_size_um.get(letter, math.nan) for letter in letters)
+    if len(size_um) != len(letters) or not all(size > 0 for size in size_um):
+        raise RecipeError(f"beads: {described.file} has no pixel size along {letters}; give pixel_size_um")
+    stack = axes_.move(image.array(), image.axes, letters)
+    return beads.average_bead(stack, size_um, half_size_um=described.half_size_um)[0]
+
+
+def source_psf(
+    described: SourcePsf | None,
+    measured: Kernel | None,
+    pixel_size_um: tuple[float, ...],
+    rng: np.random.Generator,
+) -> tuple[Psf, dict[str, float]]:
+    """Draw the PSF of one source.
+
+    Parameters
+    ----------
+    described
+        None: no blur.
+    measured
+        The average bead, where `described` names a bead stack.
+    pixel_size_um
+        YX or ZYX: the PSF gets as many axes.
+
+    Returns
+    -------
+    psf, parameters
+        Names of the parameters begin with ``psf.``.
+    """
+    if described is None:
+        return Gaussian((0.0,) * len(pixel_size_um)), {}
+    if isinstance(described, GaussianPsf):
+        lateral = described.sigma_um.draw(rng)
+        if described.sigma_z_um is None or len(pixel_size_um) == 2:
+            return Gaussian((lateral, lateral)), {"psf.sigma_um": lateral}
+        axial = described.sigma_z_um.draw(rng)
+        return Gaussian((axial, lateral, lateral)), {"psf.sigma_um": lateral, "psf.sigma_z_um": axial}
+    if isinstance(described, OpticsPsf):
+        return _computed(described, pixel_size_um, rng)
+    assert measured is not None
+    return measured, {}
+
+
+def _computed(
+    described: OpticsPsf, pixel_size_um: tuple[float, ...], rng: np.random.Generator
+) -> tuple[Kernel, dict[str, float]]:
+    names = ("na", "wavelength_um", "index_sample", "depth_um")
+    drawn = {name: getattr(described, name).draw(rng) for name in names}
+    optics = Optics(index_immersion=described.index_immersion, model=described.model, **drawn)
+    axial, lateral = psf.sigma_um(optics)
+    # Wide enough for the first rings; the light beyond is a haze over the whole field.
+    extent_um = (10 * axial, 20 * lateral, 20 * lateral)[-len(pixel_size_um) :]
+    computed = psf.computed(optics, pixel_size_um, extent_um=extent_um)
+    return computed, {f"psf.{name}": value for name, value in drawn.items()}
+
+
+def widest(described: SourcePsf) -> SourcePsf:
+    """Return `described` with its widest PSF only, for checks."""
+    if isinstance(described, GaussianPsf):
+        axial = described.sigma_z_um
+        return GaussianPsf(
+            sigma_um=Span(described.sigma_um.high, described.sigma_um.high),
+            sigma_z_um=None if axial is None else Span(axial.high, axial.high),
+        )
+    if isinstance(described, OpticsPsf):
+        return OpticsPsf(
+            na=Span(described.na.low, described.na.low),
+            wavelength_um=Span(described.wavelength_um.high, described.wavelength_um.high),
+            index_immersion=described.index_immersion,
+            model=described.model,
+        )
+    return described
+
+
+def target_psf(simulation: Simulation, source: Psf) -> Gaussian:
+    """Return the Gaussian of the targets of simulated structures, given the PSF of their source."""
+    widths = source.sigma_um if isinstance(source, Gaussian) else psf.measured_sigma_um(source)
+    described = simulation.psf
+    # With Gaussian sources one width for all images, whatever was drawn for this one.
+    narrowest = described.sigma_um.low if isinstance(described, GaussianPsf) else widths[-1]
+    lateral = simulation.target_sigma_um or max(narrowest / 2, 0.6 * simulation.pixel_size_um[-1])
+    if len(widths) == 2:
+        return Gaussian((lateral, lateral))
+    return Gaussian((simulation.target_sigma_z_um or widths[0], lateral, lateral))
+
+
+def axial_psf(
+    described: AxialPsf, measured: Kernel | None, width: Literal["physical", "csbdeep"], rng: np.random.Generator
+) -> tuple[Gaussian, dict[str, float]]:
+    """Draw what turns a lateral slice into an axial one (`psf.anisotropic_part`), and the widths it comes from."""
+    if isinstance(described, AxialWidths):
+        axial, lateral = described.axial_um.draw(rng), described.lateral_um.draw(rng)
+    elif isinstance(described, AxialOptics):
+        optics = Optics(
+            na=described.na, wavelength_um=described.wavelength_um, index_immersion=described.index_immersion
+        )
+        axial, lateral = psf.sigma_um(optics, is_confocal=described.is_confocal)
+    else:
+        assert measured is not None
+        axial, *lateral_yx = psf.measured_sigma_um(measured)
+        lateral = float(np.mean(lateral_yx))
+    part = psf.anisotropic_part(axial, lateral, width=width)
+    return part, {"axial_um": axial, "lateral_um": lateral}

@@ -1,0 +1,1 @@
+"""Laplace distributions, their mixtures, and calibrated levels."""
