@@ -25,9 +25,9 @@ from carezoo.package.draft import Author, Citation, Constants, Draft, Percentile
 from carezoo.package.read import Package
 from carezoo.train import card, drafting, networks, report
 from carezoo.train.calibrate import Calibration, calibrate
-from carezoo.train.export import OPSET
 from carezoo.train.loop import Fit
 from carezoo.train.networks.ensemble import Ensemble
+from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.prepare import Prepared
 from carezoo.train.recipe import Recipe

@@ -16,7 +16,7 @@ from carezoo.package.read import Package
 from carezoo.train import card, drafting
 from carezoo.train.convert.choices import Choices
 from carezoo.train.convert.folder import NEEDS_FACTOR, ModelFolder
-from carezoo.train.export import OPSET
+from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.sample import Sample, cut_out
 
