@@ -52,4 +52,4 @@ def disagreement_error(n_members: int, spread: float, n_pixels: int = 10_000) ->
     channels = torch.from_numpy(
         np.concatenate([means[:, 0], scales[:, 0]])[np.newaxis, :, np.newaxis].astype(np.float32)
     )
-    return float(np.abs(Mixing(n_members, 1, 2)(channels).numpy()[0, 2, 0] - exact[0]).max())
+    return float(np.abs(Mixing(n_members)(channels).numpy()[0, 2, 0] - exact[0]).max())

@@ -53,36 +53,10 @@ def test_another_network_is_not_the_graph():
         measure.measure_parity(unet("YX", 1, 3, probabilistic=True), weights, np.random.default_rng(1))
 
 
-def test_the_file_is_what_the_design_says():
-    network = unet("ZYX", 1, 3)
-    model = onnx.load_from_string(to_onnx(network))
-    assert (model.ir_version, model.opset_import[0].version, len(model.opset_import)) == (8, 17, 1)
-    assert not any([model.producer_name, model.producer_version, model.doc_string, list(model.metadata_props)])
-    assert not any(node.doc_string or node.metadata_props for node in model.graph.node)
-    shapes = {
-        tensor.name: [dim.dim_param or dim.dim_value for dim in tensor.type.tensor_type.shape.dim]
-        for tensor in (*model.graph.input, *model.graph.output)
-    }
-    assert list(shapes) == ["source", "restored"]
-    assert shapes["source"] == ["batch", 1, "z", "y", "x"]
-
-
-def test_every_parameter_is_stored_once_under_its_name_even_if_equal():
+def test_parameters_that_are_equal_are_stored_each_under_its_name():
     network = UNet("YX", 1, 1, depth=2, kernel=3, n_first=4, is_residual=True)  # all biases zero
-    stored = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load_from_string(to_onnx(network)).graph.initializer}  # fmt: skip  # noqa: E501
-    assert set(stored) == {name for name, _ in network.named_parameters()}
-    for name, parameter in network.named_parameters():
-        np.testing.assert_array_equal(stored[name], parameter.detach().numpy())
-
-
-def test_the_same_weights_give_the_same_bytes():
-    network, other = unet("YX", 2, 5, probabilistic=True), unet("YX", 2, 5, probabilistic=True)
-    first = to_onnx(network)
-    other.to(memory_format=torch.channels_last)
-    assert to_onnx(other) == first
-    with torch.no_grad():
-        other.mean.bias += 1e-6
-    assert to_onnx(other) != first
+    stored = [each.name for each in onnx.load_from_string(to_onnx(network)).graph.initializer]
+    assert stored == [name for name, _ in network.named_parameters()]
 
 
 @pytest.fixture

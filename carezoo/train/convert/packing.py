@@ -15,7 +15,7 @@ from carezoo.package.draft import Author, Draft, Percentiles
 from carezoo.package.read import Package
 from carezoo.train.convert.choices import Choices
 from carezoo.train.convert.folder import NEEDS_FACTOR, ModelFolder
-from carezoo.train.export import OPSET
+from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import card
 from carezoo.train.pack import draft_tools as drafting

@@ -6,15 +6,17 @@ Shape suffixes: M members, K nodes of the quadrature, S all spatial axes; BC as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from carezoo.errors import RecipeError
 from carezoo.package.draft import OUTPUT_NAME
+from carezoo.train.networks.graph import Graph, Value
 from carezoo.train.networks.network import Kind, Network, OutputChannel
-from carezoo.train.networks.scripting import Scripted
 from carezoo.uncertainty.mixture import quadrature
 
 MEMBERS_NAME = "members"
@@ -24,7 +26,7 @@ _TINY = 1e-30
 """Keeps the logarithm of a density that has underflown finite."""
 
 
-class Ensemble(Scripted):
+class Ensemble(Network):
     """Members of one task as one network, with two outputs.
 
     The first, `restored`, has for every target channel the mean of the mixture of all members, then the scale of the
@@ -62,19 +64,29 @@ class Ensemble(Scripted):
         n_targets, has_scale = members[0].n_means, members[0].n_means < len(members[0].outputs)
         kinds: tuple[Kind, ...] = ("mean", "scale", "disagreement") if has_scale else ("mean",)
         self.outputs = tuple(OutputChannel(kind, target) for kind in kinds for target in range(n_targets))
-        n_spatial = len(self.geometry.rules) - len(self.geometry.projected)
-        self.is_stack = n_spatial == 3
-        self.mixing = (Mixing if has_scale else Averaging)(self.n_members, n_targets, n_spatial)
+        self.is_stack = len(self.geometry.output_axes) == 3
+        self.mixing = Mixing(self.n_members) if has_scale else Averaging(self.n_members)
 
     def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mixture of all members, and the members."""
         members = self.network(source)
         if not self.is_stack:
             return self.mixing(members), members
-        planes: list[Tensor] = []  # one by one: the quadrature needs as much memory for a plane as a network does
-        for z in range(members.shape[2]):
-            planes.append(self.mixing(members[:, :, z : z + 1]))
-        return torch.cat(planes, dim=2), members
+        # Plane by plane: the quadrature needs as much memory for a plane as a network does.
+        return torch.stack([self.mixing(members[:, :, z]) for z in range(members.shape[2])], dim=2), members
+
+    def write_graph(self, graph: Graph, source: Value) -> tuple[Value, Value]:
+        """Write what `forward` computes."""
+        members: Value = self.network.write_graph(graph, source)
+        if not self.is_stack:
+            return self.mixing.write_graph(graph, members), members
+        planes_ZBCYX = graph.loop(members.size(2), lambda z: self.mixing.write_graph(graph, members.select(2, z)))
+        return planes_ZBCYX.permute(1, 2, 0, 3, 4), members
+
+    @property
+    def n_channels(self) -> tuple[int, ...]:
+        """Channels of the mixture, and of the members."""
+        return len(self.outputs), len(self.network.outputs)
 
 
 class Members(Network):
@@ -103,30 +115,42 @@ class Members(Network):
             return torch.cat(outputs, dim=1)
         return torch.cat([each[:, :n_means] for each in outputs] + [each[:, n_means:] for each in outputs], dim=1)
 
+    def write_graph(self, graph: Graph, source: Value) -> Value:
+        """Write what `forward` computes."""
+        n_means = len(self.outputs[: self.n_means]) // len(self.members)
+        members: Iterable[Any] = self.members
+        outputs: list[Value] = [member.write_graph(graph, source) for member in members]
+        if self.n_means == len(self.outputs):
+            return graph.cat(outputs, 1)
+        means, scales = zip(*(each.split([n_means, n_means], 1) for each in outputs), strict=True)
+        return graph.cat([*means, *scales], 1)
+
 
 class Averaging(nn.Module):
     """The mean of members that give no scale."""
 
-    def __init__(self, n_members: int, n_targets: int, n_spatial: int) -> None:
+    def __init__(self, n_members: int) -> None:
         super().__init__()
         self.n_members = n_members
-        self.register_buffer("example", torch.ones(1, n_members * n_targets, *[4] * n_spatial), persistent=False)
 
     def forward(self, members: Tensor) -> Tensor:
-        """Return the average over members (BCS)."""
+        """Return the average over members (BCYX)."""
         return torch.stack(members.chunk(self.n_members, dim=1)).mean(dim=0)
+
+    def write_graph(self, graph: Graph, members: Value) -> Value:
+        """Write what `forward` computes."""
+        return graph.stack(members.chunk(self.n_members, 1)).mean(0)
 
 
 class Mixing(nn.Module):
     """Mean, scale and disagreement of a mixture of Laplace distributions, by the formulas of `uncertainty.mixture`."""
 
-    def __init__(self, n_members: int, n_targets: int, n_spatial: int) -> None:
+    def __init__(self, n_members: int) -> None:
         super().__init__()
         self.n_members = n_members
-        self.register_buffer("example", torch.ones(1, 2 * n_members * n_targets, *[4] * n_spatial), persistent=False)
+        self.most_joint = n_members * math.log(n_members)
         for name, values in zip(("nodes", "node_weights"), quadrature(), strict=True):
-            column = torch.from_numpy(values).float().reshape(-1, *[1] * (2 + n_spatial))
-            self.register_buffer(name, column, persistent=False)
+            self.register_buffer(name, torch.from_numpy(values).float().reshape(-1, 1, 1, 1, 1), persistent=False)
         self.nodes: Tensor
         self.node_weights: Tensor
 
@@ -136,30 +160,54 @@ class Mixing(nn.Module):
         Parameters
         ----------
         members
-            BCS: all means, member by member, then all scales.
+            BCYX: all means, member by member, then all scales.
         """
-        means_MBCS, scales_MBCS = (torch.stack(each.chunk(self.n_members, dim=1)) for each in members.chunk(2, dim=1))
-        mean = means_MBCS.mean(dim=0)
+        means_MBCYX, scales_MBCYX = (torch.stack(each.chunk(self.n_members, dim=1)) for each in members.chunk(2, dim=1))
+        mean = means_MBCYX.mean(dim=0)
         # Centred: the difference of mean square and squared mean would cancel in float32.
-        variance = (2 * scales_MBCS.square() + (means_MBCS - mean).square()).mean(dim=0)
-        return torch.cat([mean, (variance / 2).sqrt(), self._disagreement(means_MBCS, scales_MBCS)], dim=1)
+        variance = (2 * scales_MBCYX.square() + (means_MBCYX - mean).square()).mean(dim=0)
+        return torch.cat([mean, (variance / 2).sqrt(), self._disagreement(means_MBCYX, scales_MBCYX)], dim=1)
+
+    def write_graph(self, graph: Graph, members: Value) -> Value:
+        """Write what `forward` computes."""
+        means_MBCYX, scales_MBCYX = (graph.stack(each.chunk(self.n_members, 1)) for each in members.chunk(2, 1))
+        mean = means_MBCYX.mean(0)
+        apart = means_MBCYX - mean
+        variance = (2 * (scales_MBCYX * scales_MBCYX) + apart * apart).mean(0)
+        disagreement = self._write_disagreement(graph, means_MBCYX, scales_MBCYX)
+        return graph.cat([mean, (variance / 2).sqrt(), disagreement], 1)
 
     def _disagreement(self, means: Tensor, scales: Tensor) -> Tensor:
         scales, order = scales.sort(dim=0, descending=True)
-        means = means.gather(0, order)
-        joint = torch.zeros_like(means[0])
-        for k in range(1, self.n_members):
-            joint = joint + self._joint(means, scales, k)
-        return (1 - joint / (self.n_members * math.log(self.n_members))).clamp(0, 1)
+        mean, scale = means.gather(0, order).unbind(), scales.unbind()
+        joints = [self._joint(mean[:n], scale[:n]) for n in range(2, self.n_members + 1)]
+        return (1 - sum(joints[1:], joints[0]) / self.most_joint).clamp(0, 1)
 
-    def _joint(self, means: Tensor, scales: Tensor, k: int) -> Tensor:
-        """Return what member k has in common with the wider ones before it: (1 + q) ln(1 + q) - q ln q, averaged."""
-        q_KBCS = torch.full_like(self.nodes, _TINY)
-        for j in range(k):
-            ratio, distance = scales[k] / scales[j], (means[k] - means[j]) / scales[j]
-            q_KBCS = q_KBCS + (ratio.log() + self.nodes.abs() - (distance + ratio * self.nodes).abs()).exp()
-        gained_KBCS = (1 + q_KBCS) * (1 + q_KBCS).log() - q_KBCS * q_KBCS.log()
-        return (self.node_weights * gained_KBCS).sum(dim=0)
+    def _write_disagreement(self, graph: Graph, means: Value, scales: Value) -> Value:
+        scales, order = scales.sort_descending(self.n_members)
+        mean, scale = means.gather(0, order).unbind(self.n_members), scales.unbind(self.n_members)
+        joints = [self._write_joint(graph, mean[:n], scale[:n]) for n in range(2, self.n_members + 1)]
+        return (1 - sum(joints[1:], joints[0]) / self.most_joint).clamp(0, 1)
+
+    def _joint(self, means: Sequence[Tensor], scales: Sequence[Tensor]) -> Tensor:
+        """Return what the last member has in common with the wider ones: (1 + q) ln(1 + q) - q ln q, averaged."""
+        (*wider_means, mean), (*wider_scales, scale) = means, scales
+        q_KBCYX = torch.full_like(self.nodes, _TINY)
+        for wider_mean, wider_scale in zip(wider_means, wider_scales, strict=True):
+            ratio, distance = scale / wider_scale, (mean - wider_mean) / wider_scale
+            q_KBCYX = q_KBCYX + (ratio.log() + self.nodes.abs() - (distance + ratio * self.nodes).abs()).exp()
+        gained_KBCYX = (1 + q_KBCYX) * (1 + q_KBCYX).log() - q_KBCYX * q_KBCYX.log()
+        return (self.node_weights * gained_KBCYX).sum(dim=0)
+
+    def _write_joint(self, graph: Graph, means: Sequence[Value], scales: Sequence[Value]) -> Value:
+        nodes, node_weights = (graph.constant(each.cpu().numpy()) for each in (self.nodes, self.node_weights))
+        (*wider_means, mean), (*wider_scales, scale) = means, scales
+        q_KBCYX = graph.constant(np.array(_TINY, np.float32))
+        for wider_mean, wider_scale in zip(wider_means, wider_scales, strict=True):
+            ratio, distance = scale / wider_scale, (mean - wider_mean) / wider_scale
+            q_KBCYX = q_KBCYX + (ratio.log() + nodes.abs() - (distance + ratio * nodes).abs()).exp()
+        gained_KBCYX = (1 + q_KBCYX) * (1 + q_KBCYX).log() - q_KBCYX * q_KBCYX.log()
+        return (node_weights * gained_KBCYX).sum(0)
 
 
 def _check_alike(members: Sequence[Network]) -> None:

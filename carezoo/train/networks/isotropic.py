@@ -18,16 +18,16 @@ from torch.nn import functional
 from carezoo.errors import RecipeError
 from carezoo.tiling import AxisRule
 from carezoo.train.networks import planes
+from carezoo.train.networks.graph import Graph, Value
 from carezoo.train.networks.network import Geometry, Network
-from carezoo.train.networks.scripting import Scripted
 
 Merge = Literal["arithmetic", "geometric"]
 
 
-class Isotropic(Scripted):
+class Isotropic(Network):
     """Interpolation along Z, both orthogonal passes of a 2D network, and their merge.
 
-    Slices go through the network one by one (in the exported graph: in a loop), so that memory holds a few copies of
+    Slices go through the network one by one (in the graph: in a loop), so that memory holds a few copies of
     the result and the network's own for one slice. The stack may be tiled along Y and X, with the rule of `network` in
     both: each of them is an image axis in one of the passes. Z is padded to what `network` accepts and cropped inside
     the graph, and never tiled.
@@ -65,25 +65,43 @@ class Isotropic(Scripted):
 
     def forward(self, source: Tensor) -> Tensor:
         """Return the restored stack (BCZYX), with ``floor(planes * factor)`` planes."""
-        slices: list[Tensor] = []
-        for x in range(source.shape[4]):
-            stack_BCZYN = planes.interpolated(source[..., x : x + 1], self._factor, self._step)
-            # Z upside down in one of the passes, as in CSBDeep: no direction is preferred.
-            slices.append(self._restored(stack_BCZYN.permute(0, 4, 1, 3, 2).flip(4)).flip(4).permute(0, 2, 4, 3, 1))
-        first = torch.cat(slices, dim=4)
-        slices = []
-        for y in range(source.shape[3]):
-            stack_BCZNX = planes.interpolated(source[:, :, :, y : y + 1], self._factor, self._step)
-            second = self._restored(stack_BCZNX.permute(0, 3, 1, 4, 2)).permute(0, 2, 4, 1, 3)
-            merged = self._merged(first[:, :, :, y : y + 1], second)
-            slices.append(planes.cropped(merged, source.shape[2], self._factor, 2))
-        return torch.cat(slices, dim=3)
+        n_planes = source.shape[2]
+        sampled = planes.sampled(n_planes, self._factor, self._step, source.device)
 
-    def _restored(self, slices_BNCYX: Tensor) -> Tensor:
-        n_batch, n_slices, n_channels, n_rows, n_columns = slices_BNCYX.shape
-        images = slices_BNCYX.reshape(n_batch * n_slices, n_channels, n_rows, n_columns)
-        restored: Tensor = self.network(images).reshape(n_batch, n_slices, -1, n_rows, n_columns)
-        return restored
+        def first_pass(x: int) -> Tensor:
+            image_BCYZ = planes.interpolated(source[..., x], sampled).transpose(2, 3)
+            # Z upside down in one of the passes, as in CSBDeep: no direction is preferred.
+            restored: Tensor = self.network(image_BCYZ.flip(3))
+            return restored.flip(3)
+
+        first_NBCYZ = torch.stack([first_pass(x) for x in range(source.shape[4])])
+
+        def second_pass(y: int) -> Tensor:
+            image_BCXZ = planes.interpolated(source[:, :, :, y], sampled).transpose(2, 3)
+            merged_BCXZ = self._merged(first_NBCYZ[:, :, :, y].permute(1, 2, 0, 3), self.network(image_BCXZ))
+            return planes.cropped(merged_BCXZ, n_planes, self._factor, 3).transpose(2, 3)
+
+        return torch.stack([second_pass(y) for y in range(source.shape[3])], dim=3)
+
+    def write_graph(self, graph: Graph, source: Value) -> Value:
+        """Write what `forward` computes."""
+        n_planes = source.size(2)
+        sampled = planes.write_sampled(graph, n_planes, self._factor, self._step)
+
+        def first_pass(x: Value) -> Value:
+            image_BCYZ = planes.write_interpolated(source.select(4, x), sampled, 4).permute(0, 1, 3, 2)
+            restored: Value = self.network.write_graph(graph, image_BCYZ.flip(3))
+            return restored.flip(3)
+
+        first_NBCYZ = graph.loop(source.size(4), first_pass)
+
+        def second_pass(y: Value) -> Value:
+            image_BCXZ = planes.write_interpolated(source.select(3, y), sampled, 4).permute(0, 1, 3, 2)
+            restored = self.network.write_graph(graph, image_BCXZ)
+            merged_BCXZ = self._write_merged(graph, first_NBCYZ.select(3, y).permute(1, 2, 0, 3), restored)
+            return planes.write_cropped(merged_BCXZ, n_planes, self._factor, 3).permute(0, 1, 3, 2)
+
+        return graph.loop(source.size(3), second_pass).permute(1, 2, 3, 0, 4)
 
     def _merged(self, first: Tensor, second: Tensor) -> Tensor:
         if not self.has_scale:
@@ -96,7 +114,24 @@ class Isotropic(Scripted):
             scale = torch.sqrt((scale1 * scale1 + scale2 * scale2) / 2 + (mean1 - mean2) * (mean1 - mean2) / 8)
         return torch.cat([self._merged_means(mean1, mean2), scale], dim=1)
 
+    def _write_merged(self, graph: Graph, first: Value, second: Value) -> Value:
+        if not self.has_scale:
+            return self._write_merged_means(first, second)
+        mean1, scale1 = first.chunk(2, 1)
+        mean2, scale2 = second.chunk(2, 1)
+        if self.is_geometric:
+            scale = graph.maximum(scale1, scale2)
+        else:
+            apart = mean1 - mean2
+            scale = ((scale1 * scale1 + scale2 * scale2) / 2 + apart * apart / 8).sqrt()
+        return graph.cat([self._write_merged_means(mean1, mean2), scale], 1)
+
     def _merged_means(self, mean1: Tensor, mean2: Tensor) -> Tensor:
         if self.is_geometric:
             return torch.sqrt(functional.relu(mean1) * functional.relu(mean2))
+        return (mean1 + mean2) / 2
+
+    def _write_merged_means(self, mean1: Value, mean2: Value) -> Value:
+        if self.is_geometric:
+            return (mean1.relu() * mean2.relu()).sqrt()
         return (mean1 + mean2) / 2

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from carezoo.package.draft import OUTPUT_NAME
 from carezoo.tiling import AxisRule
+from carezoo.train.networks.graph import Graph, Value
 
 Kind = Literal["mean", "scale", "disagreement"]
 
@@ -46,7 +48,7 @@ class OutputChannel:
     """Which channel of the training target it tells of."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network that can be trained, exported and packed.
 
     It maps one tensor BC(Z)YX, float32 and normalized, to another, at every size that `geometry` allows. The names of
@@ -60,6 +62,15 @@ class Network(nn.Module):
     """Channels of the input."""
     output_names: tuple[str, ...] = (OUTPUT_NAME,)
     """Of the graph. Where there are several, the network returns as many tensors; `outputs` tells of the first."""
+
+    @abstractmethod
+    def write_graph(self, graph: Graph, source: Value) -> Any:
+        """Write what `forward` computes of `source`, and return its Value; a tuple where it returns several tensors."""
+
+    @property
+    def n_channels(self) -> tuple[int, ...]:
+        """Channels of each output of the graph."""
+        return (len(self.outputs),)
 
     @property
     def n_means(self) -> int:

@@ -9,12 +9,17 @@ for another.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from carezoo.errors import RecipeError
+from carezoo.train.networks.graph import Graph, Value
+
+T = TypeVar("T", Tensor, Value)
 
 
 def check_factor(factor: Fraction) -> None:
@@ -23,26 +28,73 @@ def check_factor(factor: Fraction) -> None:
         raise RecipeError(f"Z factor {factor}: expected at least 1 (output planes for one input plane)")
 
 
-def interpolated(source: Tensor, factor: tuple[int, int], step: int) -> Tensor:
-    """Return `source` with more planes, padded along Z to a multiple of `step`.
+@dataclass(frozen=True)
+class Sampled(Generic[T]):
+    """Which planes of a source are mixed to which planes of a finer, padded stack; one element for each of these."""
+
+    lower: T
+    upper: T
+    """Number of the second plane."""
+    weight: T
+    """Of the second plane."""
+
+
+def sampled(n_planes: int, factor: tuple[int, int], step: int, device: torch.device | None = None) -> Sampled[Tensor]:
+    """Return where the planes of the finer stack lie between those of the source.
 
     Parameters
     ----------
-    source
-        BCZYX with any number of planes.
+    n_planes
+        Of the source, at least 1.
     factor
         Numerator and denominator of the factor.
     step
-        The padding follows carezoo's border rule: reflection, half of it in front (rounded down), or repeated border
-        planes where there are too few to reflect.
-
-    Returns
-    -------
-    Tensor
-        BCZYX; `cropped` removes the padding.
+        The finer stack is padded to a multiple of it. The padding follows carezoo's border rule: reflection, half of it
+        in front (rounded down), or repeated border planes where there are too few to reflect.
     """
-    lower, upper, weight = _sampled(source, factor, step)
-    return torch.lerp(source[:, :, lower], source[:, :, upper], weight[:, None, None])
+    numerator, denominator = factor
+    n = n_planes * numerator // denominator
+    n_padded = (n + step - 1) // step * step
+    last = n - 1
+    position = torch.arange(n_padded, device=device) - (n_padded - n) // 2
+    longest_pad = torch.maximum(-position, position - last).max()
+    mirrored = last - (last - position.abs()).abs()
+    plane = torch.where(longest_pad <= last, mirrored, position).clamp(0, last)
+    # In units of 1 / (2 * numerator) input planes, where every centre is a whole number.
+    centre = ((2 * plane + 1) * denominator - numerator).clamp(min=0)
+    lower = centre // (2 * numerator)
+    weight = (centre - lower * (2 * numerator)).float() / (2 * numerator)
+    return Sampled(lower, (lower + 1).clamp(max=n_planes - 1), weight)
+
+
+def write_sampled(graph: Graph, n_planes: Value, factor: tuple[int, int], step: int) -> Sampled[Value]:
+    """Write what `sampled` computes."""
+    numerator, denominator = factor
+    n = n_planes * numerator // denominator
+    n_padded = (n + (step - 1)) // step * step
+    last = n - 1
+    position = graph.arange(n_padded) - (n_padded - n) // 2
+    longest_pad = graph.maximum(-position, position - last).max()
+    mirrored = last - (last - position.abs()).abs()
+    plane = graph.where(longest_pad <= last, mirrored, position).clamp(0, last)
+    centre = ((2 * plane + 1) * denominator - numerator).clamp(0)
+    lower = centre // (2 * numerator)
+    weight = (centre - lower * (2 * numerator)).to_float() / (2 * numerator)
+    return Sampled(lower, (lower + 1).clamp(None, n_planes - 1), weight)
+
+
+def interpolated(source: Tensor, planes: Sampled[Tensor]) -> Tensor:
+    """Return the finer, padded stack of `source`, whose planes lie along dimension 2; `cropped` removes the padding."""
+    weight = planes.weight.reshape(-1, *[1] * (source.ndim - 3))
+    lower = source[:, :, planes.lower]
+    return lower + weight * (source[:, :, planes.upper] - lower)
+
+
+def write_interpolated(source: Value, planes: Sampled[Value], n_dimensions: int) -> Value:
+    """Write what `interpolated` computes of a source with so many dimensions."""
+    weight = planes.weight.unsqueeze(*range(1, n_dimensions - 2))
+    lower = source.select(2, planes.lower)
+    return lower + weight * (source.select(2, planes.upper) - lower)
 
 
 def cropped(padded: Tensor, n_planes: int, factor: tuple[int, int], dimension: int) -> Tensor:
@@ -51,18 +103,7 @@ def cropped(padded: Tensor, n_planes: int, factor: tuple[int, int], dimension: i
     return padded.narrow(dimension, (padded.shape[dimension] - n) // 2, n)
 
 
-def _sampled(source: Tensor, factor: tuple[int, int], step: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return for every padded output plane its two neighbours in `source`, and the weight of the second."""
-    n_planes, (numerator, denominator) = source.shape[2], factor
-    n = n_planes * numerator // denominator
-    n_padded = (n + step - 1) // step * step
-    last = n - 1
-    position = torch.arange(n_padded, device=source.device) - (n_padded - n) // 2
-    longest_pad = torch.maximum(-position, position - last).max()
-    mirrored = last - (last - position.abs()).abs()
-    plane = torch.where(longest_pad <= last, mirrored, position).clamp(0, last)
-    # In units of 1 / (2 * numerator) input planes, where every centre is a whole number.
-    centre = ((2 * plane + 1) * denominator - numerator).clamp(min=0)
-    lower = centre // (2 * numerator)
-    weight = (centre - lower * (2 * numerator)).to(source.dtype) / (2 * numerator)
-    return lower, (lower + 1).clamp(max=n_planes - 1), weight
+def write_cropped(padded: Value, n_planes: Value, factor: tuple[int, int], dimension: int) -> Value:
+    """Write what `cropped` computes."""
+    n = n_planes * factor[0] // factor[1]
+    return padded.narrow(dimension, (padded.size(dimension) - n) // 2, n)

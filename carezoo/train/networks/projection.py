@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from carezoo.errors import RecipeError
 from carezoo.tiling import AxisRule
+from carezoo.train.networks.graph import Graph, Value
 from carezoo.train.networks.network import Geometry, Network
 
 
@@ -75,6 +76,20 @@ class Surface(nn.Module):
             features = functional.relu(convolution(features))
         return torch.softmax(last(features), dim=2)
 
+    def write_graph(self, graph: Graph, source: Value) -> Value:
+        """Write what `forward` computes."""
+        features = source
+        hidden, last = self.convolutions[:-1], self.convolutions[-1]
+        for i, convolution in enumerate(hidden):
+            level = i // self.n_convolutions
+            if i % self.n_convolutions == 0 and 0 < level <= self.depth:
+                features = features.max_pool((1, 2, 2))
+            elif i % self.n_convolutions == 0 and level > self.depth:
+                features = features.upsample((1, 2, 2))
+            features = graph.conv(convolution, features).relu()
+        weights = graph.conv(last, features).softmax(2)
+        return (weights * source).sum(2)
+
     def reach(self, axis: int) -> int:
         """Return how far a pixel at a tile border on the grid of ``2**depth`` sees along axis 0 (Z), 1 (Y) or 2 (X)."""
         n_pixels: int = 1 + self.n_convolutions * (3 * 2**self.depth - 2)
@@ -110,6 +125,11 @@ class Projection(Network):
     def forward(self, source: Tensor) -> Tensor:
         """Return the restored projection (BCYX) of `source` (BCZYX), with any number of planes."""
         restored: Tensor = self.network(self.surface(source))
+        return restored
+
+    def write_graph(self, graph: Graph, source: Value) -> Value:
+        """Write what `forward` computes."""
+        restored: Value = self.network.write_graph(graph, self.surface.write_graph(graph, source))
         return restored
 
 

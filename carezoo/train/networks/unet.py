@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from math import ceil, expm1, log
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from carezoo.tiling import AxisRule
+from carezoo.train.networks.graph import Graph, Value
 from carezoo.train.networks.network import Geometry, Kind, Network, OutputChannel
 
 _SMALLEST_SCALE = 1e-3
@@ -107,6 +109,27 @@ class UNet(Network):
         scale = (functional.softplus(self.scale(features)) + _SMALLEST_SCALE) * self.calibration
         return torch.cat([mean, scale], dim=1)
 
+    def write_graph(self, graph: Graph, source: Value) -> Value:
+        """Write what `forward` computes."""
+        twice = [2] * len(self.geometry.rules)
+        features, skips = source, []
+        level: Any
+        for level in self.encoder:
+            skips.append(level.write_graph(graph, features))
+            features = skips[-1].max_pool(twice)
+        features = self.bottom.write_graph(graph, features)
+        for level in reversed(self.decoder):
+            features = level.write_graph(graph, graph.cat([features.upsample(twice), skips.pop()], 1))
+        mean = graph.conv(self.mean, features)
+        if self.is_residual:
+            mean = mean + source
+        if self.is_relu_last:
+            mean = mean.relu()
+        if self.scale is None:
+            return mean
+        scale = (graph.conv(self.scale, features).softplus() + _SMALLEST_SCALE) * self.calibration.item()
+        return graph.cat([mean, scale], 1)
+
 
 class _Pair(nn.Module):
     """Two convolutions, each followed by a ReLU."""
@@ -120,6 +143,9 @@ class _Pair(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(self.second(functional.relu(self.first(x))))
+
+    def write_graph(self, graph: Graph, x: Value) -> Value:
+        return graph.conv(self.second, graph.conv(self.first, x).relu()).relu()
 
 
 def axis_rule(depth: int, kernel: int) -> AxisRule:

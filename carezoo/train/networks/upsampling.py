@@ -9,11 +9,11 @@ from torch import Tensor
 from carezoo.errors import RecipeError
 from carezoo.tiling import AxisRule
 from carezoo.train.networks import planes
+from carezoo.train.networks.graph import Graph, Value
 from carezoo.train.networks.network import Geometry, Network
-from carezoo.train.networks.scripting import Scripted
 
 
-class Upsampling(Scripted):
+class Upsampling(Network):
     """A 3D network behind a linear interpolation along its first axis.
 
     The interpolated stack is padded to what `network` accepts and cropped afterwards, all inside the graph: any number
@@ -42,5 +42,12 @@ class Upsampling(Scripted):
 
     def forward(self, source: Tensor) -> Tensor:
         """Return the restored stack (BCZYX), with ``floor(planes * factor)`` planes."""
-        restored = self.network(planes.interpolated(source, self._factor, self._step))
-        return planes.cropped(restored, source.shape[2], self._factor, 2)
+        n_planes = source.shape[2]
+        stack = planes.interpolated(source, planes.sampled(n_planes, self._factor, self._step, source.device))
+        return planes.cropped(self.network(stack), n_planes, self._factor, 2)
+
+    def write_graph(self, graph: Graph, source: Value) -> Value:
+        """Write what `forward` computes."""
+        n_planes = source.size(2)
+        stack = planes.write_interpolated(source, planes.write_sampled(graph, n_planes, self._factor, self._step), 5)
+        return planes.write_cropped(self.network.write_graph(graph, stack), n_planes, self._factor, 2)

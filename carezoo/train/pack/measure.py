@@ -70,7 +70,7 @@ def measure_parity(network: Network, weights: bytes, rng: np.random.Generator) -
         if not worst <= TOLERANCE:
             raise ParityError(
                 f"the exported graph differs from the network by {worst:.1e} of the range on a source of "
-                f"{source.shape}; expected at most {TOLERANCE:.0e}. ONNX Runtime or the exporter computes something "
+                f"{source.shape}; expected at most {TOLERANCE:.0e}. ONNX Runtime or the graph computes something "
                 "else: run carezoo doctor, try other versions of torch and onnxruntime, and report this"
             )
     return Parity(worst, tuple(sizes))

@@ -25,9 +25,9 @@ from carezoo.schema.build import plain
 from carezoo.simulate.sets import SimulatedSet
 from carezoo.train import networks
 from carezoo.train.calibrate import Calibration, calibrate
-from carezoo.train.export import OPSET
 from carezoo.train.loop import Fit
 from carezoo.train.networks.ensemble import Ensemble
+from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import card, report
 from carezoo.train.pack import draft_tools as drafting

@@ -35,7 +35,10 @@ def unet(axes: str = "YX", n: int = 1, *, depth: int = 1, kernel: int = 3, proba
 
 
 class Pointwise(Network):
-    """A network that computes `function`; sizes along its first axis are multiples of `step`."""
+    """A network that computes `function`; sizes along its first axis are multiples of `step`.
+
+    A graph takes functions that are arithmetic alone.
+    """
 
     def __init__(self, axes, function, *, step: int = 1, n: int = 1, kinds=("mean",)) -> None:
         super().__init__()
@@ -46,6 +49,9 @@ class Pointwise(Network):
         self.function = function
 
     def forward(self, source):
+        return self.function(source)
+
+    def write_graph(self, graph, source):
         return self.function(source)
 
 

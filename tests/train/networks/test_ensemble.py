@@ -157,10 +157,3 @@ def test_members_that_differ_are_refused(other, complaint):
 def test_one_member_is_no_ensemble():
     with pytest.raises(RecipeError, match="at least two members; found 1"):
         Ensemble(members(1))
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_the_same_members_give_the_same_bytes(task):
-    each = members(2, "YX" if task == "isotropic" else "ZYX")
-    networks, assemble = TASKS[task](each)
-    assert to_onnx(Ensemble(networks, assemble)) == to_onnx(Ensemble(networks, assemble))

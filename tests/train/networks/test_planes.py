@@ -36,7 +36,11 @@ def test_every_plane_of_every_depth_stands_where_it_belongs(factor):
 def test_planes_are_padded_by_the_border_rule(step):
     """As `carezoo.tiling` pads the other axes: by reflection, half in front; by the edge where planes are too few."""
     for n_planes in range(1, 40):
-        found = planes.interpolated(torch.from_numpy(ramp(n_planes)), (1, 1), step).numpy().ravel()
+        found = (
+            planes.interpolated(torch.from_numpy(ramp(n_planes)), planes.sampled(n_planes, (1, 1), step))
+            .numpy()
+            .ravel()
+        )
         axis = tiling.plan([n_planes], [None], [tiling.AxisRule(step, step)]).axes[0]
         np.testing.assert_array_equal(found, axis.source_index(slice(0, axis.padded)))
         back = planes.cropped(torch.from_numpy(found), n_planes, (1, 1), 0)
