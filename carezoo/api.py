@@ -224,7 +224,7 @@ class Model:
         try:
             from carezoo.evaluate import evaluation
             from carezoo.evaluate import pairs as pairing
-            from carezoo.evaluate.report.files import files as report_
+            from carezoo.evaluate.report import files as report_
         except ModuleNotFoundError as error:  # SciPy, of which much of the data layer is made
             raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
 

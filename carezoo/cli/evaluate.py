@@ -92,7 +92,7 @@ def evaluate_command(
             most_frames=given["most_frames"],
             settings=Settings(n_threads=given["n_threads"], average=given["average"]),  # type: ignore[arg-type]
         )
-    from carezoo.evaluate.report.files import page
+    from carezoo.evaluate.report import page
 
     for group in found.all_groups:
         words = f"{group.name or 'scores'}, {group.n_files} file(s), mean ± standard error"

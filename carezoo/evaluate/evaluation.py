@@ -18,7 +18,7 @@ from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment, Options
 from carezoo.evaluate.baselines import Baseline, Change
 from carezoo.evaluate.findings import Findings
 from carezoo.evaluate.frames import Frame, Progress
-from carezoo.evaluate.report.files import panels
+from carezoo.evaluate.report import panels
 from carezoo.evaluate.report.panels import Example
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package

@@ -18,7 +18,7 @@ from carezoo.evaluate import evaluation, frames
 from carezoo.evaluate.assessment import Options, assess
 from carezoo.evaluate.frames import Frame
 from carezoo.evaluate.pairs import conditions, find_pairs
-from carezoo.evaluate.report.files import page
+from carezoo.evaluate.report import page
 from carezoo.metrics import AffineFit, intensity_errors
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package

@@ -8,7 +8,7 @@ from pathlib import Path
 from carezoo.errors import InputError
 from carezoo.evaluate import findings as findings_
 from carezoo.evaluate.findings import Findings
-from carezoo.evaluate.report.files import page
+from carezoo.evaluate.report import page
 from carezoo.evaluate.report.page import Course
 from carezoo.files.atomic import replacing
 from carezoo.package.manifest import Manifest
@@ -43,7 +43,7 @@ def write(
     facts: Sequence[tuple[str, str]],
     course: Course | None = None,
 ) -> Path:
-    """Write the report into a folder and return its page; parameters as of `carezoo.evaluate.report.files.page.to_html`."""
+    """Write the report into a folder and return its page; parameters as of `carezoo.evaluate.report.page.to_html`."""
     texts = {
         JSON: findings_.to_json(findings),
         CSV: findings_.to_csv(findings),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from carezoo.evaluate import scores
 from carezoo.evaluate.findings import Findings, Group
-from carezoo.evaluate.report.files import page
+from carezoo.evaluate.report import page
 from carezoo.package import consistency
 from carezoo.package.draft import Constants, Draft
 from carezoo.train.pack.sample import Sample

@@ -10,7 +10,7 @@ from typing import Any
 from carezoo.evaluate import evaluation
 from carezoo.evaluate.evaluation import Wanted
 from carezoo.evaluate.findings import Findings
-from carezoo.evaluate.report.files import files as report_
+from carezoo.evaluate.report import files as report_
 from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture
 from carezoo.package.draft import Draft
 from carezoo.package.read import Package
