@@ -40,7 +40,7 @@ NAMES = (
     "isotropic",
     "trust",
     "coverage",
-    "likeness",
+    "domain_check",
 )
 
 
