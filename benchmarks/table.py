@@ -68,7 +68,7 @@ def render(page: str, results: Iterable[Result]) -> str:
 
 def _lines(results: list[Result]) -> Iterator[str]:
     machines = list(dict.fromkeys(each.machine for each in results))
-    yield from (f"{letter}: {machine}.  " for letter, machine in zip("ABCDEFG", machines, strict=False))
+    yield from (f"- {letter}: {machine}" for letter, machine in zip("ABCDEFG", machines, strict=False))
     yield ""
     yield "| benchmark | figure | target | measured | reached | commit, date, machine |"
     yield "| --- | --- | --- | --- | --- | --- |"
