@@ -30,8 +30,7 @@ from scipy import ndimage
 import carezoo
 from benchmarks import shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.evaluate import baselines as classical
-from carezoo.evaluate import fourier
+from carezoo.evaluate import classical, fourier
 from carezoo.metrics import fit_affine
 from zoo.tools import renderer
 

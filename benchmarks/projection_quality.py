@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 import carezoo
 from benchmarks import shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.evaluate import baselines
-from carezoo.evaluate import baselines as classical
+from carezoo.evaluate import baselines, classical
 from carezoo.evaluate.baselines import METHODS, Baseline, Method
 from carezoo.pictures.before_after import before_after
 from zoo.tools import renderer
