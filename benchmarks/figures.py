@@ -30,8 +30,8 @@ class Figure:
     at_most: float | None = None
     at_least: float | None = None
     note: str = ""
-    commit: str = ""
-    """Where it was measured, if not in the run that its file describes."""
+    run: str = ""
+    """Commit and date of its measurement, if it is not of the run that its file describes."""
 
     @property
     def is_reached(self) -> bool | None:

@@ -1,7 +1,7 @@
 """The table of docs/benchmarks.md, made from ``benchmarks/results/*.json``: one file for each benchmark.
 
 A file holds the benchmark's name, the commit, date and machine of its last run, and its figures. `figures.Figure` says
-what a figure is. A figure that was not measured in that run has a `commit` of its own.
+what a figure is. A figure that was not measured in that run has a `run` of its own.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _lines(results: list[Result]) -> Iterator[str]:
     for result in results:
         letter = "ABCDEFG"[machines.index(result.machine)]
         for number, figure in enumerate(result.figures):
-            where = f"{figure.commit or result.commit}, {result.date}, {letter}"
+            where = f"{figure.run or f'{result.commit}, {result.date}'}, {letter}"
             name = f"`{result.benchmark}`" if number == 0 else ""
             cells = (name, figure.name, figure.target, _measured(figure), _verdict(figure), where)
             yield "| " + " | ".join(cells).replace("  ", " ") + " |"
