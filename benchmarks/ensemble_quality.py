@@ -5,7 +5,7 @@ filaments, granules and borders of cells from `zoo.tools.renderer`, and real nuc
 as bright as the nuclei of the image, and bring the shot noise of their own light with them (gain of the detector from
 the pair itself). They lie in four windows of an image, and each kind once at either end of it.
 
-Pixels of the planted structure are told from all pixels far from the windows, nuclei and background alike, by D, by the
+D, the scale and the restored intensity each separate pixels of the planted structure from all pixels far from the
 scale and by the restored intensity: the area under the ROC curve, pixel by pixel, and after all three were averaged
 over their neighbourhood (Gaussian of 3 pixels), as an eye does that looks for places and not for pixels. The last
 figures ask whether D knows of errors beyond what the scale announces: how well it tells the tenth of the pixels whose
