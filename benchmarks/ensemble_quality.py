@@ -8,7 +8,7 @@ the pair itself). They lie in four windows of an image, and each kind once at ei
 D, the scale and the restored intensity each separate pixels of the planted structure from all pixels far from the
 windows, nuclei and background alike. The figure is the area under the ROC curve, pixel by pixel, and after all three
 were averaged over their neighbourhood (Gaussian of 3 pixels), as an eye does that looks for places and not for pixels.
-The last figures ask whether D knows of errors beyond what the scale announces: how well it finds the tenth of the pixels
+The last figures ask whether D knows of errors beyond what the scale announces: how well it finds the tenth of pixels
 whose |error| / scale is largest, in the images as they are and with plants.
 
 The model is the one that ships, or the package that the variable CAREZOO_ENSEMBLE names. Needs CAREZOO_DATA.
