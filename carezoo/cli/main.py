@@ -85,7 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 done; 1 a bug; 2 input; 3 package; 4 zoo; 5 restoration; 6 training; 7 missing extra; 130 stopped.
     """
-    sys.exit(run(arguments))
+    exit_code = run(arguments)
+    bridge = sys.modules.get("carezoo_fiji.leaving")
+    if bridge is not None:  # Java may run in this process: it may then not end in the ordinary way
+        bridge.leave(exit_code)
+    sys.exit(exit_code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

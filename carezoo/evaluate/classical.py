@@ -16,7 +16,7 @@ from carezoo.errors import InputError, MissingExtraError
 try:
     from scipy import ndimage
 except ImportError as _error:
-    raise MissingExtraError.of("scipy", "evaluate", "for baselines") from _error
+    raise MissingExtraError.of("scipy", "evaluate", "to evaluate a model") from _error
 
 Floats = NDArray[np.float32]
 

@@ -185,12 +185,12 @@ def current(provider: str, precision: Precision) -> Choice:
 
 
 def processor_flags() -> frozenset[str]:
-    """Return the feature processor_flags of the first processor (Linux; empty elsewhere)."""
+    """Return the feature flags of the first processor (Linux; empty elsewhere)."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return frozenset()
     for line in path.read_text(encoding="utf8", errors="replace").splitlines():
-        if line.startswith(("processor_flags", "Features")):
+        if line.startswith(("flags", "Features")):
             return frozenset(line.partition(":")[2].split())
     return frozenset()
 

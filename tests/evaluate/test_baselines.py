@@ -7,8 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from carezoo.errors import InputError, MissingExtraError
-from carezoo.evaluate import baselines
-from carezoo.evaluate import baselines as classical
+from carezoo.evaluate import baselines, classical
 from carezoo.evaluate.baselines import METHODS, Given, as_input, change_of, choose, tune
 from carezoo.metrics import score
 

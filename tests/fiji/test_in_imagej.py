@@ -11,6 +11,7 @@ pytestmark = pytest.mark.skipif(bool(display.missing()), reason=display.missing(
 INSIDE = sorted((Path(__file__).parent / "inside").glob("test_*.py"))
 
 
+@pytest.mark.timeout(1300)
 @pytest.mark.parametrize("path", INSIDE, ids=lambda path: path.stem)
 def test_in_imagej(path):
     with display.screen() as environment:

@@ -29,7 +29,7 @@ def by_imagej_command(source, model, folder):
     macro.write_text(f'open("{source}"); run("CARE Restore...", "{options}"); saveAs("Tiff", "{folder}/out.tif");')
     command = [sys.executable, "-m", "carezoo", "fiji", "start", "--imagej-jar", display.JAR, "--run", macro]
     with display.screen() as environment:
-        subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+        subprocess.run(command, env=environment, check=True, timeout=display.PATIENCE_S, capture_output=True)
     return folder / "out.tif"
 
 

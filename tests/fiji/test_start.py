@@ -1,10 +1,8 @@
-"""`carezoo fiji start` as a process: it ends with its window, runs macros, and says what is missing."""
+"""`carezoo fiji start` as a process: it runs macros, and says what is missing. How it ends: `test_leaving.py`."""
 
-import contextlib
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import display
@@ -21,50 +19,6 @@ needs_screen = pytest.mark.skipif(bool(display.missing()), reason=display.missin
 
 
 @needs_screen
-def test_closing_the_window_ends_python_with_exit_code_0():
-    with (
-        display.screen() as environment,
-        subprocess.Popen([*CLI, str(ROOT / "zoo" / "demo" / "noisy.tif")], env=environment) as process,
-    ):
-        try:
-            search = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^noisy.tif"]
-            subprocess.run(search, env=environment, check=True, timeout=90, stdout=subprocess.DEVNULL)
-            assert _press_until_ended(process, environment) == 0
-        finally:
-            process.kill()  # leaving the block waits for it
-
-
-def _press_until_ended(process: subprocess.Popen[bytes], environment: dict[str, str], within_s: float = 120) -> int:
-    """Close ImageJ's window as a person does: once more if another window, just opened, got the keys."""
-    last = time.monotonic() + within_s
-    while time.monotonic() < last:
-        search = ["xdotool", "search", "--onlyvisible", "--name", "^ImageJ$"]
-        found = subprocess.run(search, env=environment, capture_output=True, text=True, check=False, timeout=30)
-        for window in found.stdout.split()[-1:]:
-            activate = ["timeout", "5", "xdotool", "windowactivate", "--sync", window, "key", "alt+F4"]
-            if subprocess.run(activate, env=environment, check=False, timeout=30).returncode:
-                # The window manager sometimes never says that the window is active; a click makes it so.
-                click = [
-                    "xdotool",
-                    "mousemove",
-                    "--window",
-                    window,
-                    "300",
-                    "60",
-                    "click",
-                    "1",
-                    "sleep",
-                    "1",
-                    "key",
-                    "alt+F4",
-                ]
-                subprocess.run(click, env=environment, check=False, timeout=30)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(timeout=8)
-    raise AssertionError(f"ImageJ did not end within {within_s:.0f} s of its window being closed")
-
-
-@needs_screen
 def test_a_macro_ends_with_its_verdict_as_exit_code(tmp_path):
     macro = tmp_path / "work.ijm"
     macro.write_text(
@@ -76,14 +30,21 @@ def test_a_macro_ends_with_its_verdict_as_exit_code(tmp_path):
     image = str(ROOT / "zoo" / "demo" / "noisy.tif")
     with display.screen() as environment:
         good = [*CLI, "--run", str(macro), "--argument", image]
-        done = subprocess.run(good, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            good, env=environment, capture_output=True, text=True, timeout=display.PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == [
             "noisy_restored",
             f"CAREZOO OK restored noisy.tif with {MODEL}",
         ]
         done = subprocess.run(
-            [*CLI, "--run", str(bad)], env=environment, capture_output=True, text=True, timeout=120, check=False
+            [*CLI, "--run", str(bad)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=display.PATIENCE_S,
+            check=False,
         )
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("CAREZOO ERROR InputError: there is no image open")
@@ -95,7 +56,9 @@ def test_an_error_of_the_macro_itself_waits_for_nobody(tmp_path):
     macro.write_text('showMessage("hello"); x = unknown + 1;\nrun("CARE Restore...", "model=denoise-bpae-2d");')
     with display.screen() as environment:
         command = [*CLI, "--run", str(macro)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=display.PATIENCE_S, check=False
+        )
     assert done.returncode == 1
     verdict = done.stdout.splitlines()[-1]
     assert verdict.startswith(f"CAREZOO ERROR MacroError: {macro}: Undefined variable in line 1")
@@ -113,14 +76,16 @@ def test_an_error_of_the_macro_itself_waits_for_nobody(tmp_path):
 def test_mistakes_are_told_before_java_starts(arguments, told):
     command = [sys.executable, "-m", "carezoo", "fiji", "start", *arguments]
     environment = {**os.environ, "DISPLAY": ":0"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=display.PATIENCE_S, check=False
+    )
     assert done.returncode == 2
     assert told in done.stderr
 
 
 def test_without_a_screen_it_says_so():
     environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
-    done = subprocess.run(CLI, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(CLI, env=environment, capture_output=True, text=True, timeout=display.PATIENCE_S, check=False)
     if sys.platform == "linux":
         assert done.returncode == 2
         assert "there is no screen to open windows on" in done.stderr

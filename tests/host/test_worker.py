@@ -182,7 +182,7 @@ def test_progress_is_told_and_cancelling_stops_between_tiles(service, package):
         task = service.task("restore", inputs)
         task.listen(listen)
         task.start()
-        assert seen.wait(60)
+        assert seen.wait(300)
         task.cancel()
         with pytest.raises(TaskException):
             task.wait_for()
@@ -255,7 +255,7 @@ def test_speaks_plain_json_lines_and_ends_with_its_host(package, blocks, tmp_pat
     ]
     text = "\n".join([json.dumps(requests[0]), "rubbish", "", *map(json.dumps, requests[1:])])
     done = subprocess.run(
-        [sys.executable, "-m", "carezoo.host.worker"], input=text, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "carezoo.host.worker"], input=text, capture_output=True, text=True, timeout=300
     )
     responses = [json.loads(line) for line in done.stdout.splitlines()]
     kinds = [("1", "LAUNCH"), ("1", "COMPLETION"), ("2", "LAUNCH"), ("2", "FAILURE")]
@@ -267,7 +267,7 @@ def test_speaks_plain_json_lines_and_ends_with_its_host(package, blocks, tmp_pat
 def answers(requests):
     """Return what a worker of its own answers to bytes, and its stderr; it has to end with its input."""
     done = subprocess.run(
-        [sys.executable, "-m", "carezoo.host.worker"], input=requests, capture_output=True, timeout=60
+        [sys.executable, "-m", "carezoo.host.worker"], input=requests, capture_output=True, timeout=300
     )
     assert done.returncode == 0
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -293,9 +293,9 @@ def test_reading_that_fails_ends_the_worker(monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda _: told.set())
     worker = threading.Thread(target=Worker(Broken(), io.StringIO()).run, daemon=True)
     worker.start()
-    worker.join(20)
+    worker.join(300)
     assert not worker.is_alive()
-    assert told.wait(20)
+    assert told.wait(300)
 
 
 def test_whatever_a_manifest_holds_is_answered(package, tmp_path, blocks):
@@ -329,4 +329,4 @@ def test_stops_when_its_host_is_gone(package, tmp_path):
             pass
         worker.stdout.close()
         worker.stdin.close()
-        assert worker.wait(timeout=10) == 0
+        assert worker.wait(timeout=60) == 0

@@ -355,12 +355,13 @@ def test_background_alone_says_what_to_change(tmp_path, caplog):
 BOUNDED = """
 import json, sys
 from pathlib import Path
-from carezoo.data.matching import Intensity
-from carezoo.data.pair_axes import PairAxes
-from carezoo.data.pairs import find_pairs
-from carezoo.data.patches import Patches, PatchSize, prepare_patches
-from carezoo.data.sources import Data, FileSet
-from carezoo.data.split import Parts
+from carezoo.pairs.intensity import Intensity
+from carezoo.pairs.axes import PairAxes
+from carezoo.pairs.find import find_pairs
+from carezoo.patches.files import Patches, PatchSize, prepare_patches
+from carezoo.pairs.section import FileSet
+from carezoo.train.sections import Data
+from carezoo.pairs.split import Parts
 
 def peak_kib():
     # Not getrusage, whose peak starts at that of the process that started this one.

@@ -169,7 +169,7 @@ def test_two_processes_pull_at_once(served, folder):
     size = (folder / ZIP).stat().st_size
     served.fault(ZIP, servers.trickles(0.05, size // 20 + 1))
     processes = [_start(served.url) for _ in range(2)]
-    told = [process.communicate(timeout=60) for process in processes]
+    told = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
     assert len(served.asked(ZIP)) == 1, "the second one waits for the first, and finds the file"
     assert pulled_well() == ["test-2d@1.1.0"]
@@ -213,23 +213,24 @@ def test_killed_at_twenty_random_moments(served, folder):
         stdout=subprocess.PIPE,
         text=True,
     )
-    n_killed = n_unfinished = 0
+    n_tries = n_killed = n_unfinished = 0
     times = []
     for _ in range(3):
         started = time.perf_counter()
         assert _forked(parent, kill_after_s=None) == 0
         times.append(time.perf_counter() - started)
         cache.remove(cache.pulled()[0])
-    for _ in range(20):
+    # A machine that gets busier or less so meanwhile moves the moments: as many tries as it takes.
+    while n_tries < 20 or n_killed < 8 or n_unfinished < 4:
+        n_tries += 1
+        assert n_tries <= 200, f"of 200 kills, {n_killed} were within the pull, {n_unfinished} before its end"
         for each in cache.pulled():  # from the beginning, or from where the last one was killed
             cache.remove(each)
         n_killed += _forked(parent, kill_after_s=rng.uniform(0.0, 1.2) * min(times)) == signal.SIGKILL
         done = pulled_well()
         assert done in ([], ["test-2d@1.1.0"])
         n_unfinished += not done
-    parent.communicate(timeout=30)
-    assert n_killed >= 8, "many moments were within the pull"
-    assert n_unfinished >= 4
+    parent.communicate(timeout=300)
     served.fault(ZIP, servers.good)
     pull("test-2d", [served.url])
     assert pulled_well() == ["test-2d@1.1.0"]

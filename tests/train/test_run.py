@@ -207,7 +207,7 @@ def test_fine_tuning_starts_from_a_package_and_says_so(trained, pairs, tmp_path)
 
 @pytest.mark.usefixtures("_quick")
 def test_a_3d_probabilistic_model_with_constants(tmp_path):
-    clean = tifffile.imread(ROOT / "tests" / "data" / "images" / "nuclei_zyx_imagej.tif").astype(np.float32)
+    clean = tifffile.imread(ROOT / "tests" / "images" / "nuclei_zyx_imagej.tif").astype(np.float32)
     rng = np.random.default_rng(1)
     noisy = (rng.poisson(clean / 400) * 400 + rng.normal(0, 400, clean.shape)).astype(np.float32)
     save_pairs(tmp_path, *([image[:, :, x : x + 16] for x in (0, 16, 32)] for image in (noisy, clean)))
@@ -258,7 +258,7 @@ def test_a_mistake_in_the_data_leaves_nothing_but_the_recipe(pairs, tmp_path):
 
 @pytest.mark.usefixtures("_quick")
 def test_an_image_that_may_be_shown_takes_the_place_of_the_data(pairs, tmp_path, caplog):
-    shown = {"source": str(ROOT / "tests/data/images/hela_cyx_imagej.tif"), "axes": "CYX", "license": "CC-BY-4.0"}
+    shown = {"source": str(ROOT / "tests/images/hela_cyx_imagej.tif"), "axes": "CYX", "license": "CC-BY-4.0"}
     with pytest.raises(RecipeError, match=r"package\.sample: expected .*1 channel.*hela_cyx_imagej\.tif"):
         train(recipe_of(pairs, package={"sample": shown}), tmp_path / "wrong")
     tifffile.imwrite(tmp_path / "free.tif", np.arange(200 * 200, dtype=np.uint16).reshape(200, 200) % 251)

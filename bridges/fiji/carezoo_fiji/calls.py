@@ -19,6 +19,7 @@ from carezoo.errors import Cancelled, OutOfMemoryError
 from carezoo.host.models import Problem
 from carezoo_fiji import form
 from carezoo_fiji.java import jpype, load, start_thread
+from carezoo_fiji.leaving import start_worker
 
 log = logging.getLogger("carezoo")
 
@@ -71,7 +72,7 @@ class Call:
             finally:
                 done.set()
 
-        threading.Thread(target=run, name=f"{self.command} (carezoo)", daemon=True).start()
+        start_worker(f"{self.command} (carezoo)", run, self.stopped.set)
         lock, ij = _listeners(), load("ij.IJ")
         while not done.is_set():
             if bool(load("java.lang.Thread").holdsLock(lock)):

@@ -1,4 +1,4 @@
-"""The Java virtual machine: found, started once, left without hanging; and ImageJ's classes by name."""
+"""The Java virtual machine: found, started once; and ImageJ's classes by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from carezoo.errors import InputError, MissingExtraError
 
 try:
     import jpype
-    import jpype.config
 except ImportError as error:
     raise MissingExtraError.of("jpype1", "fiji", "to talk to ImageJ and Fiji") from error
 
@@ -73,12 +72,6 @@ def start(class_path: Sequence[Path], *, headless: bool, memory_gib: float | Non
     if memory_gib is not None:
         options.append(f"-Xmx{int(memory_gib * 1024)}m")
     jpype.startJVM(library, *options, classpath=[str(path) for path in class_path], convertStrings=False)
-    leave_quickly()
-
-
-def leave_quickly() -> None:
-    """Let Python end without waiting for Java's threads: ImageJ's pools never end by themselves."""
-    jpype.config.destroy_jvm = False
 
 
 def find_java() -> str | None:

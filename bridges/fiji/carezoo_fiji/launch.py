@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from carezoo.errors import InputError, MissingExtraError
-from carezoo_fiji import java
+from carezoo_fiji import java, leaving
 from carezoo_fiji.java import load
 from carezoo_fiji.session import Session
 
@@ -94,7 +94,7 @@ def attach(ij: Any = None) -> Session:
         load("ij.IJ")
     except TypeError as error:
         raise InputError("the Java of this process has no ImageJ 1.x classes (ij.IJ)") from error
-    java.leave_quickly()
+    leaving.leave_cleanly_at_exit()
     return Session()
 
 
@@ -130,6 +130,7 @@ def missing_jars(folder: Path) -> list[str]:
 
 def _start_imagej(jar: Path, headless: bool, memory_gib: float | None) -> Session:
     java.start([jar], headless=headless, memory_gib=memory_gib)
+    leaving.leave_cleanly_at_exit()
     if not headless:
         application = load("ij.ImageJ")(load("ij.ImageJ").STANDALONE)
         application.exitWhenQuitting(False)  # Python ends when the window is closed, and by itself
@@ -161,7 +162,7 @@ def _start_fiji(folder: Path, headless: bool, memory_gib: float | None) -> Sessi
             else ""
         )
         raise InputError(f"Fiji in {folder} did not start: {error}. {advice}carezoo doctor says more") from error
-    java.leave_quickly()
+    leaving.leave_cleanly_at_exit()
     if not headless:
         gateway.ui().showUI()
         _wait_for_window()

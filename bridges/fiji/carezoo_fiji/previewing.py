@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from carezoo.image import Image
 from carezoo_fiji.calls import problem_of
 from carezoo_fiji.images import display_range, selection, to_image, to_imageplus
 from carezoo_fiji.java import load
+from carezoo_fiji.leaving import start_worker
 
 SIZE = 256
 """Largest width and height of what is restored, in pixels."""
@@ -24,18 +24,22 @@ TITLE = "CARE preview (intensities measured in this part)"
 
 def start(session: Any, source: Any, order: Any) -> None:
     """Begin to restore a part of the image; the last click wins. Returns at once."""
-    session.preview_number += 1
+    _outdate(session)
     number = session.preview_number
-    threading.Thread(target=_run, args=(session, source, order, number), name="CARE preview", daemon=True).start()
+    start_worker("CARE preview", lambda: _run(session, source, order, number), lambda: _outdate(session))
 
 
 def close(session: Any) -> None:
     """Take the preview off the screen, and let one that is under way come to nothing."""
-    session.preview_number += 1
+    _outdate(session)
     if session.preview is not None:
         session.preview.changes = False
         session.preview.close()
         session.preview = None
+
+
+def _outdate(session: Any) -> None:
+    session.preview_number += 1
 
 
 def _run(session: Any, source: Any, order: Any, number: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
+
+from display import PATIENCE_S, wait_for
 
 from carezoo_fiji.java import implements, load
 
@@ -39,45 +40,47 @@ def settle(window, n=10):
         sizes.append(str(window.getSize()))
         return len(sizes) > n and len(set(sizes[-n:])) == 1
 
-    wait_for(is_settled)
+    wait_for(is_settled, f"{window.getTitle()} keeps its size")
 
 
-def wait_for(condition, seconds=90.0):  # on a machine that is busy with other things, too
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"did not happen within {seconds} s")
+def picture():
+    """Return the pixels of the whole screen."""
+    command = ["import", "-window", "root", "-depth", "8", "rgb:-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def seen(*words):
+    """Move the mouse or press keys, and wait until the screen shows that it was noticed."""
+    before = picture()
+    xdotool(*words)
+    wait_for(lambda: picture() != before, f"the screen changes after {' '.join(map(str, words))}", 30)
 
 
 def click_menu(index):
-    """Choose the command of this number from Plugins > CAREzoo; again and slower if no dialog comes of it.
-
-    A busy machine loses keys that come before the menu is drawn, and nothing tells when it is.
-    """
-    for pause in (0.3, 1, 3):
-        _click_menu(index, pause)
-        with suppress(AssertionError):
-            wait_for(lambda: windows("java.awt.Dialog"), 30)
+    """Choose the command of this number from Plugins > CAREzoo; again if a key was lost on the way."""
+    problems = []
+    for _ in range(5):
+        try:
+            _click_menu(index)
+            wait_for(lambda: windows("java.awt.Dialog"), f"the dialog of command {index} opens", 60)
             return
-        xdotool("key", "Escape", "Escape")
-    raise AssertionError("no dialog came of three clicks")
+        except AssertionError as problem:
+            problems.append(str(problem))
+            xdotool("key", "Escape", "Escape")
+    raise AssertionError(f"no dialog came of five clicks: {problems}")
 
 
-def _click_menu(index, pause):
-    """Open the menu by mouse, and choose from it by arrows and Return."""
+def _click_menu(index):
+    """Open the menu by mouse, and choose from it by arrows and Return; each when the one before shows."""
     window = load("ij.IJ").getInstance()
     window.toFront()
-    time.sleep(pause)
+    settle(window)
     place = window.getLocationOnScreen()
-    xdotool("mousemove", place.x + PLUGINS_X, place.y + MENU_Y, "click", 1)
-    time.sleep(pause)
-    xdotool("key", "Up")
-    time.sleep(pause)
-    xdotool("key", "Right", *["Down"] * index)
-    time.sleep(pause)
+    seen("mousemove", place.x + PLUGINS_X, place.y + MENU_Y, "click", 1)
+    seen("key", "Up")
+    seen("key", "Right")
+    for _ in range(index):
+        seen("key", "Down")
     shot("menu")
     xdotool("key", "Return")
 
@@ -89,11 +92,12 @@ def escape(until):
         window.toFront()
         place = window.getLocationOnScreen()
         xdotool("mousemove", place.x + 560, place.y + 87, "click", 1)
-        time.sleep(0.3)
+        with suppress(AssertionError):  # without a window manager, it may never hear of its focus
+            wait_for(window.isFocused, "ImageJ's window has the keys", 3)
         xdotool("key", "Escape")
         with suppress(AssertionError):
-            return wait_for(until, 5)
-    raise AssertionError("Escape was not heard")
+            return wait_for(until, "Escape is heard", 5)
+    raise AssertionError("Escape was pressed 20 times and not heard")
 
 
 def windows(kind):
@@ -103,7 +107,11 @@ def windows(kind):
 
 def dialog(title):
     """Wait for a dialog of this title."""
-    return wait_for(lambda: next((w for w in windows("java.awt.Dialog") if str(w.getTitle()) == title), None))
+
+    def found():
+        return [each for each in windows("java.awt.Dialog") if str(each.getTitle()) == title]
+
+    return wait_for(found, f"the dialog {title} opens")[0]
 
 
 def buttons(container):
@@ -119,7 +127,7 @@ def buttons(container):
 def press(window, label):
     """Click on a button with the mouse."""
     button = next(each for each in buttons(window) if str(each.getLabel()).strip() == label)
-    time.sleep(0.3)
+    settle(window)
     place, size = button.getLocationOnScreen(), button.getSize()
     xdotool("mousemove", place.x + size.width // 2, place.y + size.height // 2, "click", 1)
 
@@ -134,7 +142,7 @@ def titles():
 
 
 def image(title):
-    return wait_for(lambda: load("ij.WindowManager").getImage(title))
+    return wait_for(lambda: load("ij.WindowManager").getImage(title), f"the image {title} opens")
 
 
 def close_all():
@@ -158,17 +166,15 @@ class Background:
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
 
-    def join(self, seconds=180):
-        self.thread.join(seconds)
-        assert not self.thread.is_alive()
+    def join(self):
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive(), f"the call goes on after {PATIENCE_S:.0f} s"
         return self
 
 
-def event_thread_latency_s():
-    """Return how long AWT's event thread takes to do nothing."""
+def event_thread_answers():
+    """Return whether AWT's event thread gets to do something."""
     done = threading.Event()
     runnable = implements("java.lang.Runnable", run=done.set)
-    started = time.monotonic()
     load("java.awt.EventQueue").invokeLater(runnable)
-    assert done.wait(10)
-    return time.monotonic() - started
+    return done.wait(PATIENCE_S)

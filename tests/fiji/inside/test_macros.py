@@ -27,7 +27,7 @@ def imagej(tmp_path_factory):
     (folder / "plugins").mkdir()
     (folder / "temp").mkdir()
     for path in install.install(folder, is_fiji=False, python=Path(sys.executable)):
-        path.write_text(path.read_text().replace("silent > 600", "silent > 50"))  # 5 s of silence, not a minute
+        path.write_text(path.read_text().replace("silent > 600", "silent > 300"))  # 30 s of silence, not a minute
     java.start([java.find_jar()], headless=False)
     load("java.lang.System").setProperty("plugins.dir", str(folder))
     load("java.lang.System").setProperty("java.io.tmpdir", str(folder / "temp"))
@@ -78,7 +78,7 @@ def working(imagej):
         told = list((imagej / "temp").glob("carezoo-*/progress"))
         return workers() and told and float(told[0].read_text()) > 0
 
-    driver.wait_for(is_under_way, 180)
+    driver.wait_for(is_under_way, "a process restores")
     return workers()[0]
 
 
@@ -88,8 +88,8 @@ def test_escape_stops_the_work_and_leaves_nothing(imagej, run):
     driver.escape(lambda: not call.thread.is_alive())
     call.join()
     assert verdict() == "CANCELLED"
-    process.wait(timeout=30)
-    driver.wait_for(lambda: not list((imagej / "temp").iterdir()))
+    process.wait(timeout=driver.PATIENCE_S)
+    driver.wait_for(lambda: not list((imagej / "temp").iterdir()), "the folder of the macro is removed")
     assert driver.titles() == ["long"]
 
 
