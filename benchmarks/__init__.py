@@ -1,1 +1,1 @@
-"""Measure every figure the project promises: ``python -m benchmarks [NAME ...] [--json FILE]``."""
+"""Measure every figure the project promises: ``python -m benchmarks [NAME ...] [--save]``."""

@@ -1,20 +1,20 @@
 """Run all benchmarks, or those named, and print one line a figure: value, target, verdict.
 
 Ratios compare two things measured alternately within one run; wall times alone mean nothing on a shared machine.
-A benchmark that lacks something prints what, and is not counted as reached.
+A benchmark that lacks something prints what, and is not counted as reached. `--save` writes what was measured to
+benchmarks/results, one file for each benchmark, and `table` makes the table of docs/benchmarks.md from these files.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import datetime
 import platform
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
-from benchmarks.figures import Figure
+from benchmarks import table
 from carezoo.runtime import providers as processor
 
 NAMES = (
@@ -40,31 +40,33 @@ NAMES = (
     "isotropic",
     "trust",
     "coverage",
-    "likeness",
+    "domain_check",
 )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="which; default: all")
-    parser.add_argument("--json", type=Path, help="append one JSON line a figure to this file")
+    parser.add_argument("names", nargs="*", choices=[*NAMES, "table", []], help="which; default: all")
+    parser.add_argument("--save", action="store_true", help="write each result to benchmarks/results/NAME.json")
+    parser.add_argument("--machine", default=processor.describe_processor(), help="its kind in words, for --save")
     options = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    stamp = {
-        "commit": commit.stdout.strip(),
-        "machine": processor.describe_processor(),
-        "python": platform.python_version(),
-    }
-    print(f"commit {stamp['commit']}, {stamp['machine']}, Python {stamp['python']}")
-    figures: list[Figure] = []
+    if options.names == ["table"]:
+        table.main()
+        return 0
+    said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = said.stdout.strip()
+    print(f"commit {commit}, {options.machine}, Python {platform.python_version()}")
+    is_missed = False
     for name in options.names or NAMES:
+        figures = []
         for figure in import_module(f"benchmarks.{name}").figures():
             print(figure.line(), flush=True)
             figures.append(figure)
-    if options.json:
-        with options.json.open("a", encoding="utf8") as file:
-            file.writelines(json.dumps({**stamp, **figure.to_dict()}) + "\n" for figure in figures)
-    return int(any(figure.is_reached is False for figure in figures))
+        is_missed |= any(figure.is_reached is False for figure in figures)
+        if options.save:
+            today = datetime.date.today().isoformat()
+            table.save(table.Result(name, commit, today, options.machine, tuple(figures)))
+    return int(is_missed)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """Figures: an ensemble beside its members, and how well their disagreement D finds what none of them ever saw.
 
 Into the noisy report images of `fmd_confocal_nuclei`, structures are planted that are not nuclei, or not of their size:
-filaments, granules and borders of cells from `benchmarks.renderer`, and real nuclei at a quarter of their size. All are
+filaments, granules and borders of cells from `zoo.tools.renderer`, and real nuclei at a quarter of their size. All are
 as bright as the nuclei of the image, and bring the shot noise of their own light with them (gain of the detector from
 the pair itself). They lie in four windows of an image, and each kind once at either end of it.
 
-Pixels of the planted structure are told from all pixels far from the windows, nuclei and background alike, by D, by the
-scale and by the restored intensity: the area under the ROC curve, pixel by pixel, and after all three were averaged
-over their neighbourhood (Gaussian of 3 pixels), as an eye does that looks for places and not for pixels. The last
-figures ask whether D knows of errors beyond what the scale announces: how well it tells the tenth of the pixels whose
-|error| / scale is largest, in the images as they are and with plants.
+D, the scale and the restored intensity each separate pixels of the planted structure from all pixels far from the
+windows, nuclei and background alike. The figure is the area under the ROC curve, pixel by pixel, and after all three
+were averaged over their neighbourhood (Gaussian of 3 pixels), as an eye does that looks for places and not for pixels.
+The last figures ask whether D knows of errors beyond what the scale announces: how well it finds the tenth of pixels
+whose |error| / scale is largest, in the images as they are and with plants.
 
 The model is the one that ships, or the package that the variable CAREZOO_ENSEMBLE names. Needs CAREZOO_DATA.
 """
@@ -29,11 +29,12 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 import carezoo
-from benchmarks import renderer, shipped
+from benchmarks import shipped
 from benchmarks.figures import Figure, psnr_db
 from carezoo.metrics import fit_affine
 from carezoo.simulate.noise import fit_pair
 from carezoo.uncertainty.mixture import Mixture
+from zoo.tools import renderer
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -30,6 +30,8 @@ class Figure:
     at_most: float | None = None
     at_least: float | None = None
     note: str = ""
+    run: str = ""
+    """Commit and date of its measurement, if it is not of the run that its file describes."""
 
     @property
     def is_reached(self) -> bool | None:
@@ -40,17 +42,25 @@ class Figure:
             self.at_least is None or self.value >= self.at_least
         )
 
+    @property
+    def measured(self) -> str:
+        """The value with its unit."""
+        return "not measured" if self.value is None else f"{self.value:.4g} {self.unit}".strip()
+
+    @property
+    def target(self) -> str:
+        """What was promised."""
+        bounds = (("at least", self.at_least), ("at most", self.at_most))
+        return ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+
     def line(self) -> str:
         """Return the figure for a person."""
-        value = "not measured" if self.value is None else f"{self.value:.4g} {self.unit}".strip()
-        target = "" if self.at_most is None else f"at most {self.at_most:g}"
-        target = target if self.at_least is None else f"at least {self.at_least:g}"
         verdict = {True: "ok", False: "MISSED", None: ""}[self.is_reached]
-        return f"{self.name:<62} {value:>22}  {target:<16} {verdict:<7} {self.note}"
+        return f"{self.name:<62} {self.measured:>22}  {self.target:<16} {verdict:<7} {self.note}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {**asdict(self), "is_reached": self.is_reached}
+        return asdict(self)
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -1,6 +1,6 @@
 """Figures: isotropic restoration of structure that is the same along all axes, and that the model was not trained on.
 
-Balls and shells of `benchmarks.renderer` are seen through a known PSF that is wider along Z, and only every fourth (or
+Balls and shells of `zoo.tools.renderer` are seen through a known PSF that is wider along Z, and only every fourth (or
 tenth) plane is recorded. Real structure is the part of `cells3d` that reports: its X, which is sharp, is made Z,
 blurred and thinned out in the same way. Restored volumes and bicubic interpolation along Z are scored against the
 sharp volumes.
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import carezoo
-from benchmarks import renderer, shipped
+from benchmarks import shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.evaluate import baselines as classical
-from carezoo.evaluate import fourier
+from carezoo.evaluate import classical, fourier
 from carezoo.metrics import fit_affine
+from zoo.tools import renderer
 
 Float = NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """Figures: a projected epithelium that no simulation of the model's made, against projections people use.
 
-Volumes of `benchmarks.renderer` are curved more steeply than any the model was trained on, their cells are smaller or
+Volumes of `zoo.tools.renderer` are curved more steeply than any the model was trained on, their cells are smaller or
 larger, and flat cells above and blobs below the sheet shine through. Scored against the clean sheet are the model, the
 maximum projection, and the projection along the height of the largest local contrast: the plane at that height, as
 PreMosa takes it, and the mean of the best number of planes around it, the hardest to beat for noisy sheets that are
@@ -23,12 +23,12 @@ import tifffile
 from numpy.typing import NDArray
 
 import carezoo
-from benchmarks import renderer, shipped
+from benchmarks import shipped
 from benchmarks.figures import Figure, psnr_db
-from carezoo.evaluate import baselines
-from carezoo.evaluate import baselines as classical
+from carezoo.evaluate import baselines, classical
 from carezoo.evaluate.baselines import METHODS, Baseline, Method
 from carezoo.pictures.before_after import before_after
+from zoo.tools import renderer
 
 Float = NDArray[np.float32]
 

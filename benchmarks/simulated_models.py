@@ -1,6 +1,6 @@
 """Figures: models that never saw an acquired pair, on images that no simulation of theirs made.
 
-Tubules and granules are scored on pairs of `benchmarks.renderer`, whose densities and PSFs come from wider ranges than
+Tubules and granules are scored on pairs of `zoo.tools.renderer`, whose densities and PSFs come from wider ranges than
 those of the recipes, and once more on pairs that lie outside of them altogether. The baseline is Richardson-Lucy with
 the exact PSF, stopped after the number of iterations that is best for all images, and at the iteration that is best for
 each, which nobody could know. Nuclei, learned from clean images with fitted noise, are scored on acquired pairs beside
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import carezoo
-from benchmarks import renderer, shipped
+from benchmarks import shipped
 from benchmarks.figures import Figure, psnr_db
 from carezoo.evaluate.classical import richardson_lucy
 from carezoo.metrics import score
@@ -32,6 +32,7 @@ from carezoo.schema.span import Span
 from carezoo.simulate import camera
 from carezoo.simulate.camera import Camera
 from carezoo.simulate.psf import Gaussian, blur
+from zoo.tools import renderer
 
 Float = NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """How much more probable it is that an image is unlike its training images than that it is like them.
 
 A multinomial logistic regression over a few numbers. Its weights were fitted on images of kinds that are not among
-those the rates in the docs are measured on; `python -m benchmarks.likeness_fit` fits and prints them.
+those the rates in the docs are measured on; `python -m zoo.tools.fit_domain_check` fits and prints them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ noisy crops of confocal nuclei (FMD), BPAE cells at two magnifications (GigaDB 1
 cells and zebrafish membranes. Records of training images are made with it, so that it stays as it is.
 
 And what images of any kind look like: mean and covariance of the features over the kinds that
-`benchmarks/likeness_images.py` sets apart for choosing; `python -m benchmarks.likeness_fit` prints them.
+`zoo/tools/image_kinds.py` sets apart for choosing; `python -m zoo.tools.fit_domain_check` prints them.
 """
 
 from __future__ import annotations

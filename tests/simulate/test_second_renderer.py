@@ -9,11 +9,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks import renderer
 from carezoo.simulate import rendering
 from carezoo.simulate.psf import Gaussian
 from carezoo.simulate.rendering import Emitters, Field
 from carezoo.simulate.structures import granules
+from zoo.tools import renderer
 
 
 def test_a_straight_piece_looks_the_same_from_both():

@@ -1,4 +1,4 @@
-"""Images of many kinds, real and rendered: what likeness is measured on, and apart from those what it was chosen on.
+"""Images of many kinds, real and rendered: those the out-of-distribution check is fitted on, and others to measure it.
 
 A kind is a set of images of one structure and one microscope. Its name begins with the structure. No image, no
 structure's file and no renderer is on both sides. Clean images get simulated noise; what comes from one image is cut
@@ -18,13 +18,13 @@ import yaml
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks import likeness_simulated, renderer
 from carezoo.simulate import pairs as simulate
 from carezoo.simulate import section as simulation
+from zoo.tools import renderer, simulated_kinds
 
 Pixels = NDArray[np.floating[Any]]
 
-_RECIPES = Path(__file__).parents[1] / "zoo" / "models"
+_RECIPES = Path(__file__).parents[1] / "models"
 _N_RENDERED = 12
 
 
@@ -56,7 +56,7 @@ def chosen_on(data: Path) -> Iterator[tuple[str, list[Field]]]:
     for channel, structure in enumerate(("cells", "tissue")):
         planes = [brain[z, channel] for z in range(1, len(brain), 4) if z != 9]  # 9 is dim: a joint of two sections
         yield f"{structure}, brain", [Field(plane, ndimage.gaussian_filter(plane, 1.2)) for plane in planes]
-    for name, pairs in likeness_simulated.kinds(data):
+    for name, pairs in simulated_kinds.kinds(data):
         yield name, [Field(*pair) for pair in pairs]
 
 

@@ -1,8 +1,8 @@
 """Fits what `carezoo.domain_check` knows of images in advance: the population (`prior`) and the weights (`odds`).
 
-Kinds of `likeness_images.chosen_on` alone are used. Inputs of a kind's images are computed with a population without
+Only the kinds of `image_kinds.chosen_on` are used. Inputs of a kind's images are computed with a population without
 that kind, as those of users will be; rates are those of weights fitted without the kind (`python -m
-benchmarks.likeness_fit`, with CAREZOO_DATA; prints the tables of both modules).
+zoo.tools.fit_domain_check`, with CAREZOO_DATA; prints the tables of both modules).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from benchmarks import likeness_images
-from benchmarks.likeness import PROMISED, Measurement, comparisons, measurements, rates
 from carezoo.domain_check.compare import Against
 from carezoo.domain_check.features import NAMES
 from carezoo.domain_check.odds import ALTERNATIVES, N_INPUTS
 from carezoo.domain_check.prior import LEAST_STD
+from zoo.tools import image_kinds
+from zoo.tools.held_out_crops import VARIANTS, Measurement, comparisons, measurements
 
 Array = NDArray[np.float64]
 Rows = dict[str, list[Array]]
@@ -66,7 +66,7 @@ def crossed(kinds: Mapping[str, list[Measurement]], n_parts: int = 4) -> dict[st
         any_kind = population({name: fields for name, fields in kinds.items() if name not in part})
         inside = {name: kinds[name] for name in part}
         for name in part:
-            rows = found.setdefault(name, {key: [] for key in PROMISED})
+            rows = found.setdefault(name, {key: [] for key in VARIANTS})
             for key, seen, record in comparisons(name, inside):
                 rows[key].append(Against(seen, record, any_kind).inputs)
     return found
@@ -135,13 +135,15 @@ def _text(numbers: Array) -> str:
 
 def main() -> None:
     """Print the tables of `prior` and `odds`, and how well kinds are judged that had no part in the fit."""
-    kinds = measurements(likeness_images.chosen_on(Path(os.environ["CAREZOO_DATA"])))
+    kinds = measurements(image_kinds.chosen_on(Path(os.environ["CAREZOO_DATA"])))
     middle, spread = population(kinds)
     print("_MEAN", _text(middle), "_TOTAL", *(_text(row[: i + 1]) for i, row in enumerate(spread)), sep="\n")
     rows = crossed(kinds)
     print("_WEIGHTS", *map(_text, weights(rows.values())), sep="\n")
-    for figure in rates(left_out(rows)):
-        print(figure.line())
+    warned = left_out(rows)
+    for key in VARIANTS:
+        found = [each for kind in warned.values() for each in kind[key]]
+        print(f"{key:<20} {100 * np.mean(found):.1f} % of {len(found)} warned of")
 
 
 if __name__ == "__main__":

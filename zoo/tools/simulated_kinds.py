@@ -1,6 +1,6 @@
 """Simulated kinds of images, each with the narrow ranges of one sample under one microscope, or with wide ones.
 
-Part of what likeness is chosen on (`likeness_images.chosen_on`).
+A part of the kinds that the out-of-distribution check is fitted on (`image_kinds.chosen_on`).
 """
 
 from __future__ import annotations
