@@ -20,6 +20,7 @@ from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 from carezoo.errors import FileFormatError
 from carezoo.files.decoded import DECODED
 from carezoo.files.plane_pixels import Pages, n_pages
+from carezoo.files.tiff_series import dimensions, series_of
 
 Array = NDArray[Any]
 
@@ -171,7 +172,7 @@ def pages_of(series: TiffPageSeries, path: Path, index: int) -> Pages:
     if page.dtype is None or series.transform is not None:
         raise FileFormatError(f"{path} stores pixels of a kind that cannot be read ({page.bitspersample} bit)")
     stored_dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-    stored_shape = series.get_shape(squeeze=False)
+    _, stored_shape = dimensions(series)
     page_shape = _page_shape(stored_shape, page, path)
     n = n_pages(stored_shape, page_shape)
     n_bytes = page.nbytes
@@ -251,4 +252,4 @@ def _opened(path: Path) -> Any:
 
 def _reopened(path: Path, index: int) -> Pages:
     with TiffFile(path) as tif:
-        return pages_of(tif.series[index], path, index)
+        return pages_of(series_of(tif)[index], path, index)
