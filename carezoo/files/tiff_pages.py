@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-from carezoo.errors import FileFormatError
+from carezoo.errors import BUGS, FileFormatError
 from carezoo.files.decoded import DECODED
 from carezoo.files.plane_pixels import Pages, n_pages
 from carezoo.files.tiff_series import dimensions, series_of
@@ -152,6 +152,8 @@ class EncodedPages:
         }  # fmt: skip
         try:
             pixels, _, shape = self.decode(data, index, **options)
+        except BUGS:
+            raise
         except Exception as error:  # every codec has its own
             raise FileFormatError(
                 f"{place.path}: plane {page} cannot be decoded ({error}). The file is damaged or compressed in a way "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
-from carezoo.errors import CarezooError, FileFormatError
+from carezoo.errors import BUGS, CarezooError, FileFormatError
 from carezoo.files import file_axes, imagej, notes, ome, plain
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import pages_of
@@ -77,11 +77,14 @@ def read_notes(path: Path) -> dict[str, object] | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TiffFile]:
-    """Yield the open file; whatever a damaged structure makes tifffile raise becomes a FileFormatError."""
+    """Yield the open file; what a damaged structure makes tifffile raise becomes a FileFormatError, a bug stays one."""
     try:
         with TiffFile(path) as tif:
             yield tif
     except CarezooError:
+        raise
+    except BUGS as error:
+        error.add_note(f"{path} could not be read. If other programs cannot open it either, it is damaged")
         raise
     except Exception as error:
         raise FileFormatError(
