@@ -31,6 +31,13 @@ A message says what was expected, what was found, where, and what to do next.
 
 from __future__ import annotations
 
+import platform
+
+from carezoo.version import __version__
+
+BUGS = (AttributeError, ImportError, NameError, TypeError)
+"""A fault of carezoo, or a library that does not fit it. Whoever reads files lets these pass: no file is blamed."""
+
 
 class CarezooError(Exception):
     """Base of all errors carezoo raises on purpose."""
@@ -157,3 +164,13 @@ class MissingExtraError(CarezooError):
             What it is needed for, as the end of a sentence: "to read CZI files".
         """
         return cls(f'{package} is needed {purpose} and is not installed. Run: pip install "carezoo[{extra}]"')
+
+
+def bug(error: BaseException) -> str:
+    """Return what to say of an error that nobody raised on purpose: type, message, notes, and the versions at work."""
+    from importlib import metadata  # slow, and rarely needed
+
+    versions = [f"{name} {metadata.version(name)}" for name in ("tifffile", "numpy")]
+    known = ", ".join([f"carezoo {__version__}", *versions, f"Python {platform.python_version()}"])
+    notes = getattr(error, "__notes__", [])
+    return "\n".join([f"{type(error).__name__}: {error}", *notes, f"This is a bug in carezoo ({known})"])

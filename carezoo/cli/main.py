@@ -12,7 +12,7 @@ from importlib import import_module
 
 import click
 
-from carezoo.errors import CarezooError, InputError
+from carezoo.errors import CarezooError, InputError, bug
 from carezoo.version import __version__
 
 COMMANDS = {
@@ -115,11 +115,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         named = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         click.echo(f"error: {named + ': ' if named else ''}{error.strerror or error}", err=True)
         return InputError.exit_code
-    except Exception as error:  # a bug: told in one line, with the way to more
+    except Exception as error:  # a bug: told in two lines, with the way to more
         _trace()
         click.echo(
-            f"error: {type(error).__name__}: {error}\nThis is a bug in carezoo. Please report it with the output of "
-            "the same command after setting the environment variable CAREZOO_DEBUG=1",
+            f"error: {bug(error)}. Please report it with the output of the same command after setting the environment "
+            "variable CAREZOO_DEBUG=1",
             err=True,
         )
         return 1

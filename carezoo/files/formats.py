@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import AxesError, CarezooError, FileFormatError, MissingExtraError
+from carezoo.errors import BUGS, AxesError, CarezooError, FileFormatError, MissingExtraError
 from carezoo.files import file_axes
 from carezoo.files.per_channel import fitting
 from carezoo.files.plane_pixels import DECODED, PlanePixels
@@ -61,6 +61,8 @@ class DaskPages:
         index = tuple(int(i) for i in np.unravel_index(page, counting))
         try:
             return np.asarray(self.array[index].compute(scheduler="synchronous"))
+        except BUGS:
+            raise
         except Exception as error:  # every reader has its own
             raise FileFormatError(
                 f"{self.name}: plane {page} cannot be read ({error}). The file is damaged, or its reader does not know "
@@ -81,7 +83,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
             opened = bioio.BioImage(path, **options)
             _choose(opened, path, scene)
             return _as_image(opened, path, axes)
-    except CarezooError:
+    except (CarezooError, *BUGS):
         raise
     except Exception as error:  # every reader has its own
         if reader is None:

@@ -13,6 +13,7 @@ import numpy as np
 from tifffile import TiffFile, TiffPageSeries
 
 from carezoo.files.per_channel import fitting
+from carezoo.files.tiff_series import series_of
 from carezoo.image import Metadata
 
 _RESOLUTION_UNIT_UM = {2: 25400.0, 3: 10000.0}  # inch, centimetre
@@ -30,7 +31,7 @@ def text(tif: TiffFile) -> str:
 
 def describe(tif: TiffFile, index: int, sizes: Mapping[str, int]) -> tuple[dict[str, float], Metadata]:
     """Return pixel size (um, by axis) and metadata of series number `index`, whose axes and lengths are `sizes`."""
-    series = tif.series[index]
+    series = series_of(tif)[index]
     shaped = tif.shaped_metadata or () if series.kind == "shaped" else ()
     fields: dict[str, Any] = dict(shaped[index]) if index < len(shaped) else {}
     if "pixel_size_um" not in fields:

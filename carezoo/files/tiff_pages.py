@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-from carezoo.errors import FileFormatError
+from carezoo.errors import BUGS, FileFormatError
 from carezoo.files.plane_pixels import DECODED, Pages, n_pages
+from carezoo.files.tiff_series import dimensions, series_of
 
 Array = NDArray[Any]
 
@@ -150,6 +151,8 @@ class EncodedPages:
         }  # fmt: skip
         try:
             pixels, _, shape = self.decode(data, index, **options)
+        except BUGS:
+            raise
         except Exception as error:  # every codec has its own
             raise FileFormatError(
                 f"{place.path}: plane {page} cannot be decoded ({error}). The file is damaged or compressed in a way "
@@ -170,7 +173,7 @@ def pages_of(series: TiffPageSeries, path: Path, index: int) -> Pages:
     if page.dtype is None or series.transform is not None:
         raise FileFormatError(f"{path} stores pixels of a kind that cannot be read ({page.bitspersample} bit)")
     stored_dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
-    stored_shape = series.get_shape(squeeze=False)
+    _, stored_shape = dimensions(series)
     page_shape = _page_shape(stored_shape, page, path)
     n = n_pages(stored_shape, page_shape)
     n_bytes = page.nbytes
@@ -250,4 +253,4 @@ def _opened(path: Path) -> Any:
 
 def _reopened(path: Path, index: int) -> Pages:
     with TiffFile(path) as tif:
-        return pages_of(tif.series[index], path, index)
+        return pages_of(series_of(tif)[index], path, index)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
-from carezoo.errors import CarezooError, FileFormatError
+from carezoo.errors import BUGS, CarezooError, FileFormatError
 from carezoo.files import file_axes, imagej, notes, ome, plain
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import pages_of
+from carezoo.files.tiff_series import dimensions, series_of
 from carezoo.image import Image, Metadata, Pixels
 
 logger = logging.getLogger("carezoo")
@@ -39,10 +40,11 @@ def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
         _require_whole(tif, series, path)
         _require_intensities(series, path)
         pages = pages_of(series, path, index)
+        stored_letters, stored_shape = dimensions(series)
         stored = file_axes.StoredAxes(
             name=path.name,
-            letters=series.get_axes(squeeze=False),
-            shape=series.get_shape(squeeze=False),
+            letters=stored_letters,
+            shape=stored_shape,
             has_colour_samples=series.keyframe.samplesperpixel > 1,
             keeps_singletons=series.kind == "shaped",
         )
@@ -75,11 +77,14 @@ def read_notes(path: Path) -> dict[str, object] | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TiffFile]:
-    """Yield the open file; whatever a damaged structure makes tifffile raise becomes a FileFormatError."""
+    """Yield the open file; what a damaged structure makes tifffile raise becomes a FileFormatError, a bug stays one."""
     try:
         with TiffFile(path) as tif:
             yield tif
     except CarezooError:
+        raise
+    except BUGS as error:
+        error.add_note(f"{path} could not be read. If other programs cannot open it either, it is damaged")
         raise
     except Exception as error:
         raise FileFormatError(
@@ -89,7 +94,7 @@ def _opened(path: Path) -> Iterator[TiffFile]:
 
 
 def _chosen(tif: TiffFile, path: Path, scene: int | str | None) -> tuple[TiffPageSeries, int]:
-    series = tif.series
+    series = series_of(tif)
     if not series:
         raise FileFormatError(f"{path} holds no image")
     names = [one.name or str(number) for number, one in enumerate(series)]

@@ -31,6 +31,7 @@ from carezoo.files.atomic import replacing
 from carezoo.files.notes import append
 from carezoo.files.per_channel import fitting
 from carezoo.files.tiff_read import open_tiff
+from carezoo.files.tiff_series import series_of
 from carezoo.files.tiff_target import Layout, TiffTarget
 from carezoo.image import Image, Metadata
 
@@ -144,7 +145,7 @@ def _allocate(temporary: Path, layout: Layout, arguments: dict[str, Any]) -> int
         **({"shape": layout.stored_shape} | arguments),
     )
     with tifffile.TiffFile(temporary) as tif:
-        offset = tif.series[0].dataoffset
+        offset = series_of(tif)[0].dataoffset
     if offset is None:
         raise RestoreError(f"the pixels of {temporary} do not lie in one block; another version of tifffile may help")
     return offset

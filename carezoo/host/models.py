@@ -20,6 +20,7 @@ from carezoo.errors import (
     OutOfMemoryError,
     ProviderError,
     UnknownModelError,
+    bug,
 )
 from carezoo.registry import catalog
 from carezoo.registry.resolve import resolve
@@ -38,8 +39,6 @@ HINTS: dict[type[Exception], str] = {
     Cancelled: "No image was changed.",
 }
 """What to do next, for the nearest class of an error; the messages themselves say the rest."""
-
-_BUG = "This is a bug in carezoo. Please report it with what the log says."
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Problem:
             return cls(OutOfMemoryError.__name__, text, HINTS[OutOfMemoryError])
         if isinstance(error, OSError):
             return cls(InputError.__name__, str(error), "Check that the file exists and that the disk is not full.")
-        return cls(type(error).__name__, f"{type(error).__name__}: {error}", _BUG)
+        return cls(type(error).__name__, bug(error), "Please report it with what the log says.")
 
     @property
     def text(self) -> str:

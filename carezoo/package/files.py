@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from carezoo.errors import IntegrityError, PackageError
+from carezoo.errors import BUGS, IntegrityError, PackageError
 
 CHUNK_BYTES = 1 << 20
 
@@ -206,6 +206,8 @@ class Archive:
                 while chunk := stream.read(CHUNK_BYTES):
                     n_bytes += len(chunk)
                     yield chunk
+        except BUGS:
+            raise
         except Exception as error:  # damage surfaces as errors of zipfile, zlib, struct, Unicode and the file system
             raise IntegrityError(f"{self.path}: {relative} is damaged or not what it claims: {error}") from error
         if n_bytes != entry.file_size:
@@ -222,6 +224,8 @@ class Archive:
             return zipfile.ZipFile(self.path)
         except OSError as error:
             raise PackageError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+        except BUGS:
+            raise
         except Exception as error:  # zipfile meets damaged directories with struct, Unicode and value errors
             raise IntegrityError(
                 f"{self.path} is not a model package: expected a zip file, or a folder with rdf.yaml ({error})"

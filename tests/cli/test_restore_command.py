@@ -248,6 +248,19 @@ def test_bugs_are_told_as_bugs(here, capsys, monkeypatch):
     assert "bug in carezoo" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("missing", [AttributeError, TypeError, ImportError])
+def test_a_library_that_does_not_fit_is_a_bug_and_no_damage_of_the_file(here, capsys, monkeypatch, missing):
+    def of_another_release(*_):
+        raise missing("of another release")
+
+    monkeypatch.setattr("carezoo.files.tiff_read.series_of", of_another_release)
+    assert run(["restore", "cell.tif", "-m", "one.zip"]) == 1
+    told = capsys.readouterr().err
+    assert f"error: {missing.__name__}: of another release" in told
+    assert f"tifffile {tifffile.__version__}, numpy {np.__version__}, Python {sys.version.split()[0]}" in told
+    assert "cannot be read as TIFF" not in told
+
+
 def test_python_and_command_line_give_the_same_pixels(here):
     from carezoo import load
 
