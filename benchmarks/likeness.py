@@ -31,7 +31,8 @@ from carezoo.domain_check.compare import Against, compare, look
 from carezoo.domain_check.crops import SIDE, informative
 from carezoo.domain_check.record import Measured, Sample, describe, kind_of, measure
 from carezoo.image import Image
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import open_session, restore
+from carezoo.settings import Settings
 
 PROMISED = {
     "same": ("of the training kind, not seen", {"at_most": 5.0}),

@@ -6,14 +6,14 @@ operation, which is also what bioimageio.core does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import InputError, PixelError
+from carezoo.errors import PixelError
+from carezoo.settings import Settings
 from carezoo.statistics import Blocks, moments, percentiles
 
 Float = NDArray[np.float32]
@@ -170,16 +170,11 @@ def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: s
     return Normalization(tuple(steps), 1.0 / a, -b / a)
 
 
-def fixed_range(operations: Sequence[Operation], low: float, high: float) -> tuple[Operation, ...]:
-    """Return `operations` with every measured range replaced by the constants `low` and `high`.
-
-    Raises
-    ------
-    InputError
-        If they are not finite, or `low` is not the lower one.
-    """
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"intensity range {low:g} to {high:g}: expected two finite numbers, the lower one first")
+def with_settings(operations: Sequence[Operation], settings: Settings) -> tuple[Operation, ...]:
+    """Return `operations` with what the user knows in place of what would be measured."""
+    if settings.intensity_range is None:
+        return tuple(operations)
+    low, high = settings.intensity_range
     return tuple(
         Affine((1.0 / (high - low),), (-low / (high - low),))
         if isinstance(operation, ScaleRange | Standardize)

@@ -18,6 +18,7 @@ from typing import Any
 from carezoo.errors import InputError
 from carezoo.files.atomic import replacing
 from carezoo.registry import catalog
+from carezoo.settings import OFFERED, Setting
 from carezoo.version import __version__
 
 LIST = "carezoo-installed.json"
@@ -127,6 +128,9 @@ def _rendered(python: Path) -> Iterator[tuple[str, bytes]]:
     scripts = resources.files("carezoo_fiji") / "scripts"
     written = {
         "// @COMMON@": (scripts / "common.groovy").read_text("utf8"),
+        "// @SETTINGS@": "\n".join(_parameter(row) for row in OFFERED),
+        "@OPTIONS@": ", ".join(f"{row.key}: {row.name}" for row in OFFERED),
+        "@NAMES@": ", ".join(json.dumps(row.name) for row in OFFERED),
         "@MODEL@": next((each.name for each in catalog.here()), ""),
         "@PYTHON@": str(python).replace("\\", "\\\\"),
     }
@@ -135,6 +139,14 @@ def _rendered(python: Path) -> Iterator[tuple[str, bytes]]:
         for mark, what in written.items():
             text = text.replace(mark, what)
         yield name, text.encode()
+
+
+def _parameter(row: Setting) -> str:
+    """Return the line that makes Fiji ask for a restore setting."""
+    if row.is_flag:
+        return f'#@ Boolean (label="{row.label}", value={str(row.default).lower()}, persist=false) {row.name}'
+    choices = f"choices={{{', '.join(map(json.dumps, row.titles))}}}, " if row.titles else ""
+    return f'#@ String (label="{row.label}", {choices}value="{row.title}", persist=false) {row.name}'
 
 
 def _require_fiji(folder: Path) -> None:
