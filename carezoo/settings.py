@@ -133,7 +133,7 @@ def _flag(value: Any) -> bool:
 
 def _number(value: Any) -> float:
     number = float(value)
-    if not math.isfinite(number):
+    if isinstance(value, bool) or not math.isfinite(number):
         raise ValueError
     return number
 
@@ -241,6 +241,17 @@ class Settings:
         label="Intensity range",
         help="Dark and bright value to use instead of measured percentiles, in the units of the image.",
     )
+    background: float | None = _row(
+        "background",
+        None,
+        parse=_number,
+        unset="measured",
+        expected="the value of pixels without light, such as 100",
+        metavar="VALUE",
+        label="Background",
+        help="Dark value of all channels, such as the offset of the camera, in the units of the image. It replaces the "
+        "low percentile of models normalized by percentiles.",
+    )
     average: int = _row(
         "average",
         1,
@@ -293,6 +304,8 @@ class Settings:
     def __post_init__(self) -> None:
         for row in SETTINGS:
             object.__setattr__(self, row.key, row.checked(getattr(self, row.key)))
+        if self.background is not None and self.intensity_range is not None:
+            raise InputError("background and intensity_range both name the dark value; give one of them")
 
     def changed(self) -> tuple[Setting, ...]:
         """Return the rows of which the value is not the default."""
@@ -313,6 +326,7 @@ class Options(TypedDict, total=False):
     n_threads: int | None
     dtype: DTypeLike | Literal["input"]
     intensity_range: tuple[float, float] | None
+    background: float | None
     average: int
     is_per_frame: bool
     nan: Nan

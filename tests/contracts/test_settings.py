@@ -29,6 +29,7 @@ BAD = {
     "n_threads": ["0", "many", -1, 1.5, True],
     "dtype": ["foo", "U5", bool, None],
     "intensity_range": ["5", "9,3", "1,nan", 5, (3, 1), (1, 2, 3), (0, float("inf"))],
+    "background": ["dark", "nan", float("inf"), True, [1, 2]],
     "average": ["0", "x", 0, 2.0, None],
     "is_per_frame": ["maybe", 2, None],
     "nan": ["x", True],
@@ -114,7 +115,7 @@ def test_every_surface_offers_every_setting(tmp_path, monkeypatch):
 
 def test_every_setting_is_known_to_resuming():
     deciding = {row.key for row in SETTINGS if row.decides_pixels}
-    assert deciding == {"precision", "dtype", "intensity_range", "average", "is_per_frame", "nan"}
+    assert deciding == {"precision", "dtype", "intensity_range", "background", "average", "is_per_frame", "nan"}
     identity = Order(models={}, settings=Settings(intensity_range=(1, 3), dtype="uint8")).options()
     assert json.loads(json.dumps(identity)) == identity
     assert deciding < identity.keys()
