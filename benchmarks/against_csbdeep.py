@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks.figures import Figure, seconds
 from benchmarks.models import package, structure
 from carezoo.image import Image
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import open_session, restore
+from carezoo.settings import Settings
 
 MISSING = "needs CAREZOO_CSBDEEP_PYTHON (see benchmarks/csbdeep/README.md)"
 SIDE, N = 1024, 3

@@ -20,7 +20,8 @@ from carezoo.domain_check.compare import Against, compare
 from carezoo.domain_check.crops import SIDE
 from carezoo.domain_check.record import Sample, describe
 from carezoo.image import Image
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import open_session, restore
+from carezoo.settings import Settings
 from zoo.tools import image_kinds
 from zoo.tools.held_out_crops import VARIANTS, Measurement, comparisons, measurements
 

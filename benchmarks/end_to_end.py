@@ -14,7 +14,8 @@ from carezoo import files
 from carezoo.image import Image
 from carezoo.runtime.batch import Order, restore_files
 from carezoo.runtime.layout import lay_out
-from carezoo.runtime.restore import Settings, open_session, plan_tiles
+from carezoo.runtime.restore import open_session, plan_tiles
+from carezoo.settings import Settings
 
 SIDE = 2048
 

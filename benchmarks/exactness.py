@@ -11,7 +11,8 @@ import torch
 from benchmarks.figures import Figure
 from benchmarks.models import network, package, structure
 from carezoo.image import Image
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import open_session, restore
+from carezoo.settings import Settings
 
 DEPTHS, KERNELS, N_FIRST = (1, 2, 3, 4), (3, 5, 7), 2
 

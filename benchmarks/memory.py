@@ -21,7 +21,7 @@ import resource, sys
 from pathlib import Path
 from carezoo.package.read import open_package
 from carezoo.runtime.batch import Order, restore_files
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings
 order = Order(models={None: open_package(sys.argv[1])}, settings=Settings(provider="cpu"), folder=Path(sys.argv[3]))
 (outcome,) = restore_files([Path(sys.argv[2])], order)
 assert outcome.status == "restored", outcome.error

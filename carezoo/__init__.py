@@ -19,7 +19,7 @@ _HOMES = {
     "Image": "carezoo.image",
     "Model": "carezoo.api",
     "Restoration": "carezoo.runtime.restoration",
-    "Settings": "carezoo.runtime.restore",
+    "Settings": "carezoo.settings",
     "load": "carezoo.api",
     "models": "carezoo.registry.catalog",
     "open_image": "carezoo.files",
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from carezoo.registry.resolve import pull
     from carezoo.registry.suggest import suggest
     from carezoo.runtime.restoration import Restoration
-    from carezoo.runtime.restore import Settings
+    from carezoo.settings import Settings
 
 
 def __getattr__(name: str) -> Any:

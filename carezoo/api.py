@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ from carezoo.registry.resolve import resolve
 from carezoo.registry.zoo import Locations
 from carezoo.runtime.batch import Order, restore_files, result_path
 from carezoo.runtime.restoration import Restoration
-from carezoo.runtime.restore import Progress, Settings, open_session
+from carezoo.runtime.restore import Progress, open_session
 from carezoo.runtime.restore import restore as _restore
 from carezoo.runtime.session import Session
+from carezoo.settings import Options, Settings, from_words
 
 if TYPE_CHECKING:
     from carezoo.evaluate.findings import Findings
@@ -78,7 +79,7 @@ class Model:
         settings: Settings | None = None,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> Restoration:
         """Restore an image.
 
@@ -116,7 +117,7 @@ class Model:
         """
         if settings is not None and options:
             raise TypeError(f"give settings or {', '.join(options)}, not both")
-        settings = settings or Settings(**options)
+        settings = settings or from_words(options)
         source = self._as_image(image, axes)
         return _restore(
             source, self.package, settings, session=self._session(settings), progress=progress, cancelled=cancelled
@@ -130,7 +131,7 @@ class Model:
         axes: str | None = None,
         settings: Settings | None = None,
         is_overwriting: bool = False,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> Path:
         """Restore an image file into a file, as the command line does; of any size, and not twice.
 
@@ -167,7 +168,7 @@ class Model:
             raise TypeError(f"give settings or {', '.join(options)}, not both")
         order = Order(
             models={None: self.package},
-            settings=settings or Settings(**options),
+            settings=settings or from_words(options),
             axes=axes,
             output=None if output is None else Path(output),
             is_overwriting=is_overwriting,

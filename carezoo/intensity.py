@@ -6,14 +6,14 @@ operation, which is also what bioimageio.core does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import InputError, PixelError
+from carezoo.settings import Settings
 from carezoo.statistics import Blocks, moments, percentiles
 
 Float = NDArray[np.float32]
@@ -38,6 +38,8 @@ class ScaleRange:
     high_percentile: float
     eps: float = 1e-6
     is_per_channel: bool = True
+    background: float | None = None
+    """What is known to be dark, in the units of the image; takes the place of the low percentile."""
 
 
 @dataclass(frozen=True)
@@ -170,20 +172,35 @@ def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: s
     return Normalization(tuple(steps), 1.0 / a, -b / a)
 
 
-def fixed_range(operations: Sequence[Operation], low: float, high: float) -> tuple[Operation, ...]:
-    """Return `operations` with every measured range replaced by the constants `low` and `high`.
+def with_settings(operations: Sequence[Operation], settings: Settings) -> tuple[Operation, ...]:
+    """Return `operations` with what the user knows in place of what would be measured.
 
     Raises
     ------
     InputError
-        If they are not finite, or `low` is not the lower one.
+        If a background is given, and the model is not normalized by percentiles.
     """
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InputError(f"intensity range {low:g} to {high:g}: expected two finite numbers, the lower one first")
+    if settings.background is not None:
+        return _with_background(operations, settings.background)
+    if settings.intensity_range is None:
+        return tuple(operations)
+    low, high = settings.intensity_range
     return tuple(
         Affine((1.0 / (high - low),), (-low / (high - low),))
         if isinstance(operation, ScaleRange | Standardize)
         else operation
+        for operation in operations
+    )
+
+
+def _with_background(operations: Sequence[Operation], background: float) -> tuple[Operation, ...]:
+    if not any(isinstance(operation, ScaleRange) for operation in operations):
+        raise InputError(
+            f"background {background:g}: this model is not normalized by percentiles, so there is no dark value that "
+            "it could replace; leave the background out"
+        )
+    return tuple(
+        replace(operation, background=background) if isinstance(operation, ScaleRange) else operation
         for operation in operations
     )
 
@@ -206,6 +223,13 @@ def _as_affine(
 def _range(operation: ScaleRange, blocks: Blocks, name: str) -> tuple[float, float]:
     wanted = (operation.low_percentile, operation.high_percentile, 0.0, 100.0)
     low, high, lowest, highest = percentiles(blocks, wanted)
+    if operation.background is not None:
+        if operation.background >= high:
+            raise InputError(
+                f"{name}: background {operation.background:g} is not below its bright value {high:g} (percentile "
+                f"{wanted[1]:g}); expected the value of pixels without light, in the units of the image"
+            )
+        return operation.background, high
     if low == high and lowest < highest:
         raise PixelError(
             f"{name}: percentiles {wanted[0]:g} and {wanted[1]:g} are both {low:g}, though values go from {lowest:g} "

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from carezoo import intensity, statistics
 from carezoo.errors import PixelError
 from carezoo.intensity import Affine, Binarize, Cast, Clip, ScaleRange, Sigmoid, Softmax, Standardize
+from carezoo.settings import Settings
 
 floats = hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(-(2.0**100), 2.0**100, width=32))
 integers = st.sampled_from([np.uint8, np.int8, np.uint16, np.int16]).flatmap(
@@ -90,5 +91,5 @@ def test_an_almost_empty_image_is_refused_with_advice():
 
 def test_a_given_range_replaces_the_measured_one():
     x = np.array([[[100.0, 200.0]]], np.float32)
-    operations = intensity.fixed_range([Cast("float32"), ScaleRange(2, 99.8)], 100, 300)
+    operations = intensity.with_settings([Cast("float32"), ScaleRange(2, 99.8)], Settings(intensity_range=(100, 300)))
     np.testing.assert_allclose(_measured(operations, x).apply(x), [[[0, 0.5]]], atol=1e-6)

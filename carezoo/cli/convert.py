@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import click
 
 from carezoo.cli import declared
 from carezoo.cli.progress import talk_on_stderr
 from carezoo.errors import InputError
+from carezoo.package.draft import Task
 
 TASKS = ("denoise", "isotropic", "upsample", "project")
 
@@ -52,7 +52,26 @@ TASKS = ("denoise", "isotropic", "upsample", "project")
 @click.option("--sample-axes", help="Axes of the sample.  [default: from its metadata]")
 @click.option("--sample-license", default="", help="Licence of the sample.")
 @declared.overwrite_option("an existing package")
-def convert_command(model: Path, target: Path, overwrite: bool, **given: Any) -> None:
+def convert_command(
+    model: Path,
+    target: Path,
+    task: Task | None,
+    factor: str | None,
+    weights: str | None,
+    percentiles: str,
+    pixel_size: str | None,
+    name: str | None,
+    version: str,
+    description: str,
+    authors: tuple[str, ...],
+    license_: str,
+    channels: str | None,
+    target_channels: str | None,
+    sample: Path | None,
+    sample_axes: str | None,
+    sample_license: str,
+    overwrite: bool,
+) -> None:
     """Make a package of CSBDEEP_MODEL, a folder in which CSBDeep trained a model. Needs the extra "train".
 
     The folder holds config.json and weights (.h5). The package gives the same numbers as CSBDeep; TensorFlow is not
@@ -62,21 +81,21 @@ def convert_command(model: Path, target: Path, overwrite: bool, **given: Any) ->
     from carezoo.train.convert.run import convert
 
     choices = Choices(
-        task=given["task"],
-        factor=_factor(given["factor"]),
-        weights=given["weights"],
-        percentiles=_percentiles(given["percentiles"]),
-        name=given["name"],
-        version=given["version"],
-        description=given["description"],
-        authors=given["authors"],
-        license=given["license_"],
-        channels=_words(given["channels"]),
-        target_channels=_words(given["target_channels"]),
-        pixel_size_um=_pixel_size(given["pixel_size"]),
-        sample=given["sample"],
-        sample_axes=given["sample_axes"],
-        sample_license=given["sample_license"],
+        task=task,
+        factor=_factor(factor),
+        weights=weights,
+        percentiles=_percentiles(percentiles),
+        name=name,
+        version=version,
+        description=description,
+        authors=authors,
+        license=license_,
+        channels=_words(channels),
+        target_channels=_words(target_channels),
+        pixel_size_um=_pixel_size(pixel_size),
+        sample=sample,
+        sample_axes=sample_axes,
+        sample_license=sample_license,
     )
     with talk_on_stderr():
         package = convert(model, target, choices, overwrite=overwrite)

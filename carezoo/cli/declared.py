@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from carezoo.files.atomic import require_folder
 from carezoo.package.read import Package, open_package
 from carezoo.registry.fetch import Progress
 from carezoo.registry.resolve import Resolved, resolve
+from carezoo.settings import OFFERED, Setting, from_words
 
 Declaration = Callable[[Any], Any]
 """What adds an option to a command."""
@@ -33,6 +35,18 @@ class _Folder(click.Path):
         folder = Path(os.fsdecode(super().convert(value, param, ctx)))
         require_folder(folder)
         return folder
+
+
+class _Word(click.types.StringParamType):
+    """The value of a restore setting, as people type it."""
+
+    def __init__(self, row: Setting) -> None:
+        self.name, self._row = row.metavar, row
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value; raises InputError if it is none."""
+        del param, ctx
+        return self._row.checked(value, f"--{self._row.flag}")
 
 
 class _Reference(click.types.StringParamType):
@@ -79,18 +93,6 @@ axes_option: Declaration = click.option(
     "--axes", help="Axes of the images in their order, letters out of STCZYX.  [default: from the metadata]"
 )
 
-threads_option: Declaration = click.option(
-    "--threads", "n_threads", type=click.IntRange(min=1), help="Processor threads.  [default: all cores]"
-)
-
-average_option: Declaration = click.option(
-    "--average",
-    default=1,
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Restore the means of N consecutive frames (T).  [default: every frame]",
-)
-
 zoo_option: Declaration = click.option(
     "--zoo",
     "zoos",
@@ -99,6 +101,28 @@ zoo_option: Declaration = click.option(
     help="A zoo to ask first; may be given several times.  [default: those in CAREZOO_ZOO]",
 )
 """The option of every command that takes the name of a model."""
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for every restore setting; it takes all of them together, as `settings`."""
+
+    @wraps(command)
+    def with_settings(**given: Any) -> Any:
+        return command(settings=from_words({row.key: given.pop(row.key) for row in OFFERED}), **given)
+
+    declared: Callable[..., Any] = with_settings
+    for row in reversed(OFFERED):
+        declared = _option(row)(declared)
+    return declared
+
+
+def _option(row: Setting) -> Declaration:
+    name = (f"--{row.flag}", row.key)
+    if row.is_flag:
+        return click.option(*name, is_flag=True, help=row.help)
+    kind = click.Choice(row.choices) if row.choices else _Word(row)
+    metavar = row.metavar or None
+    return click.option(*name, type=kind, default=row.word, show_default=True, metavar=metavar, help=row.help)
 
 
 def opened(reference: str, zoos: Sequence[str] = ()) -> Package:

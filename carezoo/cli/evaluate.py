@@ -15,7 +15,7 @@ from carezoo.cli import declared
 from carezoo.cli.declared import opened
 from carezoo.cli.progress import Steps, talk_on_stderr
 from carezoo.errors import InputError
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings
 
 
 @click.command("evaluate")
@@ -62,12 +62,22 @@ from carezoo.runtime.restore import Settings
     type=click.IntRange(min=1),
     help="Time points (or planes) scored of each file, spread evenly.",
 )
-@declared.average_option
+@declared.settings_options
 @declared.axes_option
-@declared.threads_option
 @declared.overwrite_option("an existing report")
 def evaluate_command(
-    reference: str, sources: Sequence[str], targets: Sequence[str], folder: Path, overwrite: bool, **given: object
+    reference: str,
+    zoos: Sequence[str],
+    sources: Sequence[str],
+    targets: Sequence[str],
+    folder: Path,
+    baselines: str,
+    psf: Path | None,
+    diameter: float | None,
+    most_frames: int,
+    settings: Settings,
+    axes: str | None,
+    overwrite: bool,
 ) -> None:
     """Score a model on pairs it has not seen, beside classical methods at their best.
 
@@ -77,7 +87,7 @@ def evaluate_command(
     from carezoo.api import Model
 
     conditions = _conditions(sources, targets)
-    package = opened(reference, given["zoos"])  # type: ignore[arg-type]
+    package = opened(reference, zoos)
     with talk_on_stderr(), Steps() as progress:
         found = Model(package).evaluate(
             {name: source for name, source, _ in conditions},
@@ -85,12 +95,12 @@ def evaluate_command(
             folder,
             is_overwriting=overwrite,
             progress=progress,
-            axes=given["axes"],  # type: ignore[arg-type]
-            baselines=_baselines(str(given["baselines"])),
-            psf=_psf(given["psf"]),  # type: ignore[arg-type]
-            diameter=given["diameter"],
-            most_frames=given["most_frames"],
-            settings=Settings(n_threads=given["n_threads"], average=given["average"]),  # type: ignore[arg-type]
+            axes=axes,
+            baselines=_baselines(baselines),
+            psf=_psf(psf),
+            diameter=diameter,
+            most_frames=most_frames,
+            settings=settings,
         )
     from carezoo.evaluate.report import page
 

@@ -69,47 +69,39 @@ def start_command(
     return int(not verdict.startswith("OK") and bool(verdict))
 
 
-def _program_options(command: Any) -> Any:
-    """Give a command the options that name a program people start themselves."""
-    imagej = click.option("--imagej", type=declared.PATH, help="Folder of an ImageJ 1.x (the one with plugins in it).")
-    return click.option("--fiji", type=declared.PATH, help="Folder of a Fiji.")(imagej(command))
+def _fiji_option(command: Any) -> Any:
+    """Give a command the option that names a Fiji people start themselves."""
+    return click.option("--fiji", "folder", type=declared.PATH, required=True, help="Folder of a Fiji.")(command)
 
 
 @fiji_command.command("install")
-@_program_options
-def install_command(fiji: Path | None, imagej: Path | None) -> None:
-    """Put the commands into a Fiji or ImageJ that you start yourself; this Python does the work."""
+@_fiji_option
+def install_command(folder: Path) -> None:
+    """Put the commands into a Fiji that you start yourself; this Python does the work."""
     from carezoo_fiji import install
 
-    written = install.install(_folder(fiji, imagej), is_fiji=fiji is not None, python=Path(sys.executable))
-    for path in written:
+    for path in install.install(folder, python=Path(sys.executable)):
         click.echo(str(path))
-    click.echo("Start Fiji or ImageJ again: the commands are in Plugins > CAREzoo.", err=True)
+    click.echo("Start Fiji again: the commands are in Plugins > CAREzoo.", err=True)
 
 
 @fiji_command.command("uninstall")
-@_program_options
-def uninstall_command(fiji: Path | None, imagej: Path | None) -> None:
+@_fiji_option
+def uninstall_command(folder: Path) -> None:
     """Remove what install wrote, and nothing else."""
     from carezoo_fiji import install
 
-    for path in install.uninstall(_folder(fiji, imagej)):
+    for path in install.uninstall(folder):
         click.echo(f"removed {path}")
 
 
 @fiji_command.command("status")
-@_program_options
-def status_command(fiji: Path | None, imagej: Path | None) -> int:
+@_fiji_option
+def status_command(folder: Path) -> int:
     """Say whether the commands are installed, and whether the Python they use is still there. Exit code 1 if not."""
     from carezoo_fiji import install
 
-    findings = install.status(_folder(fiji, imagej))
+    findings = install.status(folder)
     for finding in findings:
         click.echo(finding.text)
     return int(any(finding.is_problem for finding in findings))
-
-
-def _folder(fiji: Path | None, imagej: Path | None) -> Path:
-    if (fiji is None) == (imagej is None):
-        raise InputError("expected one of --fiji DIR (the folder of a Fiji) and --imagej DIR (that of an ImageJ 1.x)")
-    return fiji or imagej or Path()

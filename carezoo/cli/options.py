@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from carezoo import axes as axes_
 from carezoo.errors import InputError
-
-
-def tile(text: str) -> Literal["auto", "whole"] | int | tuple[int, ...]:
-    """Parse ``auto``, ``whole``, ``512`` or ``16,256,256``."""
-    if text == "auto":
-        return "auto"
-    if text == "whole":
-        return "whole"
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise InputError(f"tile {text!r}: expected auto, whole, one size (512), or one for each axis (16,256,256)")
-    sizes = tuple(map(int, text.split(",")))
-    return sizes if len(sizes) > 1 else sizes[0]
 
 
 def crop(text: str) -> dict[str, slice]:
@@ -42,24 +29,6 @@ def position(text: str) -> dict[str, int]:
             raise InputError(f"{text!r}: expected axis=index, such as z=12,t=0, found {part!r}")
         found[match[1].upper()] = int(match[2])
     return found
-
-
-def intensity_range(text: str) -> tuple[float, float]:
-    """Parse ``100,3000``."""
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        raise InputError(f"--range {text}: expected two numbers, dark and bright, such as 100,3000") from None
-    if not low < high:
-        raise InputError(f"--range {text}: the first number must be the lower one")
-    return low, high
-
-
-def n_frames(text: str) -> int:
-    """Parse how many frames become one."""
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise InputError(f"average={text}: expected how many frames become one, 1 or more")
-    return int(text)
 
 
 def models(texts: Sequence[str]) -> Mapping[int | None, str]:

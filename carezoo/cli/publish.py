@@ -27,7 +27,15 @@ from carezoo.errors import InputError
     metavar="FILE",
     help="Instead, write the zip that bioimage.io's upload form takes, and list what it will still ask for.",
 )
-def publish_command(reference: str | None, folder: Path | None, upload: Path | None, **given: object) -> None:
+def publish_command(
+    reference: str | None,
+    folder: Path | None,
+    comment: str,
+    url: str,
+    is_zips_only: bool,
+    dry_run: bool,
+    upload: Path | None,
+) -> None:
     """Put PACKAGE into the zoo in a folder: check it, hold its version against what changed, rebuild index and pages.
 
     Any web server or object store can serve the folder as it is. A published version is never replaced. Without
@@ -44,10 +52,18 @@ def publish_command(reference: str | None, folder: Path | None, upload: Path | N
     if folder is None:
         raise InputError("where to? Give PACKAGE and the folder of the zoo (--zoo DIR), or --bioimageio-zip FILE")
     if not reference:
-        index = rebuild(folder, url=str(given["url"]))
+        index = rebuild(folder, url=url)
         click.echo(f"{folder}: {len(index.versions)} version(s) of {len(index.names())} model(s)")
         return
     tell = lambda step: click.echo(step, err=True)  # noqa: E731
-    done = publish(opened(reference).path, folder, progress=tell, **given)  # type: ignore[arg-type]
-    verb = "would publish" if given["dry_run"] else "published"
+    done = publish(
+        opened(reference).path,
+        folder,
+        comment=comment,
+        url=url,
+        dry_run=dry_run,
+        is_zips_only=is_zips_only,
+        progress=tell,
+    )
+    verb = "would publish" if dry_run else "published"
     click.echo(f"{verb} {done.version.reference} ({done.change}): {done.path}, {done.version.zip.size / 1e6:.1f} MB")

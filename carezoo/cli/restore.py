@@ -13,10 +13,8 @@ from carezoo.cli.declared import opened
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.runtime.batch import Order, Outcome, restore_files
-from carezoo.runtime.restore import Settings
 from carezoo.runtime.sources import expanded
-
-DTYPES = ("float32", "input", "uint8", "uint16")
+from carezoo.settings import Settings
 
 
 @click.command("restore")
@@ -34,45 +32,8 @@ DTYPES = ("float32", "input", "uint8", "uint16")
     "Folder for results, or for one file the name of its restored image (.tif).  [default: beside each file]",
 )
 @declared.axes_option
-@click.option(
-    "--tile",
-    default="auto",
-    show_default=True,
-    metavar="auto|whole|N|Z,Y,X",
-    help="Largest tile. The result does not depend on it.",
-)
-@click.option(
-    "--provider", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "openvino", "cuda", "tensorrt"])
-)
-@click.option(
-    "--precision",
-    default="exact",
-    show_default=True,
-    type=click.Choice(["exact", "fast"]),
-    help="exact: float32. fast: half precision, where the hardware has it.",
-)
-@declared.threads_option
-@click.option(
-    "--dtype",
-    default="float32",
-    show_default=True,
-    type=click.Choice(DTYPES),
-    help="Type of the restored pixels. Integers are rounded and clipped, and the clipped pixels counted.",
-)
+@declared.settings_options
 @click.option("--crop", metavar="y=0:256,x=...", help="Restore this region only, for trying.")
-@click.option(
-    "--range", "intensity_range", metavar="LOW,HIGH", help="Dark and bright value, instead of measured percentiles."
-)
-@declared.average_option
-@click.option(
-    "--per-frame",
-    "is_per_frame",
-    is_flag=True,
-    help="Measure intensities for every time point, not once for the series.",
-)
-@click.option(
-    "--nan", default="refuse", show_default=True, type=click.Choice(["refuse", "zero"]), help="NaN and infinite pixels."
-)
 @click.option(
     "--flicker",
     type=declared.PATH,
@@ -87,17 +48,33 @@ DTYPES = ("float32", "input", "uint8", "uint16")
 @declared.overwrite_option("existing results")
 @declared.json_option("the outcome of every file")
 def restore_command(
-    sources: Sequence[Path], models: Sequence[str], overwrite: bool, as_json: bool, **given: object
+    sources: Sequence[Path],
+    models: Sequence[str],
+    zoos: Sequence[str],
+    output: Path | None,
+    axes: str | None,
+    settings: Settings,
+    crop: str | None,
+    flicker: Path | None,
+    flicker_at: str | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> int:
     """Restore image FILES (or all TIFFs of a folder) with a model.
 
     cell.tif becomes cell_restored.tif, in the intensities of the input and with its metadata; a probabilistic model
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
     """
-    order = _order(models, overwrite, given)
+    order = Order(
+        models={channel: opened(reference, zoos) for channel, reference in options.models(models).items()},
+        settings=settings,
+        axes=axes,
+        crop=options.crop(crop) if crop else {},
+        output=output,
+        is_overwriting=overwrite,
+    )
     with talk_on_stderr():
         files = expanded(sources)
-    flicker: Path | None = given["flicker"]  # type: ignore[assignment]
     if flicker:
         _check_flicker(flicker, files, order)
     outcomes: list[Outcome] = []
@@ -107,35 +84,10 @@ def restore_command(
             outcomes.append(outcome)
             _tell(outcome)
     if flicker and outcomes[0].error is None:
-        _write_flicker(flicker, files[0], order, str(given["flicker_at"] or ""))
+        _write_flicker(flicker, files[0], order, flicker_at or "")
     if as_json:
         click.echo(json.dumps([outcome.to_dict() for outcome in outcomes], indent=2))
     return _summary(outcomes)
-
-
-def _order(models: Sequence[str], overwrite: bool, given: dict[str, object]) -> Order:
-    references = options.models(models)
-    zoos: Sequence[str] = given["zoos"]  # type: ignore[assignment]
-    crop, intensity_range = given["crop"], given["intensity_range"]
-    settings = Settings(
-        tile=options.tile(str(given["tile"])),
-        provider=str(given["provider"]),
-        precision=given["precision"],  # type: ignore[arg-type]
-        n_threads=given["n_threads"],  # type: ignore[arg-type]
-        average=given["average"],  # type: ignore[arg-type]
-        is_per_frame=bool(given["is_per_frame"]),
-        intensity_range=options.intensity_range(str(intensity_range)) if intensity_range else None,
-        dtype=given["dtype"],  # type: ignore[arg-type]
-        nan=given["nan"],  # type: ignore[arg-type]
-    )
-    return Order(
-        models={channel: opened(reference, zoos) for channel, reference in references.items()},
-        settings=settings,
-        axes=given["axes"],  # type: ignore[arg-type]
-        crop=options.crop(str(crop)) if crop else {},
-        output=given["output"],  # type: ignore[arg-type]
-        is_overwriting=overwrite,
-    )
 
 
 def _check_flicker(path: Path, files: Sequence[Path], order: Order) -> None:

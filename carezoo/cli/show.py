@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from carezoo.cli import declared, options
 from carezoo.cli.declared import opened
 from carezoo.errors import InputError
+from carezoo.settings import Settings
 
 
 @click.command("show")
@@ -33,16 +34,19 @@ from carezoo.errors import InputError
     metavar="t=0,c=1,z=12,y=100",
     help="Time point, channel and sample, plane, row of the profile.  [default: the first; the richest plane and row]",
 )
-@declared.average_option
+@declared.settings_options
 @declared.axes_option
 @declared.overwrite_option("an existing picture")
 def show_command(
     source: Path,
     reference: str | None,
+    zoos: Sequence[str],
     restored: Path | None,
     output: Path | None,
+    at: str | None,
+    settings: Settings,
+    axes: str | None,
     overwrite: bool,
-    **given: Any,
 ) -> None:
     """Show IMAGE, its restoration, and what the model is unsure of: scale, disagreement, a profile with its 90 % band.
 
@@ -52,12 +56,11 @@ def show_command(
     from carezoo.pictures import uncertainty as uncertainty_picture
     from carezoo.pictures import view
     from carezoo.runtime.batch import result_path
-    from carezoo.runtime.restore import Settings
 
-    position = options.position(given["at"]) if given["at"] else {}
-    axes, average = given["axes"], given["average"]
-    if average > 1 and not reference:
-        raise InputError("--average goes with a model (--model); a restored file says itself what was averaged")
+    position = options.position(at) if at else {}
+    if settings.changed() and not reference:
+        flags = ", ".join(f"--{row.flag}" for row in settings.changed())
+        raise InputError(f"{flags} goes with a model (--model); a restored file says itself how it was made")
     if reference and restored:
         raise InputError("give a model or a restored file, not both")
     if output and output.suffix.lower() != ".png":
@@ -66,8 +69,7 @@ def show_command(
         raise InputError(f"{output} exists; choose another name (-o), or replace it (--overwrite)")
     before = restored or result_path(source, "mean", None)
     if reference:
-        settings = Settings(average=average)
-        shown = view.of_model(files.open_image(source, axes), opened(reference, given["zoos"]), position, settings)
+        shown = view.of_model(files.open_image(source, axes), opened(reference, zoos), position, settings)
     elif before.exists():
         shown = view.of_files(source, before, position, axes)
     else:

@@ -24,7 +24,7 @@ from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Relation
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings
 
 log = logging.getLogger("carezoo")
 

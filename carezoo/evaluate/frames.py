@@ -21,7 +21,8 @@ from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Relation
 from carezoo.runtime import members
 from carezoo.runtime.restoration import Restoration
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import open_session, restore
+from carezoo.settings import Settings
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.mixture import Mixture
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from carezoo.errors import (
 )
 from carezoo.registry import catalog
 from carezoo.registry.resolve import resolve
-from carezoo.runtime.restore import Settings
 
 log = logging.getLogger("carezoo")
 
@@ -110,21 +109,6 @@ class LoadedModels:
             while len(self._models) > self._n_kept:
                 self._models.popitem(last=False)
             return self._models[key]
-
-
-def settings_of(options: dict[str, Any]) -> Settings:
-    """Return the settings that a host's options mean; None and missing ones stay as carezoo has them.
-
-    Raises
-    ------
-    InputError
-        If an option is not known.
-    """
-    known = {field.name for field in fields(Settings)}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise InputError(f"unknown option {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return Settings(**{key: value for key, value in options.items() if value is not None})
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from carezoo.host.shared import SharedArrays
 from carezoo.image import Image, Metadata
 from carezoo.package.info import describe, summary
 from carezoo.registry.resolve import pull
+from carezoo.settings import from_words
 from carezoo.version import __version__
 
 PROTOCOL = 1
@@ -75,8 +76,8 @@ class Desk:
 
     def restore(self, task: Task, tell: Tell) -> dict[str, Any]:
         """Restore an image that is given as a shared array or as the path of a file."""
+        settings = from_words(task.inputs.get("options") or {})
         model = self._models.get(_text(task, "model"))
-        settings = hosting.settings_of(dict(task.inputs.get("options") or {}))
         with self._arrays.attached(task.inputs.get("image")) as pixels:
             source = _text(task, "path") if pixels is None else _image(task, pixels)
             restoration = model.restore(

@@ -17,7 +17,8 @@ from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.runtime import members
 from carezoo.runtime.batch import result_path
-from carezoo.runtime.restore import Settings, restore
+from carezoo.runtime.restore import restore
+from carezoo.settings import Settings
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.levels import Recalibration
 from carezoo.uncertainty.mixture import Mixture

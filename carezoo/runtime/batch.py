@@ -15,9 +15,10 @@ from carezoo.files.atomic import hash_file, made_folder, require_folder
 from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.runtime.restoration import Report
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import open_session, restore
 from carezoo.runtime.session import Session
-from carezoo.runtime.targets import ChannelTargets, Erasable, Outline, result_dtype
+from carezoo.runtime.targets import ChannelTargets, Erasable, Outline
+from carezoo.settings import Settings
 
 log = logging.getLogger("carezoo")
 
@@ -56,15 +57,9 @@ class Order:
 
     def options(self) -> dict[str, Any]:
         """Return what decides the pixels of a result, as plain values: equal options, equal result."""
-        settings = self.settings
         return {
             "models": {str(channel): package.sha256 for channel, package in self.models.items()},
-            "precision": settings.precision,
-            "average": settings.average,
-            "is_per_frame": settings.is_per_frame,
-            "intensity_range": list(settings.intensity_range) if settings.intensity_range else None,
-            "dtype": settings.dtype if settings.dtype == "input" else result_dtype(settings.dtype).name,
-            "nan": settings.nan,
+            **self.settings.deciding(),
             "axes": self.axes,
             "crop": {letter: [bound.start, bound.stop] for letter, bound in self.crop.items()},
         }
@@ -310,8 +305,13 @@ def _is_finished(outputs: Sequence[Path], identity: Mapping[str, Any]) -> bool:
     found = [path for path in outputs if path.exists()]
     for path in found:
         notes = (files.read_notes(path) or {}).get("carezoo", {})
-        different = [key for key, value in identity.items() if notes.get(key) != value]
+        different = [key for key, value in identity.items() if _given(notes.get(key) or {}) != _given(value)]
         if different:
             why = f"differs in {' and '.join(different)}" if notes else "was not written by carezoo"
             raise InputError(f"{path} exists and {why}; choose another folder (-o), or replace it (--overwrite)")
     return len(found) == len(outputs)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is as carezoo has it, so that a setting that is new does not make every result outdated."""
+    return {key: value for key, value in options.items() if value is not None}

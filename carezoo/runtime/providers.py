@@ -8,14 +8,12 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
 from carezoo.errors import InputError, MissingExtraError, ProviderError
-
-Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
-Precision = Literal["exact", "fast"]
+from carezoo.settings import Precision, Provider
 
 NAMES: Mapping[str, str] = {
     "cpu": "CPUExecutionProvider",

@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
-from typing import Literal
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from carezoo import intensity
 from carezoo.domain_check import compare
 from carezoo.errors import Cancelled, OutOfMemoryError
 from carezoo.image import Image
-from carezoo.intensity import Normalization, Operation
+from carezoo.intensity import Normalization
 from carezoo.package.manifest import Result
 from carezoo.package.read import Package
 from carezoo.runtime import members, postprocess, tile_size
 from carezoo.runtime.layout import Index, Layout, guard_finite, lay_out
 from carezoo.runtime.predict import Network, Piece
-from carezoo.runtime.providers import Precision
 from carezoo.runtime.restoration import Provenance, Report, Restoration
 from carezoo.runtime.session import Session
 from carezoo.runtime.targets import MakeTarget, Targets, result_dtype
+from carezoo.settings import Settings
 from carezoo.tiling import Plan
 from carezoo.version import __version__
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a user may choose for one restoration. Everything else stands in the package."""
-
-    tile: Literal["auto", "whole"] | int | Sequence[int] = "auto"
-    """Largest tile, halo included: one number, one for each axis of the network, as memory allows, or no tiles."""
-    provider: str = "auto"
-    """auto, cpu, openvino, cuda or tensorrt."""
-    precision: Precision = "exact"
-    """exact: float32. fast: the provider's half precision."""
-    n_threads: int | None = None
-    """Processor threads; None: all cores."""
-    average: int = 1
-    """Frames (T) whose mean is restored as one; 1: every frame is restored alone."""
-    is_per_frame: bool = False
-    """True: measure intensities for every time point instead of once for the series."""
-    intensity_range: tuple[float, float] | None = None
-    """Dark and bright value to use instead of measured percentiles."""
-    dtype: DTypeLike | Literal["input"] = np.float32
-    """Type of the restored pixels; "input": that of the image. Integers are rounded and clipped."""
-    nan: Literal["refuse", "zero"] = "refuse"
-    """What to do with NaN and infinite pixels."""
-    memory_bytes: int | None = None
-    """Working memory of the network for one tile; None: half of what is free, and not more than pays."""
-    keep_members: bool | None = None
-    """Keep what each member of an ensemble says, for exact intervals; None: if that takes up to 1 GB."""
-
 
 Progress = Callable[[int, int], None]
 """Called with voxels done and voxels in all."""
@@ -183,9 +153,7 @@ def _left_out(image: Image, average: int) -> list[str]:
 
 
 def _measure(layout: Layout, frames: list[Index], settings: Settings) -> Normalization:
-    operations: Sequence[Operation] = layout.manifest.input.preprocessing
-    if settings.intensity_range is not None:
-        operations = intensity.fixed_range(operations, *settings.intensity_range)
+    operations = intensity.with_settings(layout.manifest.input.preprocessing, settings)
     blocks = [layout.blocks(frames, channel) for channel in range(layout.n_channels)]
     return intensity.measure(operations, blocks, layout.image.name)
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from carezoo.errors import ManifestError, MissingExtraError, OutOfMemoryError, ProviderError, RestoreError
 from carezoo.runtime import providers
-from carezoo.runtime.providers import Choice, Precision
+from carezoo.runtime.providers import Choice
+from carezoo.settings import Precision
 
 
 @dataclass(frozen=True)

@@ -106,10 +106,7 @@ def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     InputError
         If it is none of numbers that stand for intensities.
     """
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        raise InputError(f"dtype {dtype!r}: expected a type such as float32 or uint16, or input") from None
+    found = np.dtype(dtype)
     if found.kind not in "fiu":
         raise InputError(f"restored values cannot be of type {found}; ask for float32 or uint8")
     return found

@@ -76,13 +76,11 @@ def asked(shape: Sequence[int], rules: Sequence[AxisRule], tile: int | Sequence[
     Raises
     ------
     InputError
-        If the number of sizes does not fit, or a size is below 1.
+        If the number of sizes does not fit.
     """
     sizes = [tile] * len(shape) if isinstance(tile, int) else list(tile)
     if len(sizes) != len(shape):
         raise InputError(f"tile {','.join(map(str, sizes))} has {len(sizes)} sizes; the model works along {axes}")
-    if min(sizes) < 1:
-        raise InputError(f"tile {','.join(map(str, sizes))}: sizes start at 1")
     return tiling.plan(shape, sizes, rules)
 
 

@@ -13,7 +13,7 @@ from carezoo import files
 from carezoo.cli.main import run
 from carezoo.image import Image, Metadata
 from carezoo.package.write import write_package
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_stopping_leaves_nothing_half_written(here, monkeypatch, capsys):
         (["cell.tif", "-m", "one.zip", "--tile", "1,2,3"], 2, "has 3 sizes; the model works along YX"),
         (["cell.tif", "-m", "one.zip", "--crop", "y=0:99"], 2, "crop Y=0:99 is not inside cell.tif, whose Y is 0:40"),
         (["cell.tif", "-m", "one.zip", "--crop", "y-3"], 2, "--crop y-3: expected axis=start:stop"),
-        (["cell.tif", "-m", "one.zip", "--range", "9,3"], 2, "the first number must be the lower one"),
+        (["cell.tif", "-m", "one.zip", "--range", "9,3"], 2, "--range '9,3': expected two numbers, dark and bright"),
         (["cell.tif", "-m", "one.zip", "--provider", "tensorrt"], 5, "provider tensorrt does not load"),
         (["cell.tif", "-m", "0=one.zip", "-m", "many.zip"], 2, "not both"),
         (["cell.tif", "-m", "0=one.zip", "-m", "1=one.zip"], 2, "has one channel, number 0 (axes TZYX), but models"),

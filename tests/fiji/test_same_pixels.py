@@ -1,4 +1,4 @@
-"""One image, one model, every door: Python, command line, ImageJ command, macros, worker, KNIME. The same pixels."""
+"""One image, one model, every door: Python, command line, ImageJ command, worker, KNIME. The same pixels."""
 
 import subprocess
 import sys
@@ -31,15 +31,6 @@ def by_imagej_command(source, model, folder):
     with display.screen() as environment:
         subprocess.run(command, env=environment, check=True, timeout=display.PATIENCE_S, capture_output=True)
     return folder / "out.tif"
-
-
-def by_macro_of_imagej_alone(source, model, folder):
-    """What the macros of `carezoo fiji install` run; `test_install` runs them themselves."""
-    pytest.importorskip("jpype", reason='needs jpype1 (pip install "carezoo[fiji]")')
-    from carezoo_fiji import macros
-
-    assert macros.answer(["restore", str(source), str(folder), str(model)]) == 0
-    return folder / "noisy_restored.tif"
 
 
 def by_worker(source, model, folder):
@@ -88,7 +79,6 @@ def expected(model):
     [
         by_command_line,
         pytest.param(by_imagej_command, marks=needs_imagej),
-        by_macro_of_imagej_alone,
         by_worker,
         by_knime_row,
     ],

@@ -78,8 +78,8 @@ def test_averages_of_frames(service, package):
         shared.ndarray()[...] = noisy
         inputs = {"model": str(package), "image": shared, "axes": "TYX", "name": "cells"}
         outputs = ask(service, "restore", options={"average": 2}, **inputs)
-        with pytest.raises(TaskException, match="InputError: average: expected a number of frames"):
-            ask(service, "restore", options={"average": "2"}, **inputs)
+        with pytest.raises(TaskException, match="InputError: average '0': expected how many frames"):
+            ask(service, "restore", options={"average": "0"}, **inputs)
     expected = carezoo.load(package).restore(noisy, "TYX", average=2)
     np.testing.assert_array_equal(outputs["results"]["mean"]["array"].ndarray(), expected.mean)
     assert outputs["report"]["warnings"] == ["cells: its last 1 of 5 frames fill no average of 2"]
@@ -138,7 +138,11 @@ def test_tells_what_it_is_and_what_models_are(service, package):
         ("describe", {"model": "denoise-bpae-3d"}, "UnknownModelError: no model 'denoise-bpae-3d'"),
         ("restore", {"model": "denoise-bpae-2d", "path": "missing.tif"}, "missing.tif"),
         ("restore", {"model": "denoise-bpae-2d"}, "InputError: restore: expected a text 'path'"),
-        ("restore", {"model": "denoise-bpae-2d", "options": {"tiles": 8}}, "InputError: unknown option tiles"),
+        (
+            "restore",
+            {"model": "denoise-bpae-2d", "options": {"tiles": 8}},
+            "InputError: unknown setting tiles; did you mean tile?",
+        ),
         ("restore", {"model": "denoise-bpae-2d", "image": {"dtype": "uint8"}}, "expected a shared array"),
     ],
 )

@@ -24,6 +24,7 @@ import carezoo
 from carezoo import files
 from carezoo.image import Image
 from carezoo.package.write import write_package
+from carezoo.settings import OFFERED
 
 EXTENSION = Path(__file__).parents[2] / "bridges" / "knime"
 ROOTS = [root for root in os.environ.get("CAREZOO_KNIME_PYTHONPATH", "").split(os.pathsep) if root]
@@ -194,6 +195,7 @@ def test_knime_reads_what_the_extension_is(backend):
     assert "cell_restored.tif" in restore["full_description"]
     options = [option["name"] for option in restore["options"]]
     assert options[:3] == ["Image column", "Output folder", "Replace existing results"]
+    assert set(options[3:-3]) == {row.label for row in OFFERED}
     assert options[-3:] == ["Fail on the first error", "Axes", "Folder of relative paths"]
     assert [port["type_string"] for port in restore["input_port_specifier"]][1] == "PortType.TABLE"
     for told in described.values():
@@ -205,13 +207,13 @@ def test_parameters_survive_being_saved(backend):
     proxy = backend.createNodeFromExtension("CareRestoreNode")
     saved = json.loads(proxy.getParameters())
     assert saved["model"]["tile"] == "auto"
-    assert saved["model"]["threads"] == 0
+    assert saved["model"]["threads"] == "auto"
     saved["model"] |= {"tile": "64", "provider": "cpu"}
     proxy.setParameters(json.dumps(saved), "0.1.0")
     assert json.loads(proxy.getParameters())["model"]["tile"] == "64"
     assert proxy.validateParameters(json.dumps(saved), "0.1.0") is None
-    saved["model"]["threads"] = -1
-    assert "-1" in proxy.validateParameters(json.dumps(saved), "0.1.0")
+    saved["model"]["average"] = "many"
+    assert "many" in proxy.validateParameters(json.dumps(saved), "0.1.0")
 
 
 def test_dialogs_offer_the_models_and_the_columns_that_can_hold_paths(knext, backend):
@@ -339,6 +341,7 @@ def test_stopping_and_strictness_end_the_node_in_words(knext, contexts, here):
         ("CareRestoreNode", {}, "Choose the column with the image paths"),
         ("CareRestoreNode", {"image_column": "Gone"}, "There is no column 'Gone' any more"),
         ("CareRestoreNode", {"image_column": "Path", "tile": "big"}, "tile 'big': expected auto, whole"),
+        ("CareRestoreNode", {"image_column": "Path", "threads": "0"}, "threads '0': expected how many processor"),
         ("CareRestoreNode", {"image_column": "Path", "output_folder": "out"}, "out is a relative path"),
         ("CareEvaluateNode", {}, "Choose the column with the restored images"),
         ("CareEvaluateNode", {"restored": "Path", "reference": "Gone"}, "There is no column 'Gone'"),

@@ -15,10 +15,9 @@ from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.batch import Order
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings
 from carezoo_knime.cells import folder_of, fresh_names, path_of
 from carezoo_knime.restoring import restore_rows
-from carezoo_knime.settings import PROVIDERS, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +41,7 @@ def order(package: Path, **changes) -> Order:
 
 def test_pixels_are_those_of_python(models, images):
     cells = [str(images / f"cell{i}.tif") for i in (0, 1)]
-    rows = restore_rows(
-        cells, order(models / "many.zip", settings=settings_of(**CHOICES, tile="16"), output=images / "out")
-    )
+    rows = restore_rows(cells, order(models / "many.zip", settings=Settings(tile=16), output=images / "out"))
     model = carezoo.load(models / "many.zip")
     for cell, row in zip(cells, rows, strict=True):
         expected = model.restore(cell)
@@ -59,9 +56,6 @@ def test_pixels_are_those_of_python(models, images):
         assert (row.preview.min(), row.preview.max()) == (0, 255)
     same = restore_rows(cells[:1], order(models / "many.zip", output=images / "whole"))
     assert np.array_equal(files.open_image(same[0].restored).array(), model.restore(cells[0]).mean)
-
-
-CHOICES = {"provider": "auto", "precision": "exact", "n_threads": 0}
 
 
 def test_a_broken_row_is_a_row_that_says_so(models, images):
@@ -140,7 +134,7 @@ def test_results_among_the_images_and_equal_names_hold_up_their_row_only(models,
 def test_progress_rises_to_one_and_stopping_keeps_what_is_finished(models, images):
     cells = [str(images / f"cell{i}.tif") for i in (0, 1)]
     told = []
-    tiles = settings_of(**CHOICES, tile="16")
+    tiles = Settings(tile=16)
     restore_rows(
         cells, order(models / "one.zip", settings=tiles), progress=lambda share, what: told.append((share, what))
     )
@@ -202,14 +196,3 @@ def test_names_of_new_columns_are_free():
         "Restored": "Restored (#2)",
         "Scale": "Scale",
     }
-
-
-def test_dialogs_mean_what_python_means():
-    assert settings_of(tile="auto", **CHOICES) == Settings()
-    assert settings_of(tile=" 16,32 ", provider="cpu", precision="fast", n_threads=2) == Settings(
-        tile=(16, 32), provider="cpu", precision="fast", n_threads=2
-    )
-    assert settings_of(tile="auto", average=10, **CHOICES) == Settings(average=10)
-    assert PROVIDERS[0] == Settings().provider
-    with pytest.raises(InputError, match="tile 'big': expected auto, whole"):
-        settings_of(tile="big", **CHOICES)

@@ -94,7 +94,11 @@ def test_the_command_line_averages_records_and_skips(model, series, capsys):
 
 @pytest.mark.parametrize(
     ("axes", "average", "said"),
-    [("TYX", "12", "cell.tif has 11 frame(s)"), ("ZYX", "2", "--axes), such as TYX"), ("TYX", "0", "not in the range")],
+    [
+        ("TYX", "12", "cell.tif has 11 frame(s)"),
+        ("ZYX", "2", "--axes), such as TYX"),
+        ("TYX", "0", "--average '0': expected how many frames"),
+    ],
 )
 def test_the_command_line_leaves_nothing_after_a_mistake(model, series, capsys, axes, average, said):
     arguments = ["restore", str(series), "-m", str(model.package.path), "--axes", axes, "--average", average]
@@ -118,7 +122,7 @@ def test_channels_with_models_of_their_own(model, tmp_path, capsys):
 
 
 def test_what_is_shown_is_the_average(model, series):
-    from carezoo.runtime.restore import Settings
+    from carezoo.settings import Settings
 
     of_model = view.of_model(files.open_image(series), model.package, {"T": 1}, Settings(average=3))
     np.testing.assert_array_equal(of_model.source, _means(series, 3)[1])

@@ -16,8 +16,9 @@ from carezoo.package.manifest import OutputAxis
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime import postprocess, tile_size
-from carezoo.runtime.restore import Settings, open_session, restore
+from carezoo.runtime.restore import open_session, restore
 from carezoo.runtime.session import Session
+from carezoo.settings import Settings
 
 OURS = [
     "denoise_2d",

@@ -66,6 +66,16 @@ def test_what_goes_wrong_is_raised_and_nothing_is_replaced(model, tmp_path):
         model.restore_file(tmp_path / "cell0.tif", settings=carezoo.Settings(), dtype="uint16")
 
 
+def test_results_made_before_a_setting_was_there_are_still_finished(model, tmp_path, monkeypatch):
+    path = model.restore_file(tmp_path / "cell0.tif")
+    written, notes = path.stat().st_mtime_ns, files.read_notes(path)
+    assert notes["carezoo"]["options"].pop("intensity_range", "missing") is None
+    monkeypatch.setattr(files, "read_notes", lambda _: notes)
+    assert model.restore_file(tmp_path / "cell0.tif").stat().st_mtime_ns == written
+    with pytest.raises(InputError, match="exists and differs in options"):
+        model.restore_file(tmp_path / "cell0.tif", intensity_range=(0, 100))
+
+
 def test_numbers_that_float32_cannot_hold_are_refused_or_replaced(model):
     image = packages.picture((30, 40)).astype(np.float64)
     image[3, 5] = 1e200

@@ -20,7 +20,8 @@ from carezoo.errors import CheckError, ConversionError, InputError
 from carezoo.files import write_image
 from carezoo.image import Image
 from carezoo.package.read import open_package
-from carezoo.runtime.restore import Settings, restore
+from carezoo.runtime.restore import restore
+from carezoo.settings import Settings
 from carezoo.train.convert import folder, network, run
 from carezoo.train.convert.choices import Choices
 from carezoo.train.pack import draft_tools as drafting

@@ -11,7 +11,8 @@ from carezoo import axes as axes_
 from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.runtime.restore import Settings, restore
+from carezoo.runtime.restore import restore
+from carezoo.settings import Settings
 from carezoo.train.convert import example, folder, network, packing
 from carezoo.train.convert.choices import Choices
 from carezoo.train.pack import draft_tools as drafting

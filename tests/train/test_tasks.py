@@ -11,7 +11,8 @@ import tifffile
 from carezoo.check.run import check
 from carezoo.image import Image
 from carezoo.package.read import open_package
-from carezoo.runtime.restore import Settings, restore
+from carezoo.runtime.restore import restore
+from carezoo.settings import Settings
 from carezoo.train.pack import draft_tools as drafting
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train

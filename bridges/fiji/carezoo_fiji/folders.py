@@ -10,10 +10,11 @@ from carezoo.errors import Cancelled, InputError
 from carezoo.host.models import Problem
 from carezoo.runtime.batch import Order, Outcome, restore_files
 from carezoo.runtime.sources import expanded
+from carezoo.settings import from_dialog
 from carezoo_fiji.calls import Call
-from carezoo_fiji.form import Field
+from carezoo_fiji.form import Field, settings_fields
 from carezoo_fiji.java import load
-from carezoo_fiji.restoring import model_fields, reference, settings, settings_fields
+from carezoo_fiji.restoring import model_fields, reference
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def ask(session: Any, call: Call) -> Batch:
         raise InputError("output_folder is empty: expected the folder for the results")
     order = Order(
         models={None: session.models.get(reference(values)).package},
-        settings=settings(values),
+        settings=from_dialog(values),
         output=target,
         is_overwriting=bool(values["overwrite"]),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from carezoo.errors import Cancelled, InputError
+from carezoo.settings import OFFERED, Setting
 from carezoo_fiji.java import implements, load
 
 ON_ERROR = "on_error"
@@ -38,6 +39,18 @@ class Field:
 
 Values = dict[str, Any]
 """What was answered, by key: text, or True and False for flags."""
+
+
+def settings_fields() -> list[Field]:
+    """Return a field for every restore setting; untouched they are carezoo's defaults."""
+    return [_field(row) for row in OFFERED]
+
+
+def _field(row: Setting) -> Field:
+    unit = row.label[len(row.name) :].strip()  # "Average frames" is average in macros
+    if row.is_flag:
+        return Field(row.name, "flag", row.default, unit=unit)
+    return Field(row.name, "choice" if row.choices else "text", row.title, row.titles, unit=unit)
 
 
 def parse(options: str) -> dict[str, str | bool]:

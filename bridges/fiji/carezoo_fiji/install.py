@@ -1,8 +1,7 @@
-"""Commands for a Fiji or ImageJ that people start themselves: written, checked, and taken away again.
+"""Commands for a Fiji that people start themselves: written, checked, and taken away again.
 
-Into a Fiji go Groovy scripts that keep a worker (`carezoo.host.worker`) alive through Appose, where it has Appose;
-into an ImageJ 1.x go macros that call the command line on a temporary TIFF. A list of what was written, with hashes,
-lies beside the files: uninstalling removes what is on it and was not changed since.
+They are Groovy scripts that keep a worker (`carezoo.host.worker`) alive through Appose, which Fiji brings. A list of
+what was written, with hashes, lies beside the files: uninstalling removes what is on it and was not changed since.
 """
 
 from __future__ import annotations
@@ -19,31 +18,21 @@ from typing import Any
 from carezoo.errors import InputError
 from carezoo.files.atomic import replacing
 from carezoo.registry import catalog
+from carezoo.settings import OFFERED, Setting
 from carezoo.version import __version__
 
 LIST = "carezoo-installed.json"
 """Name of the list of what was written, in the folder of the commands."""
 
-PLACES = {"fiji": Path("scripts") / "Plugins" / "CAREzoo", "imagej": Path("plugins") / "CAREzoo"}
-"""Folder of the commands: where Fiji and ImageJ look for scripts, which gives their place in the menu."""
+PLACE = Path("scripts") / "Plugins" / "CAREzoo"
+"""Folder of the commands: where Fiji looks for scripts, which gives their place in the menu."""
 
-_LABELS = {
-    "groovy": {
-        "restore.groovy": "CARE_Restore....groovy",
-        "models.groovy": "CARE_Get_Models....groovy",
-        "info.groovy": "CARE_Model_Info....groovy",
-    },
-    "ijm": {
-        "restore.ijm": "CARE_Restore....ijm",
-        "models.ijm": "CARE_Get_Models....ijm",
-        "info.ijm": "CARE_Model_Info....ijm",
-        "folder.ijm": "CARE_Restore_Folder....ijm",
-    },
+_FILES = {
+    "restore.groovy": "CARE_Restore....groovy",
+    "models.groovy": "CARE_Get_Models....groovy",
+    "info.groovy": "CARE_Model_Info....groovy",
 }
-"""Names of the files: ImageJ makes menu items of them, with blanks for underscores."""
-
-_PYTHON, _MODEL, _COMMON = "@PYTHON@", "@MODEL@", "// @COMMON@"
-"""In the templates: the path of the Python, the model that is offered first, the functions they share."""
+"""Names of the files by template: Fiji makes menu items of them, with blanks for underscores."""
 
 
 @dataclass(frozen=True)
@@ -54,34 +43,30 @@ class Finding:
     is_problem: bool = False
 
 
-def install(folder: Path, *, is_fiji: bool, python: Path) -> list[Path]:
+def install(folder: Path, *, python: Path) -> list[Path]:
     """Write the commands and return their paths. What an earlier version of carezoo wrote is replaced.
 
     Parameters
     ----------
     folder
-        Of the Fiji, or of an ImageJ 1.x.
-    is_fiji
-        Whether it is a Fiji: it gets Groovy scripts, and macros only where it has no Appose.
+        Of the Fiji.
     python
         The Python that runs carezoo, written into the commands.
 
     Raises
     ------
     InputError
-        If the folder is not that of a Fiji or ImageJ, cannot be written, or holds other files of these names.
+        If the folder is not that of a Fiji with Appose, cannot be written, or holds other files of these names.
     """
-    _require(folder, is_fiji)
-    place = folder / PLACES["fiji" if is_fiji else "imagej"]
-    kind = "groovy" if is_fiji and has_appose(folder) else "ijm"
-    if is_fiji and kind == "ijm":
-        place = folder / PLACES["imagej"]
-    contents = dict(_rendered(kind, python))
-    before = {path for where in _lists(folder) for path in _unchanged(where)}
+    _require_fiji(folder)
+    place = folder / PLACE
+    contents = dict(_rendered(python))
+    before = set(_unchanged(place)) if _is_installed(folder) else set()
     strangers = [place / name for name in contents if (place / name).exists() and place / name not in before]
     if strangers:
         raise InputError(f"{strangers[0]} was not written by carezoo, or was changed since. Move it away first")
-    uninstall(folder, may_be_missing=True)
+    if _is_installed(folder):
+        uninstall(folder)
     made = [path for path in (place, *place.parents) if not path.exists()]
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -95,7 +80,6 @@ def install(folder: Path, *, is_fiji: bool, python: Path) -> list[Path]:
     listed = {
         "carezoo": __version__,
         "python": str(python),
-        "kind": kind,
         "files": hashes,
         "folders": [path.relative_to(folder).as_posix() for path in made],
     }
@@ -104,7 +88,7 @@ def install(folder: Path, *, is_fiji: bool, python: Path) -> list[Path]:
     return [place / name for name in contents]
 
 
-def uninstall(folder: Path, *, may_be_missing: bool = False) -> list[Path]:
+def uninstall(folder: Path) -> list[Path]:
     """Remove what `install` wrote and nobody changed since; return what was removed.
 
     Raises
@@ -112,62 +96,75 @@ def uninstall(folder: Path, *, may_be_missing: bool = False) -> list[Path]:
     InputError
         If nothing is installed there.
     """
-    lists = _lists(folder)
-    if not lists and not may_be_missing:
+    if not _is_installed(folder):
         raise InputError(f"no commands of carezoo are installed in {folder}")
-    removed = []
-    for place in lists:
-        made = [folder / name for name in _read(place).get("folders", []) if ".." not in Path(name).parts]
-        for path in (*_unchanged(place), place / LIST):
-            path.unlink()
-            removed.append(path)
-        for path in made:  # the deepest first; what somebody else has put files into stays
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+    place = folder / PLACE
+    made = [folder / name for name in _read(place).get("folders", []) if ".." not in Path(name).parts]
+    removed = [*_unchanged(place), place / LIST]
+    for path in removed:
+        path.unlink()
+    for path in made:  # the deepest first; what somebody else has put files into stays
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
     return removed
 
 
 def status(folder: Path) -> list[Finding]:
-    """Say what is installed in a Fiji or ImageJ, and whether it can work."""
-    lists = _lists(folder)
-    if not lists:
+    """Say what is installed in a Fiji, and whether it can work."""
+    if not _is_installed(folder):
         return [Finding(f"not installed in {folder.resolve()}. Run carezoo fiji install for it", is_problem=True)]
-    findings = []
-    for place in lists:
-        listed = _read(place)
-        kept = _unchanged(place)
-        findings.append(Finding(f"{len(kept)} commands of carezoo {listed['carezoo']} ({listed['kind']}) in {place}"))
-        for name in sorted(set(listed["files"]) - {path.name for path in kept}):
-            findings.append(Finding(f"{place / name} is missing or was changed since", is_problem=True))
-        findings.append(_python_works(Path(listed["python"])))
-    return findings
+    place = folder / PLACE
+    listed, kept = _read(place), _unchanged(place)
+    changed = sorted(set(listed["files"]) - {path.name for path in kept})
+    return [
+        Finding(f"{len(kept)} commands of carezoo {listed['carezoo']} in {place}"),
+        *(Finding(f"{place / name} is missing or was changed since", is_problem=True) for name in changed),
+        _python_works(Path(listed["python"])),
+    ]
 
 
-def has_appose(folder: Path) -> bool:
-    """Return whether a Fiji brings Appose's Java library."""
-    return any(path.name.startswith("appose") for path in (folder / "jars").rglob("*.jar"))
+def _rendered(python: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents of the commands."""
+    scripts = resources.files("carezoo_fiji") / "scripts"
+    written = {
+        "// @COMMON@": (scripts / "common.groovy").read_text("utf8"),
+        "// @SETTINGS@": "\n".join(_parameter(row) for row in OFFERED),
+        "@OPTIONS@": ", ".join(f"{row.key}: {row.name}" for row in OFFERED),
+        "@NAMES@": ", ".join(json.dumps(row.name) for row in OFFERED),
+        "@MODEL@": next((each.name for each in catalog.here()), ""),
+        "@PYTHON@": str(python).replace("\\", "\\\\"),
+    }
+    for template, name in _FILES.items():
+        text = (scripts / template).read_text("utf8")
+        for mark, what in written.items():
+            text = text.replace(mark, what)
+        yield name, text.encode()
 
 
-def _rendered(kind: str, python: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield names and contents of the commands, with the Python they call written into them."""
-    scripts = resources.files("carezoo_fiji") / "scripts" / kind
-    common = (scripts / f"common.{kind}").read_text("utf8")
-    model = next((each.name for each in catalog.here()), "")
-    for template, name in _LABELS[kind].items():
-        text = (scripts / template).read_text("utf8").replace(_COMMON, common).replace(_MODEL, model)
-        yield name, text.replace(_PYTHON, str(python).replace("\\", "\\\\")).encode()
+def _parameter(row: Setting) -> str:
+    """Return the line that makes Fiji ask for a restore setting."""
+    if row.is_flag:
+        return f'#@ Boolean (label="{row.label}", value={str(row.default).lower()}, persist=false) {row.name}'
+    choices = f"choices={{{', '.join(map(json.dumps, row.titles))}}}, " if row.titles else ""
+    return f'#@ String (label="{row.label}", {choices}value="{row.title}", persist=false) {row.name}'
 
 
-def _require(folder: Path, is_fiji: bool) -> None:
-    needed = ("jars", "plugins") if is_fiji else ("plugins",)
-    missing = [name for name in needed if not (folder / name).is_dir()]
+def _require_fiji(folder: Path) -> None:
+    missing = [name for name in ("jars", "plugins") if not (folder / name).is_dir()]
     if missing:
-        program = "Fiji" if is_fiji else "ImageJ"
-        raise InputError(f"{folder} is not the folder of {program}: it holds no folder {' and no '.join(missing)}")
+        raise InputError(
+            f"{folder} is not the folder of a Fiji: it holds no folder {' and no '.join(missing)}. For plain ImageJ: "
+            "carezoo fiji start --imagej-jar ij.jar"
+        )
+    if not any(path.name.startswith("appose") for path in (folder / "jars").rglob("*.jar")):
+        raise InputError(
+            f"{folder} brings no Appose (jars/appose-*.jar), which the commands need. Update this Fiji (Help > "
+            f"Update...) and install again, or start it from here: carezoo fiji start --fiji {folder}"
+        )
 
 
-def _lists(folder: Path) -> list[Path]:
-    return [folder / place for place in PLACES.values() if (folder / place / LIST).is_file()]
+def _is_installed(folder: Path) -> bool:
+    return (folder / PLACE / LIST).is_file()
 
 
 def _read(place: Path) -> dict[str, Any]:

@@ -9,22 +9,17 @@ from typing import Any
 import numpy as np
 
 from carezoo.api import Model
-from carezoo.cli import options
 from carezoo.errors import CarezooError, InputError
 from carezoo.host import models as hosting
 from carezoo.image import Image
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings, from_dialog
 from carezoo_fiji import previewing, windows
 from carezoo_fiji.calls import Call
-from carezoo_fiji.form import Button, Field, Values
+from carezoo_fiji.form import Button, Field, Values, settings_fields
 from carezoo_fiji.images import is_unchanged, selection, to_image
 from carezoo_fiji.java import load
 
 WHOLE, SELECTION = "whole image", "selection"
-RESULT_TYPES = {"32-bit": "float32", "as the image": "input"}
-PROVIDERS = ("auto", "cpu", "openvino", "cuda", "tensorrt")
-PRECISIONS = ("exact", "fast")
-AUTO, MEASURED = "auto", "measured"
 
 NO_IMAGE = "there is no image open. Open the image to restore and click on it"
 
@@ -79,7 +74,6 @@ def ask(session: Any, call: Call) -> Order:
     fields = [
         *model_fields(session),
         Field("region", "choice", WHOLE, (WHOLE, SELECTION)),
-        Field("result_type", "choice", next(iter(RESULT_TYPES)), tuple(RESULT_TYPES)),
         Field("show_uncertainty", "flag", True),
         *settings_fields(),
     ]
@@ -92,45 +86,9 @@ def ask(session: Any, call: Call) -> Order:
     return _order(source, values)
 
 
-def settings_fields() -> list[Field]:
-    """Return how to run a model; defaults are carezoo's and the package's."""
-    return [
-        Field("intensity_range", "text", MEASURED),
-        Field("tile", "text", AUTO),
-        Field("provider", "choice", AUTO, PROVIDERS),
-        Field("precision", "choice", PRECISIONS[0], PRECISIONS),
-        Field("threads", "text", AUTO),
-        Field("average", "text", str(Settings().average), unit="frames"),
-        Field("per_frame", "flag", False),
-    ]
-
-
-def settings(values: Values) -> Settings:
-    """Return the settings that were answered.
-
-    Raises
-    ------
-    InputError
-        If a number is none.
-    """
-    threads, limits = str(values["threads"]).strip(), str(values["intensity_range"]).strip()
-    if threads != AUTO and (not threads.isdigit() or int(threads) < 1):
-        raise InputError(f"threads={threads}: expected a number from 1 on, or {AUTO}")
-    return Settings(
-        tile=options.tile(str(values["tile"]).strip()),
-        provider=str(values["provider"]),
-        precision=values["precision"],
-        n_threads=None if threads == AUTO else int(threads),
-        average=options.n_frames(str(values["average"])),
-        is_per_frame=bool(values["per_frame"]),
-        intensity_range=None if limits == MEASURED else options.intensity_range(limits),
-        dtype=RESULT_TYPES[str(values.get("result_type", "32-bit"))],
-    )
-
-
 def _order(source: Any, values: Values) -> Order:
     is_selection = values["region"] == SELECTION
-    return Order(source, reference(values), is_selection, bool(values["show_uncertainty"]), settings(values))
+    return Order(source, reference(values), is_selection, bool(values["show_uncertainty"]), from_dialog(values))
 
 
 def _described(source: Any) -> str:

@@ -13,7 +13,7 @@ from carezoo.errors import FileFormatError, InputError
 from carezoo.host.models import LoadedModels
 from carezoo.image import Image
 from carezoo.runtime.restoration import Restoration
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings
 from carezoo_fiji import commands, images, windows
 from carezoo_fiji.calls import VERDICT, is_headless
 from carezoo_fiji.java import jpype, load

@@ -22,8 +22,9 @@ from carezoo.package.draft import (
 from carezoo.package.own import ChannelMeaning
 from carezoo.package.read import Package
 from carezoo.pictures import before_after as pictures
-from carezoo.runtime.restore import Settings, restore
+from carezoo.runtime.restore import restore
 from carezoo.runtime.session import Session
+from carezoo.settings import Settings
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import measure

@@ -18,7 +18,7 @@ from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Relation
 from carezoo.pictures import charts
 from carezoo.pictures.charts import Frame, Series
-from carezoo.runtime.restore import Settings
+from carezoo.settings import Settings
 from carezoo.train import history
 
 MOST_FRAMES, MOST_FRAMES_PER_FILE = 16, 5

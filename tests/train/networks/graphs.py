@@ -14,8 +14,9 @@ from carezoo.package.draft import Draft
 from carezoo.package.own import ChannelMeaning
 from carezoo.package.read import Package, open_package
 from carezoo.package.write import write_package
-from carezoo.runtime.restore import Settings, restore
+from carezoo.runtime.restore import restore
 from carezoo.runtime.session import Session
+from carezoo.settings import Settings
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.network import Geometry, Network, OutputChannel
 from carezoo.train.networks.unet import UNet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import knime.extension as knext
 
@@ -12,11 +12,9 @@ from care_nodes.model import MODEL_PORT, CareModel, CareModelSpec
 from care_nodes.rows import EveryRow, finished, require_columns
 from care_nodes.table import PICTURE, Columns, extended, is_path, progress_of, told_in_words
 from carezoo.runtime.batch import Order
-from carezoo.runtime.providers import Precision
-from carezoo.runtime.restore import Settings
+from carezoo.settings import OFFERED, Setting, Settings, from_dialog
 from carezoo_knime.cells import folder_of
 from carezoo_knime.restoring import restore_rows
-from carezoo_knime.settings import PROVIDERS, settings_of
 
 COLUMNS: Columns = {
     "Restored": str,
@@ -32,7 +30,19 @@ COLUMNS: Columns = {
 }
 """In the order of the fields of `RestoredRow`."""
 
-DEFAULT = Settings()
+
+def _parameter(row: Setting) -> Any:
+    """Return the parameter of a restore setting: a flag, a number, or a text that is one of several or free."""
+    if row.is_flag:
+        return knext.BoolParameter(row.label, row.help, row.default, is_advanced=True)
+    if isinstance(row.default, int):
+        return knext.IntParameter(row.label, row.help, row.default, is_advanced=True)
+    enum = list(row.titles) or None
+    return knext.StringParameter(row.label, row.help, row.title, enum=enum, is_advanced=True)
+
+
+RestoreSettings: Any = type("RestoreSettings", (), {row.name: _parameter(row) for row in OFFERED})
+"""The parameters that say how to restore, one for each row of carezoo's settings."""
 
 
 @knext.node(
@@ -46,7 +56,7 @@ DEFAULT = Settings()
 @knext.input_port("Model", "The model, from *CARE Model*.", MODEL_PORT)
 @knext.input_table("Images", "A table with a column of image paths.")
 @knext.output_table("Restored images", "The input table, and what became of every image.")
-class CareRestoreNode(EveryRow):
+class CareRestoreNode(RestoreSettings, EveryRow):
     """Restores microscopy images with a CARE model.
 
     Every row names an image file (TIFF; with the package bioio also CZI, ND2, LIF, OME-Zarr). It is restored in the
@@ -75,50 +85,6 @@ class CareRestoreNode(EveryRow):
         "Replace existing results",
         "Whether to overwrite files of the same name that were made otherwise. If not, such a row gets an error.",
         False,
-    )
-    average = knext.IntParameter(
-        "Average frames",
-        "Restore the means of so many consecutive frames (T) of a series; 1: every frame.",
-        DEFAULT.average,
-        min_value=1,
-        is_advanced=True,
-    )
-    tile = knext.StringParameter(
-        "Tile",
-        "Largest piece that is restored at once: auto (as memory allows), whole, one size (512), or one for each axis "
-        "(16,256,256). It does not change the result.",
-        str(DEFAULT.tile),
-        is_advanced=True,
-    )
-    provider = knext.StringParameter(
-        "Provider",
-        "What computes. One that is asked for and does not run is an error; auto takes the fastest that gives exact "
-        "results.",
-        DEFAULT.provider,
-        enum=PROVIDERS,
-        is_advanced=True,
-    )
-    precision = knext.StringParameter(
-        "Precision",
-        "exact: 32 bit. fast: half precision, where the hardware has it.",
-        DEFAULT.precision,
-        enum=list(get_args(Precision)),
-        is_advanced=True,
-    )
-    threads = knext.IntParameter(
-        "Threads",
-        "Processor threads; 0: all cores.",
-        DEFAULT.n_threads or 0,
-        min_value=0,
-        is_advanced=True,
-    )
-
-    nan = knext.StringParameter(
-        "NaN pixels",
-        "refuse: an image with NaN or infinite pixels gets an error. zero: they are taken as zero.",
-        DEFAULT.nan,
-        enum=["refuse", "zero"],
-        is_advanced=True,
     )
 
     def configure(self, context: knext.ConfigurationContext, spec: CareModelSpec, schema: knext.Schema) -> knext.Schema:
@@ -155,11 +121,4 @@ class CareRestoreNode(EveryRow):
         return folder_of(self.output_folder, folder_of(self.folder))
 
     def _settings(self) -> Settings:
-        return settings_of(
-            tile=self.tile,
-            provider=self.provider,
-            precision=self.precision,
-            n_threads=self.threads,
-            average=self.average,
-            nan=self.nan,
-        )
+        return from_dialog({row.name: getattr(self, row.name) for row in OFFERED})

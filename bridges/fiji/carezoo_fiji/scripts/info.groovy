@@ -4,6 +4,7 @@
 // @COMMON@
 
 try {
+  refuseUnknown(["model"])
   def outputs = ask("describe", [model: model])
   IJ.log(outputs.summary)
   conclude("OK showed " + outputs.model.id + " " + outputs.model.version)

@@ -4,6 +4,7 @@
 // @COMMON@
 
 try {
+  refuseUnknown(["model"])
   def before = ask("models", [:]).models.collect { it.name + " " + it.version + ": " + it.description }
   IJ.log("On this computer:\n" + before.join("\n"))
   IJ.showStatus("fetching " + model + " ...")

@@ -1,9 +1,7 @@
 #@ String (label="Model", value="@MODEL@", persist=false) model
 #@ String (label="Region", choices={"whole image", "selection"}, value="whole image", persist=false) region
-#@ String (label="Result type", choices={"32-bit", "as the image"}, value="32-bit", persist=false) result_type
-#@ String (label="Tile", value="auto", persist=false) tile
-#@ Integer (label="Average frames", value=1, min=1, persist=false) average
 #@ Boolean (label="Show uncertainty", value=true, persist=false) show_uncertainty
+// @SETTINGS@
 // CARE Restore...: restores the active image with a model of carezoo, in a worker that stays alive. Written by carezoo fiji install.
 import ij.CompositeImage
 import ij.ImagePlus
@@ -78,7 +76,7 @@ def unshare(Map result, String title, ImagePlus source, java.awt.Rectangle box, 
   return made
 }
 
-def restore(String model, String region, String result_type, String tile, int average, boolean show_uncertainty) {
+def restore(String model, String region, boolean show_uncertainty, Map settings) {
   def imp = WindowManager.getCurrentImage()
   if (imp == null) throw new IllegalStateException("InputError: there is no image open. Open the image to restore and click on it")
   if (imp.getBitDepth() == 24 || imp.getType() == ImagePlus.COLOR_256)
@@ -97,8 +95,7 @@ def restore(String model, String region, String result_type, String tile, int av
     // Axes of length one are left out, so that the model sees the image as it is; one unit along Z tells how planes come closer.
     def described = [appose_type: "ndarray", dtype: array.dType().label(), shape: (0..4).findAll { it > 2 || counts[it] > 1 }.collect { counts[it] as int },
                      shm: [appose_type: "shm", name: array.shm().name(), rsize: array.shm().rsize()]]
-    def inputs = [model: model, image: described, axes: axes, name: imp.getTitle(), pixel_size_um: axes.contains("Z") ? [Z: 1.0] : [:],
-                  options: [tile: tile.isInteger() ? tile as int : tile, average: average, dtype: result_type == "32-bit" ? "float32" : "input"]]
+    def inputs = [model: model, image: described, axes: axes, name: imp.getTitle(), pixel_size_um: axes.contains("Z") ? [Z: 1.0] : [:], options: settings]
     IJ.resetEscape()
     def outputs = ask("restore", inputs) { task, event ->
       if (event.message != null) IJ.showStatus(event.message + "; Escape stops")
@@ -111,7 +108,7 @@ def restore(String model, String region, String result_type, String tile, int av
     def stem = imp.getShortTitle()
     def shown = outputs.results.findAll { it.key == "mean" || show_uncertainty }.collect { name, result ->
       def isMean = name == "mean"
-      def made = unshare(result, WindowManager.makeUniqueName(stem + "_" + (isMean ? "restored" : name)), imp, box, isMean, average)
+      def made = unshare(result, WindowManager.makeUniqueName(stem + "_" + (isMean ? "restored" : name)), imp, box, isMean, run.average as int)
       made.setProperty("Info", ((imp.getProperty("Info") ?: "") + "\nrestored with " + run.model + " " + run.version + "\ncarezoo: " + JsonOutput.toJson([carezoo: [result: name, run: run]])).trim())
       made
     }
@@ -126,7 +123,9 @@ def restore(String model, String region, String result_type, String tile, int av
 }
 
 try {
-  restore(model, region, result_type, tile, average, show_uncertainty)
+  def settings = [@OPTIONS@]
+  refuseUnknown(["model", "region", "show_uncertainty", @NAMES@])
+  restore(model, region, show_uncertainty, settings)
 } catch (Throwable error) {
   fail(error)
 }

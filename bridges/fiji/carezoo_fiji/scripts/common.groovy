@@ -1,5 +1,6 @@
 import groovy.json.JsonOutput
 import ij.IJ
+import ij.Macro
 import org.apposed.appose.Service
 
 // One worker for the whole session of Fiji, with its model loaded; started when it is first needed.
@@ -27,6 +28,13 @@ def ask(String verb, Map inputs, Closure listener = null) {
     throw new IllegalStateException(task.error ?: "WorkerError: the worker has ended (" + error.message + "). Try again; it will be started anew")
   }
   return task.outputs
+}
+
+// Fiji ignores what a macro misspells.
+def refuseUnknown(List known) {
+  def given = (Macro.getOptions() ?: "").findAll(/(\w+)(?:=(?:\[[^\]]*\]|\S*))?/) { all, name -> name }
+  def unknown = given.findAll { !known.contains(it) }
+  if (unknown) throw new IllegalStateException("InputError: unknown option " + unknown.join(", ") + "; there are " + known.join(", "))
 }
 
 def conclude(String verdict) {
