@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from carezoo.errors import AxesError, CarezooError, FileFormatError, MissingExtraError
 from carezoo.files import file_axes
-from carezoo.files.per_channel import fitting
 from carezoo.files.plane_pixels import DECODED, PlanePixels
 from carezoo.image import Image, Metadata
 
@@ -133,7 +132,7 @@ def _as_image(opened: Any, path: Path, axes: str | None) -> Image:
         pixels,
         given,
         {letter: size for letter, size in _pixel_size_um(opened).items() if letter in given},
-        fitting(_metadata(opened), sizes.get("C", 1)),
+        _metadata(opened).for_channels(sizes.get("C", 1)),
         path.name,
     )
 
