@@ -12,9 +12,9 @@ from carezoo.cli import declared, options
 from carezoo.cli.declared import opened
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
+from carezoo.files.listing import collect_images
 from carezoo.runtime.batch import Order, Outcome, restore_files
 from carezoo.runtime.restore import Settings
-from carezoo.runtime.sources import expanded
 
 DTYPES = ("float32", "input", "uint8", "uint16")
 
@@ -89,14 +89,14 @@ DTYPES = ("float32", "input", "uint8", "uint16")
 def restore_command(
     sources: Sequence[Path], models: Sequence[str], overwrite: bool, as_json: bool, **given: object
 ) -> int:
-    """Restore image FILES (or all TIFFs of a folder) with a model.
+    """Restore image FILES (or all images of a folder) with a model.
 
     cell.tif becomes cell_restored.tif, in the intensities of the input and with its metadata; a probabilistic model
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
     """
     order = _order(models, overwrite, given)
     with talk_on_stderr():
-        files = expanded(sources)
+        files = collect_images(sources)
     flicker: Path | None = given["flicker"]  # type: ignore[assignment]
     if flicker:
         _check_flicker(flicker, files, order)

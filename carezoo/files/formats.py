@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +29,8 @@ class Reader:
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments that make it read plane by plane."""
 
+
+TIFF_SUFFIXES = (".tif", ".tiff")
 
 _PLANEWISE = {"chunk_dims": ["Y", "X"]}
 
@@ -65,6 +68,13 @@ class DaskPages:
                 f"{self.name}: plane {page} cannot be read ({error}). The file is damaged, or its reader does not know "
                 "this kind of scan; save it as OME-TIFF from the program that made it"
             ) from error
+
+
+def missing_package(path: Path) -> str | None:
+    """Return the package without which a file of this suffix cannot be read; None if it can. Nothing is imported."""
+    reader = READERS.get(path.suffix.lower())
+    needed = {"bioio": "bioio", reader.module: reader.package} if reader else {}
+    return next((package for module, package in needed.items() if importlib.util.find_spec(module) is None), None)
 
 
 def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:

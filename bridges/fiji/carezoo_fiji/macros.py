@@ -14,6 +14,7 @@ from carezoo.cli import options
 from carezoo.errors import Cancelled as Stopped
 from carezoo.errors import CarezooError, InputError
 from carezoo.files.atomic import require_space
+from carezoo.files.listing import list_folder
 from carezoo.host import models as hosting
 from carezoo.package.info import summary
 from carezoo.package.read import open_package
@@ -81,6 +82,14 @@ def _pull(progress: Progress, cancelled: Cancelled, model: str) -> Iterator[str]
     yield f"path={pull(model, progress=show).path}"
 
 
+def _images(folder: str) -> Iterator[str]:
+    """Yield the names of the images in a folder, and ``note=...`` for those whose reader is not installed."""
+    found = list_folder(Path(folder))
+    yield from (path.name for path in found.require_images())
+    if found.unreadable:
+        yield f"note=left out: {found.missing_reader()}"
+
+
 def _restore(
     progress: Progress,
     cancelled: Cancelled,
@@ -106,7 +115,13 @@ def _restore(
 
 
 _WATCHED = {"pull", "restore"}
-_VERBS: dict[str, Callable[..., Iterator[str]]] = {"models": _models, "info": _info, "pull": _pull, "restore": _restore}
+_VERBS: dict[str, Callable[..., Iterator[str]]] = {
+    "models": _models,
+    "images": _images,
+    "info": _info,
+    "pull": _pull,
+    "restore": _restore,
+}
 
 if __name__ == "__main__":
     sys.exit(answer(sys.argv[1:]))

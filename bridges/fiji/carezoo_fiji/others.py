@@ -33,7 +33,7 @@ _ENDINGS = {STD: "std", WIDTH: "width", LOW: "low", HIGH: "high", DISAGREEMENT: 
 HELP_TEXT = """carezoo {version}: content-aware restoration (CARE) in ImageJ
 
 CARE Restore...                 restores the active image; the image itself stays as it is
-CARE Restore Folder...          restores all TIFFs of a folder into another one
+CARE Restore Folder...          restores all images of a folder into another one
 CARE Show Uncertainty...        what a model that knows it says of a restored image
 CARE Get Models...              fetches models
 CARE Model Info...              what a model is, what it was trained on, how good it is

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo import files
-from carezoo.errors import Cancelled, InputError
+from carezoo.errors import Cancelled, InputError, MissingExtraError
 from carezoo.evaluate.scores import evaluate_pairs
 from carezoo.image import Image
 from carezoo.metrics import mean_scores, score
@@ -89,7 +89,10 @@ def score_rows(
 
 
 def _score(paths: Mapping[str, Path], axes: str | None) -> ScoredRow:
-    images = {key: files.open_image(path, axes) for key, path in paths.items()}
+    try:
+        images = {key: files.open_image(path, axes) for key, path in paths.items()}
+    except MissingExtraError as error:  # the reader of this file; other rows may do without it
+        raise InputError(str(error)) from error
     if "noisy" not in images:
         mean = mean_scores([score(each["restored"], each["reference"]) for _, each in _planes(images)]).mean
         return ScoredRow(psnr_db=mean.psnr_db, nrmse=mean.nrmse, ssim=mean.ssim)

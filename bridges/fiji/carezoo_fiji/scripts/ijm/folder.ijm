@@ -1,4 +1,4 @@
-// CARE Restore Folder...: restores all TIFFs of a folder into another one. Written by carezoo fiji install.
+// CARE Restore Folder...: restores all images of a folder into another one. Written by carezoo fiji install.
 var python = "@PYTHON@";
 var options = call("ij.Macro.getOptions");
 var folder = "";
@@ -22,15 +22,15 @@ type = Dialog.getChoice();
 tile = Dialog.getString();
 average = Dialog.getString();
 if (file != "") model = file;
-if (input == "" || !File.isDirectory(input)) fail("InputError", "input_folder=" + input + ": expected a folder with TIFF files");
+if (input == "" || !File.isDirectory(input)) fail("InputError", "input_folder=" + input + ": expected a folder of images");
 if (output == "") fail("InputError", "output_folder is empty: expected the folder for the results");
 dtype = "float32";
 if (type == types[1]) dtype = "input";
-names = getFileList(input);
+names = split(ask(newArray("images", input)), "\n");
 restored = 0;
 for (i = 0; i < names.length; i++) {
-  lower = toLowerCase(names[i]);
-  if (endsWith(lower, ".tif") || endsWith(lower, ".tiff")) {
+  if (startsWith(names[i], "note=")) print("CAREzoo: " + substring(names[i], 5));
+  else {
     showStatus("restoring " + names[i] + " (" + i + 1 + " of " + names.length + ") with " + model + "; Escape stops");
     askAndWait(newArray("restore", input + File.separator + names[i], output, model, tile, dtype, average));
     print("CAREzoo: " + names[i] + ": restored");
@@ -38,7 +38,6 @@ for (i = 0; i < names.length; i++) {
   }
 }
 cleanUp();
-if (restored == 0) fail("InputError", "folder " + input + " holds no .tif file");
 conclude("OK restored " + restored + " files into " + output);
 
 // @COMMON@
