@@ -19,6 +19,7 @@ from carezoo.image import Image
 from carezoo.intensity import Normalization, Operation
 from carezoo.package.manifest import Result
 from carezoo.package.read import Package
+from carezoo.progress import Progress
 from carezoo.runtime import members, postprocess, tile_size
 from carezoo.runtime.layout import Index, Layout, guard_finite, lay_out
 from carezoo.runtime.predict import Network, Piece
@@ -58,10 +59,6 @@ class Settings:
     """Keep what each member of an ensemble says, for exact intervals; None: if that takes up to 1 GB."""
 
 
-Progress = Callable[[int, int], None]
-"""Called with voxels done and voxels in all."""
-
-
 def restore(
     image: Image,
     package: Package,
@@ -88,7 +85,7 @@ def restore(
     make_target
         Returns a context manager that yields where a result is written; by default arrays in memory.
     progress, cancelled
-        Called after and before each tile.
+        Called after each tile with the voxels done, those in all and the name of the image; asked before each one.
 
     Returns
     -------
@@ -228,7 +225,7 @@ class _Work:
                     self.targets.write(piece, position)
             self._n_done = n_before + prod(self.layout.spatial_shape) * i // self.plan.n_tiles
             if self._progress:
-                self._progress(self._n_done, self.n_voxels)
+                self._progress(self._n_done, self.n_voxels, self.layout.image.name)
             self._stop_if_cancelled()
         for piece in waiting.finished(position):
             self.targets.write(piece, position)

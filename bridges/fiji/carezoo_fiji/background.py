@@ -62,9 +62,10 @@ class Watch:
         self._ended.set()
         self._thread.join()
 
-    def progress(self, share: float) -> None:
-        """Say that this share of the work is done."""
-        self._share = share
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Say how much of the work is done."""
+        del what
+        self._share = done / max(total, 1)
 
     def is_alone(self) -> bool:
         """Return whether the macro waits no more."""

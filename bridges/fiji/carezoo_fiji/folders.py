@@ -70,8 +70,8 @@ def _restore(call: Call, batch: Batch) -> list[Outcome]:
     outcomes: list[Outcome] = []
     n_files = len(batch.sources.images)
 
-    def progress(source: Path, done: int, total: int) -> None:
-        call.status(f"restoring {source.name} ({len(outcomes) + 1} of {n_files}); Escape stops")
+    def progress(done: int, total: int, what: str) -> None:
+        call.status(f"restoring {what} ({len(outcomes) + 1} of {n_files}); Escape stops")
         call.progress(len(outcomes) * total + done, n_files * total)
 
     for outcome in restore_files(batch.sources.images, batch.order, progress, call.stopped.is_set):

@@ -18,19 +18,19 @@ from carezoo.files.listing import list_folder
 from carezoo.host import models as hosting
 from carezoo.package.info import summary
 from carezoo.package.read import open_package
+from carezoo.progress import Progress
 from carezoo.registry.resolve import pull, resolve
 from carezoo.runtime.batch import Order, restore_files
 from carezoo.runtime.restore import Settings
 
 AUTO = "auto"
 
-Progress = Callable[[float], None]
 Cancelled = Callable[[], bool]
 
 
 def answer(
     words: Sequence[str],
-    progress: Progress = lambda _: None,
+    progress: Progress = lambda *_: None,
     cancelled: Cancelled = lambda: False,
 ) -> int:
     """Answer one request and return the exit code.
@@ -40,7 +40,7 @@ def answer(
     words
         A verb, and what it needs.
     progress, cancelled
-        Told what share is done, and asked whether to stop, if the verb is one that takes its time.
+        Told how much is done, and asked whether to stop, if the verb is one that takes its time.
     """
     words = [word for word in words if word]  # macros fill up with empty ones
     try:
@@ -74,10 +74,10 @@ def _info(model: str) -> Iterator[str]:
 def _pull(progress: Progress, cancelled: Cancelled, model: str) -> Iterator[str]:
     """Bring a model to this computer."""
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(done: int, total: int, what: str) -> None:
         if cancelled():
             raise Stopped(f"{what}: stopped; the next try goes on from here")
-        progress(done / max(total, 1))
+        progress(done, total, what)
 
     yield f"path={pull(model, progress=show).path}"
 
@@ -104,7 +104,7 @@ def _restore(
     package = open_package(resolve(model).path)
     settings = Settings(tile=options.tile(tile), dtype=dtype, average=options.n_frames(average))
     order = Order(models={None: package}, settings=settings, output=Path(folder), is_overwriting=True)
-    for outcome in restore_files([Path(source)], order, lambda _, done, n: progress(done / n), cancelled):
+    for outcome in restore_files([Path(source)], order, progress, cancelled):
         if outcome.error is not None:
             raise outcome.error
         names = [result.name for result in package.manifest.results]

@@ -146,7 +146,7 @@ def get_model(session: Any, call: Call, chosen: str) -> str:
         raise InputError("no model was named: expected a name, NAME@VERSION, or the address of a package")
 
     def work() -> str:
-        def progress(what: str, done: int, total: int) -> None:
+        def progress(done: int, total: int, what: str) -> None:
             call.status(f"fetching {what}")
             call.progress(done, total)
 

@@ -17,10 +17,8 @@ from carezoo.evaluate.scores import evaluate_pairs
 from carezoo.image import Image
 from carezoo.metrics import mean_scores, score
 from carezoo.pictures.view import n_averaged
+from carezoo.progress import Progress
 from carezoo_knime.cells import Row, path_of
-
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is being worked on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ def score_rows(
                 raise
             scored.append(ScoredRow(error=str(error)))
         if progress:
-            progress((i + 1) / len(rows), f"{i + 1} of {len(rows)}")
+            progress(i + 1, len(rows), f"{i + 1} of {len(rows)}")
     return scored
 
 
