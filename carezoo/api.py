@@ -16,11 +16,12 @@ from carezoo.errors import AxesError, MissingExtraError
 from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
+from carezoo.progress import Progress
 from carezoo.registry.resolve import resolve
 from carezoo.registry.zoo import Locations
 from carezoo.runtime.batch import Order, restore_files, result_path
 from carezoo.runtime.restoration import Restoration
-from carezoo.runtime.restore import Progress, open_session
+from carezoo.runtime.restore import open_session
 from carezoo.runtime.restore import restore as _restore
 from carezoo.runtime.session import Session
 from carezoo.settings import Options, Settings, from_words
@@ -93,7 +94,7 @@ class Model:
         settings
             How to run; or give its fields as keywords (`tile`, `provider`, `precision`, `n_threads`, `dtype`, ...).
         progress
-            Called with voxels done and voxels in all after each tile.
+            Called after each tile with voxels done, voxels in all and the name of the image.
         cancelled
             Asked between tiles; True stops with `Cancelled`.
 
@@ -187,7 +188,7 @@ class Model:
         *,
         axes: str | None = None,
         is_overwriting: bool = False,
-        progress: Callable[[int, int, str], None] | None = None,
+        progress: Progress | None = None,
         **wanted: Any,
     ) -> Findings:
         """Restore images of which clean ones are known, and score them beside classical methods at their best.

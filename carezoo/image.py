@@ -62,6 +62,12 @@ class Metadata:
         }
         return dataclasses.replace(self, **cut)
 
+    def for_channels(self, n_channels: int) -> Metadata:
+        """Return the metadata without what was said of another number of channels."""
+        per_channel = ("channel_names", "luts", "display_ranges")
+        other: dict[str, Any] = {name: () for name in per_channel if len(getattr(self, name)) != n_channels}
+        return dataclasses.replace(self, **other, display_mode=self.display_mode if n_channels > 1 else None)
+
 
 @dataclass(frozen=True, eq=False)
 class Image:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
-from carezoo.cli.progress import talk_on_stderr
+from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.files.atomic import require_folder
 from carezoo.package.read import Package, open_package
-from carezoo.registry.fetch import Progress
 from carezoo.registry.resolve import Resolved, resolve
 from carezoo.settings import OFFERED, Setting, from_words
 
@@ -127,7 +123,7 @@ def _option(row: Setting) -> Declaration:
 
 def opened(reference: str, zoos: Sequence[str] = ()) -> Package:
     """Return the package that a reference means, pulled if need be, and say on stderr which one a name meant."""
-    with talk_on_stderr(), download_bar() as progress:
+    with talk_on_stderr(), Bar("B") as progress:
         found = resolve(reference, zoos or None, progress=progress)
     if found.name:
         click.echo(told(found), err=True)
@@ -137,22 +133,3 @@ def opened(reference: str, zoos: Sequence[str] = ()) -> Package:
 def told(found: Resolved) -> str:
     """Return in one line what a name turned out to mean."""
     return f"model {found.name} {found.version} ({found.origin})"
-
-
-@contextmanager
-def download_bar() -> Iterator[Progress]:
-    """Show a bar of bytes on stderr while a person is looking; yields what a download calls."""
-    bars: dict[str, Any] = {}
-
-    def show(what: str, done: int, total: int) -> None:
-        if not sys.stderr.isatty():
-            return
-        if what not in bars:
-            bars[what] = tqdm(total=total, desc=what, unit="B", unit_scale=True, leave=False)
-        bars[what].update(done - bars[what].n)
-
-    try:
-        yield show
-    finally:
-        for bar in bars.values():
-            bar.close()

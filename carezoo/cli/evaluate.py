@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from carezoo import files
 from carezoo.cli import declared
 from carezoo.cli.declared import opened
-from carezoo.cli.progress import Steps, talk_on_stderr
+from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.settings import Settings
 
@@ -88,7 +88,7 @@ def evaluate_command(
 
     conditions = _conditions(sources, targets)
     package = opened(reference, zoos)
-    with talk_on_stderr(), Steps() as progress:
+    with talk_on_stderr(), Bar("step") as progress:
         found = Model(package).evaluate(
             {name: source for name, source, _ in conditions},
             {name: target for name, _, target in conditions},

@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,11 +14,11 @@ from tqdm import tqdm
 
 
 class Bar:
-    """Voxels done, voxels per second and time left of one file after the other."""
+    """How much is done, how fast, and the time left: a `carezoo.progress.Progress` on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "voxel") -> None:
+        self._unit = unit
         self._bar: Any = None
-        self._source: Path | None = None
 
     def __enter__(self) -> Bar:
         return self
@@ -29,14 +28,25 @@ class Bar:
     ) -> None:
         self.close()
 
-    def __call__(self, source: Path, done: int, total: int) -> None:
-        """Show that `done` of `total` voxels of `source` are restored."""
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Show that `done` of `total` are done, and what is worked on; where less is done than before, a new bar."""
         if not sys.stderr.isatty():
             return
-        if self._bar is None or self._source != source:
+        if self._bar is not None and (total != self._bar.total or done < self._bar.n):
             self.close()
-            self._source = source
-            self._bar = tqdm(total=total, desc=source.name, unit="voxel", unit_scale=True, leave=False)
+        if self._bar is None:
+            # What a continued training or download has already must not count as fast work.
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                unit=self._unit,
+                unit_scale=self._unit != "step",
+                leave=False,
+                dynamic_ncols=True,
+                smoothing=0.05,
+                file=sys.stderr,
+            )
+        self._bar.set_postfix_str(what, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
@@ -44,31 +54,6 @@ class Bar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-class Steps:
-    """Steps done of a job whose steps are known beforehand, and what the last one was."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def __call__(self, done: int, total: int, words: str) -> None:
-        """Show that `done` of `total` steps are done, the last of them in words."""
-        if not sys.stderr.isatty():
-            return
-        if self._bar is None:
-            self._bar = tqdm(total=total, unit="step", leave=False, dynamic_ncols=True)
-        self._bar.set_postfix_str(words, refresh=False)
-        self._bar.update(done - self._bar.n)
 
 
 class _ToStderr(logging.Handler):

@@ -12,8 +12,8 @@ from carezoo.cli import declared, options
 from carezoo.cli.declared import opened
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
+from carezoo.files.listing import collect_images
 from carezoo.runtime.batch import Order, Outcome, restore_files
-from carezoo.runtime.sources import expanded
 from carezoo.settings import Settings
 
 
@@ -60,7 +60,7 @@ def restore_command(
     overwrite: bool,
     as_json: bool,
 ) -> int:
-    """Restore image FILES (or all TIFFs of a folder) with a model.
+    """Restore image FILES (or all images of a folder) with a model.
 
     cell.tif becomes cell_restored.tif, in the intensities of the input and with its metadata; a probabilistic model
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
@@ -74,7 +74,7 @@ def restore_command(
         is_overwriting=overwrite,
     )
     with talk_on_stderr():
-        files = expanded(sources)
+        files = collect_images(sources)
     if flicker:
         _check_flicker(flicker, files, order)
     outcomes: list[Outcome] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.progress import talk_on_stderr
+from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 
 
@@ -50,10 +50,9 @@ def train_command(
         return
     if recipe is None or out is None:
         raise InputError("expected a recipe and a folder: carezoo train RECIPE.yaml -o RUN (or --explain)")
-    from carezoo.train.progress import on_terminal
     from carezoo.train.run import train
 
-    with talk_on_stderr(), on_terminal() as progress:
+    with talk_on_stderr(), Bar("step") as progress:
         package = train(
             recipe,
             out,

@@ -9,8 +9,8 @@ from dataclasses import asdict
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.declared import download_bar, told
-from carezoo.cli.progress import talk_on_stderr
+from carezoo.cli.declared import told
+from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.package import own
 from carezoo.registry import cache, catalog
 from carezoo.registry.catalog import Listed
@@ -50,7 +50,7 @@ def pull_command(reference: str, zoos: Sequence[str]) -> None:
     bioimage.io collection, or the address of a zip or rdf.yaml. What is here already is verified and kept; an
     interrupted download goes on where it stopped.
     """
-    with talk_on_stderr(), download_bar() as progress:
+    with talk_on_stderr(), Bar("B") as progress:
         found = pull(reference, zoos or None, progress=progress)
     if found.name:
         click.echo(told(found), err=True)

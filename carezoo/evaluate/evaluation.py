@@ -17,13 +17,14 @@ from carezoo.evaluate import assessment, baselines, findings, frames
 from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment, Options
 from carezoo.evaluate.baselines import Baseline, Change
 from carezoo.evaluate.findings import Findings
-from carezoo.evaluate.frames import Frame, Progress
+from carezoo.evaluate.frames import Frame
 from carezoo.evaluate.report import panels
 from carezoo.evaluate.report.panels import Example
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Relation
+from carezoo.progress import Progress
 from carezoo.settings import Settings
 
 log = logging.getLogger("carezoo")

@@ -28,9 +28,6 @@ from carezoo.uncertainty.mixture import Mixture
 
 log = logging.getLogger("carezoo")
 
-Progress = Callable[[int, int, str], None]
-"""Called with the steps done, the steps in all, and what is being done."""
-
 
 @dataclass(frozen=True, eq=False)
 class Frame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +9,11 @@ from math import floor
 from pathlib import Path
 
 from carezoo.errors import InputError
-from carezoo.files import formats, open_image
+from carezoo.files import open_image
+from carezoo.files.listing import match
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
-
-SUFFIXES = (".tif", ".tiff", ".ome.tif", *formats.READERS)
-"""Of the files of a folder that are taken for images."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,8 @@ def find_pairs(
 ) -> list[Pair]:
     """Find the pairs of all conditions, and check that they fit the model.
 
-    Files are paired by name; if the names of all files differ in their suffixes alone, by what stands before those. Two
-    single files are a pair whatever they are called.
+    Which files of a folder are images, and which are pairs: see `carezoo.files.listing`. Two single files are a pair
+    whatever they are called.
 
     Parameters
     ----------
@@ -73,47 +70,12 @@ def find_pairs(
     """
     pairs = []
     for condition in conditions:
-        for source, target in _matched(condition):
+        for source, target in match([condition.source], [condition.target]):
             pair = _opened(condition.name, source, target, manifest, axes)
             pair = replace(pair, source=pair.source.averaged(average))
             _check(pair, manifest)
             pairs.append(pair)
     return pairs
-
-
-def _matched(condition: Condition) -> list[tuple[Path, Path]]:
-    sources, targets = _files(condition.source, "source"), _files(condition.target, "target")
-    if not condition.source.is_dir() and not condition.target.is_dir():
-        return [(sources[0], targets[0])]
-    by_name = {path.name: path for path in targets} | {_stem(path): path for path in targets}
-    missing = [path for path in sources if path.name not in by_name and _stem(path) not in by_name]
-    if missing:
-        near = difflib.get_close_matches(missing[0].name, [path.name for path in targets], n=1)
-        hint = f"; the nearest name there is {near[0]}" if near else ""
-        raise InputError(
-            f"{len(missing)} of {len(sources)} source files have no target of the same name in {condition.target}: "
-            f"{', '.join(path.name for path in missing[:3])}{hint}. Source and target of a pair have one name, and lie "
-            "in different folders"
-        )
-    return [(path, by_name.get(path.name) or by_name[_stem(path)]) for path in sources]
-
-
-def _files(path: Path, side: str) -> list[Path]:
-    if not path.exists():
-        raise InputError(f"{side} {path} does not exist; expected a folder of images, or one image")
-    if not path.is_dir() or path.suffix.lower() == ".zarr":
-        return [path]
-    inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
-    images = [each for each in inside if each.name.lower().endswith(SUFFIXES)]
-    if not images:
-        found = f"it holds {len(inside)} other entries, such as {inside[0].name}" if inside else "it is empty"
-        raise InputError(f"{side} folder {path} holds no image ({', '.join(SUFFIXES)}): {found}")
-    return images
-
-
-def _stem(path: Path) -> str:
-    suffix = max((each for each in SUFFIXES if path.name.lower().endswith(each)), key=len, default="")
-    return path.name[: len(path.name) - len(suffix)]
 
 
 def _opened(condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None) -> Pair:

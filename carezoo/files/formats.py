@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 
 from carezoo.errors import BUGS, AxesError, CarezooError, FileFormatError, MissingExtraError
 from carezoo.files import file_axes
-from carezoo.files.per_channel import fitting
 from carezoo.files.plane_pixels import DECODED, PlanePixels
 from carezoo.image import Image, Metadata
 
@@ -29,6 +29,8 @@ class Reader:
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments that make it read plane by plane."""
 
+
+TIFF_SUFFIXES = (".tif", ".tiff")
 
 _PLANEWISE = {"chunk_dims": ["Y", "X"]}
 
@@ -68,6 +70,13 @@ class DaskPages:
                 f"{self.name}: plane {page} cannot be read ({error}). The file is damaged, or its reader does not know "
                 "this kind of scan; save it as OME-TIFF from the program that made it"
             ) from error
+
+
+def missing_package(path: Path) -> str | None:
+    """Return the package without which a file of this suffix cannot be read; None if it can. Nothing is imported."""
+    reader = READERS.get(path.suffix.lower())
+    needed = {"bioio": "bioio", reader.module: reader.package} if reader else {}
+    return next((package for module, package in needed.items() if importlib.util.find_spec(module) is None), None)
 
 
 def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
@@ -135,7 +144,7 @@ def _as_image(opened: Any, path: Path, axes: str | None) -> Image:
         pixels,
         given,
         {letter: size for letter, size in _pixel_size_um(opened).items() if letter in given},
-        fitting(_metadata(opened), sizes.get("C", 1)),
+        _metadata(opened).for_channels(sizes.get("C", 1)),
         path.name,
     )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
 from carezoo.errors import FileFormatError, InputError
-from carezoo.files import formats, tiff_read
+from carezoo.files import formats, listing, tiff_read
 from carezoo.image import Image
 
 
@@ -43,22 +42,16 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
     """
     found = Path(path)
     if not found.exists():
-        raise InputError(f"{found} does not exist.{_near_names(found)}")
-    if found.is_dir() and found.suffix.lower() != ".zarr":
-        raise InputError(f"{found} is a folder; expected an image file, for example {found / '*.tif'}")
+        raise InputError(f"{found} does not exist.{listing.near_names(found)}")
+    if listing.is_folder(found):
+        inside = listing.list_folder(found).images
+        example = f"such as {inside[0]}" if inside else "and there is none in it"
+        raise InputError(f"{found} is a folder; expected an image file, {example}")
     if tiff_read.is_tiff(found):
         return tiff_read.open_tiff(found, axes, scene)
-    if found.suffix.lower() in {".tif", ".tiff"}:
+    if found.suffix.lower() in formats.TIFF_SUFFIXES:
         raise FileFormatError(
             f"{found} is not a TIFF file although it is called one ({found.stat().st_size} bytes, without a TIFF "
             "header). Copy it again, or save it again from the program that made it"
         )
     return formats.open_other(found, axes, scene)
-
-
-def _near_names(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" Neither does the folder {path.parent}"
-    names = [entry.name for entry in path.parent.iterdir()]
-    near = difflib.get_close_matches(path.name, names, n=3)
-    return f" The folder {path.parent} has {', '.join(near)}" if near else ""

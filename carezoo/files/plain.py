@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from tifffile import TiffFile, TiffPageSeries
 
-from carezoo.files.per_channel import fitting
 from carezoo.files.tiff_series import series_of
 from carezoo.image import Metadata
 
@@ -46,7 +45,7 @@ def describe(tif: TiffFile, index: int, sizes: Mapping[str, int]) -> tuple[dict[
         display_mode=fields["display_mode"],
         notes=text(tif),
     )
-    return dict(fields["pixel_size_um"]), fitting(metadata, sizes.get("C", 1))
+    return dict(fields["pixel_size_um"]), metadata.for_channels(sizes.get("C", 1))
 
 
 def to_tags(letters: str, pixel_size_um: Mapping[str, float], metadata: Metadata, text: str) -> dict[str, Any]:

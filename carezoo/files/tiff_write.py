@@ -29,7 +29,6 @@ from carezoo.errors import FileFormatError, RestoreError
 from carezoo.files import imagej, ome, plain
 from carezoo.files.atomic import replacing
 from carezoo.files.notes import append
-from carezoo.files.per_channel import fitting
 from carezoo.files.tiff_read import open_tiff
 from carezoo.files.tiff_series import series_of
 from carezoo.files.tiff_target import Layout, TiffTarget
@@ -114,7 +113,7 @@ def _arguments(
     letters = layout.stored_axes
     sizes = axes_.sizes(letters, layout.stored_shape)
     size_um = {letter: float(pixel_size_um[letter]) for letter in letters if letter in pixel_size_um}
-    fitted = fitting(metadata, sizes.get("C", 1))
+    fitted = metadata.for_channels(sizes.get("C", 1))
     text = append(metadata.notes, notes)
     if not name.endswith((".tif", ".tiff")):
         raise FileFormatError(f"{path} cannot be written: expected a name in .tif or .ome.tif, found {path.suffix!r}")

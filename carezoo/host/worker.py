@@ -71,7 +71,7 @@ class Desk:
 
     def pull(self, task: Task, tell: Tell) -> dict[str, Any]:
         """Make sure that a model is on this computer, and load it."""
-        path = pull(_text(task, "model"), progress=lambda what, done, total: tell(f"pulling {what}", done, total)).path
+        path = pull(_text(task, "model"), progress=lambda done, total, what: tell(f"pulling {what}", done, total)).path
         return {"path": str(path), "model": describe(self._models.get(str(path)).package)}
 
     def restore(self, task: Task, tell: Tell) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Desk:
                 source,
                 task.inputs.get("axes"),
                 settings=settings,
-                progress=lambda done, total: tell(f"restoring with {model.manifest.reference}", done, total),
+                progress=lambda done, total, _: tell(f"restoring with {model.manifest.reference}", done, total),
                 cancelled=task.cancelled.is_set,
             )
         results = {}

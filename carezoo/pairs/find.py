@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from carezoo.errors import AxesError, DataError, InputError
 from carezoo.files import open_image
+from carezoo.files.listing import match
 from carezoo.image import Image
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.section import Acquired, FileSet
@@ -65,63 +64,24 @@ def find_pairs(data: Acquired, axes: PairAxes) -> tuple[Pair, ...]:
 
 
 def _pairs_of_set(each: FileSet, folder: Path) -> tuple[Pair, ...]:
-    sources, targets = (_files(names, each, folder) for names in (each.source, each.target))
-    if _are_files(each.source, folder) and _are_files(each.target, folder) and len(sources) == len(targets):
-        matched = list(zip(sources, targets, strict=True))
-    else:
-        matched = _matched_by_name(each, sources, targets)
+    sources, targets = (_existing(names, each, folder) for names in (each.source, each.target))
+    try:
+        matched = match(sources, targets, each.pattern)
+    except InputError as error:
+        raise DataError(f"set {each.name}: {error}") from error
     log.info("set %s: %d pairs", each.name, len(matched))
     return tuple(_pair(each, source, target) for source, target in matched)
 
 
-def _files(names: Sequence[str], each: FileSet, folder: Path) -> list[Path]:
-    """Return the files behind `names`, those of a folder sorted by name."""
-    files: list[Path] = []
-    for path in (folder / name for name in names):
+def _existing(names: Sequence[str], each: FileSet, folder: Path) -> list[Path]:
+    paths = [folder / name for name in names]
+    for path in paths:
         if not path.exists():
             raise DataError(
                 f"set {each.name}: {path} does not exist; relative paths start at {folder.resolve()} "
                 "(data.folder in the recipe, --data on the command line)"
             )
-        if _is_file(path):
-            files.append(path)
-            continue
-        inside = sorted(file for file in path.iterdir() if not file.name.startswith("."))
-        images = [file for file in inside if _is_file(file) and fnmatchcase(file.name.lower(), each.pattern.lower())]
-        if not images:
-            there = f"there are {len(inside)} other entries, such as {inside[0].name}" if inside else "it is empty"
-            raise DataError(f"set {each.name}: no file in {path} matches {each.pattern!r} ({there}); change pattern")
-        files.extend(images)
-    return files
-
-
-def _is_file(path: Path) -> bool:
-    """Whether `path` is one image: a file, or an OME-Zarr folder."""
-    return path.is_file() or path.suffix == ".zarr"
-
-
-def _are_files(names: Sequence[str], folder: Path) -> bool:
-    return all(_is_file(folder / name) for name in names)
-
-
-def _matched_by_name(each: FileSet, sources: Sequence[Path], targets: Sequence[Path]) -> list[tuple[Path, Path]]:
-    by_name: dict[str, Path] = {}
-    for target in targets:
-        if target.name in by_name:
-            raise DataError(
-                f"set {each.name}: two targets are called {target.name}: {by_name[target.name]} and {target}; "
-                "make them two sets, each with its own source folder"
-            )
-        by_name[target.name] = target
-    missing = [source for source in sources if source.name not in by_name]
-    if missing:
-        near = difflib.get_close_matches(missing[0].name, by_name, n=1)
-        nearest = f"; the nearest name there is {near[0]}" if near else ""
-        raise DataError(
-            f"set {each.name}: {len(missing)} of {len(sources)} source files have no target of the same name, the "
-            f"first is {missing[0]}{nearest}; rename it, or list the files of both sides in the same order"
-        )
-    return [(source, by_name[source.name]) for source in sources]
+    return paths
 
 
 def _pair(each: FileSet, source: Path, target: Path) -> Pair:

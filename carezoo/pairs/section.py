@@ -45,7 +45,7 @@ is given: all files that no other part names."""
 
 @dataclass(frozen=True, kw_only=True)
 class FileSet:
-    """Registered pairs of files. A source and its target have the same file name and lie in different folders."""
+    """Registered pairs of files: source and target have one name before the suffix, and lie in different folders."""
 
     source: tuple[str, ...]
     """Degraded images: a folder, several folders (several noise levels of the same scenes may share a target), or \
@@ -54,8 +54,8 @@ files."""
     """Clean images: a folder, or files. Lists of single files on both sides are paired in the order given."""
     name: str = ""
     """What messages, the model card and the training data record call the set; empty: data1, data2, ..."""
-    pattern: str = "*.tif*"
-    """Which files of a folder are images."""
+    pattern: str = "*"
+    """Narrows the images of the folders by their file names, such as "*_c0.tif"; by default every image."""
     axes: str | None = None
     """Axes of the files over STCZYX; null: from their metadata. The first letters are dropped for a file with fewer \
 dimensions, such as a YX target of a TYX series."""

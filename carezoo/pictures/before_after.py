@@ -6,20 +6,17 @@ the same bytes: nothing random, no date, no software name, no user settings of m
 
 from __future__ import annotations
 
-import io
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import InputError, MissingExtraError
-from carezoo.files.atomic import replacing
+from carezoo.errors import InputError
 from carezoo.metrics import Scores
-from carezoo.pictures import display
+from carezoo.pictures import display, figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,9 +24,7 @@ if TYPE_CHECKING:
 
     Box = tuple[float, float, float, float]  # left, top, width, height in pixels of the figure
 
-_DPI = 100
 _MARK = "#ffb000"  # orange: apart from grey values for every kind of colour vision
-_BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#555555"
 _GAP, _TITLE, _SCORES, _FOOTER = 8, 30, 20, 24
 _PANEL_WIDTHS = (360, 640)
 _SMALLEST_ENLARGED = 96
@@ -88,7 +83,7 @@ def before_after(
     zoom = 0 if region is None else round(width * planes[0][region].shape[0] / planes[0][region].shape[1])
     top = _TITLE + (_SCORES if any(scores) else 0)
     total = top + height + (zoom + _GAP if zoom else 0) + _FOOTER
-    with _figure(_GAP + len(planes) * (width + _GAP), total) as figure:
+    with figures.figure(_GAP + len(planes) * (width + _GAP), total) as figure:
         for column, (plane, n_planes) in enumerate(shown):
             left = _GAP + column * (width + _GAP)
             _title(figure, left, _with_projection(titles[column], n_planes), scores[column])
@@ -101,7 +96,7 @@ def before_after(
                 for panel in panels:
                     scale_bar(panel, pixel_size_um)
         _footer(figure, is_enlarged=region is not None)
-        return _png(figure, path)
+        return figures.png(figure, path)
 
 
 def cover(
@@ -119,11 +114,11 @@ def cover(
     columns = min(2 * rows, after.shape[1])
     region = display.informative_region(after, (rows, columns), in_both_halves=True)
     zoom = _COVER_WIDTH // columns
-    with _figure(columns * zoom, rows * zoom) as figure:
+    with figures.figure(columns * zoom, rows * zoom) as figure:
         box = (0, 0, columns * zoom, rows * zoom)
         _panel(figure, box, before[region], colormap)
         _cut_diagonally(_panel(figure, box, after[region], colormap))
-        return _png(figure, path)
+        return figures.png(figure, path)
 
 
 def curves(log_rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str] | None = None) -> bytes:
@@ -150,20 +145,22 @@ def curves(log_rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str] |
         raise InputError(
             f"a loss curve needs rows with epoch and train_loss; found {len(log_rows)} row(s) without them"
         )
-    with _figure(800, 520) as figure:
+    with figures.figure(800, 520) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        above.plot(*train, color=_BLUE, label="training", marker="o" if len(train[0]) == 1 else "")
+        above.plot(*train, color=figures.BLUE, label="training", marker="o" if len(train[0]) == 1 else "")
         if validation[0]:
             best = int(np.argmin(validation[1]))
             epoch, loss = validation[0][best], validation[1][best]
-            above.plot(*validation, color=_ORANGE, label="validation")
-            above.plot(epoch, loss, "o", color=_ORANGE, mfc="white", ms=7, label=f"best: {loss:.4g}, epoch {epoch:g}")
+            above.plot(*validation, color=figures.ORANGE, label="validation")
+            above.plot(
+                epoch, loss, "o", color=figures.ORANGE, mfc="white", ms=7, label=f"best: {loss:.4g}, epoch {epoch:g}"
+            )
         losses = np.array(train[1] + validation[1])
         if losses.max() > 10 * losses.min() > 0:
             above.set_yscale("log")
         above.set_ylabel("loss")
         above.legend(frameon=False, loc="upper right")
-        below.step(*rate, where="mid", color=_GREY)
+        below.step(*rate, where="mid", color=figures.GREY)
         if rate[0]:
             below.set_yscale("log")
         below.set_ylabel("learning rate")
@@ -174,31 +171,7 @@ def curves(log_rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str] |
             axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         figure.align_ylabels()
         figure.subplots_adjust(left=0.12, right=0.97, top=0.96, bottom=0.1, hspace=0.08)
-        return _png(figure, path)
-
-
-@contextmanager
-def _figure(width: int, height: int) -> Iterator[Figure]:
-    """Yield an empty figure of this size in pixels, with matplotlib's own defaults in force."""
-    try:
-        from matplotlib import style
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError.of("matplotlib", "evaluate", "to draw pictures") from error
-    with style.context("default", after_reset=True):
-        figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-def _png(figure: Figure, path: str | os.PathLike[str] | None) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    if path is not None:
-        with replacing(path, n_bytes=buffer.tell()) as temporary:
-            temporary.write_bytes(buffer.getvalue())
-    return buffer.getvalue()
+        return figures.png(figure, path)
 
 
 def _check_same_field(planes: Sequence[display.Plane]) -> None:
@@ -229,7 +202,7 @@ def _enlarged_region(plane: display.Plane, panel_width: int) -> tuple[slice, sli
 
 def _panel(figure: Figure, box: Box, plane: display.Plane, colormap: str) -> Axes:
     left, top, width, height = box
-    whole_width, whole_height = figure.get_size_inches() * _DPI
+    whole_width, whole_height = figure.get_size_inches() * figures.DPI
     axes = figure.add_axes(
         (left / whole_width, 1 - (top + height) / whole_height, width / whole_width, height / whole_height)
     )
@@ -242,12 +215,12 @@ def _panel(figure: Figure, box: Box, plane: display.Plane, colormap: str) -> Axe
 
 
 def _title(figure: Figure, left: float, title: str, scores: Scores | None) -> None:
-    width, height = figure.get_size_inches() * _DPI
+    width, height = figure.get_size_inches() * figures.DPI
     figure.text(left / width, 1 - 18 / height, title, fontsize=13, va="center", weight="bold")
     if scores is not None:
         ssim = "" if scores.ssim is None else f"    SSIM {scores.ssim:.3f}"
         text = f"PSNR {scores.psnr_db:.2f} dB{ssim}    NRMSE {scores.nrmse:.4f}"
-        figure.text(left / width, 1 - 38 / height, text, fontsize=9.5, va="center", color=_GREY)
+        figure.text(left / width, 1 - 38 / height, text, fontsize=9.5, va="center", color=figures.GREY)
 
 
 def _with_projection(title: str, n_planes: int) -> str:
@@ -293,12 +266,12 @@ def _outlined(axes: Axes, position: tuple[float, float], text: str, **how: Any) 
 
 
 def _footer(figure: Figure, *, is_enlarged: bool) -> None:
-    width, height = figure.get_size_inches() * _DPI
+    width, height = figure.get_size_inches() * figures.DPI
     low, high = display.PERCENTILES
     text = f"Each panel from its own percentile {low:g} (black) to {high:g} (white) of 3x3 means."
     if is_enlarged:
         text += " Below: the framed region, enlarged."
-    figure.text(_GAP / width, 11 / height, text, fontsize=8.5, va="center", color=_GREY)
+    figure.text(_GAP / width, 11 / height, text, fontsize=8.5, va="center", color=figures.GREY)
 
 
 def _cut_diagonally(axes: Axes) -> None:

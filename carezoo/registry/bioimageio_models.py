@@ -21,9 +21,9 @@ from carezoo.package.document import MAX_BYTES
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import MANIFEST_NAMES, open_package
 from carezoo.package.write import write_zip
+from carezoo.progress import Progress
 from carezoo.registry import cache, transport
 from carezoo.registry.cache import Pulled
-from carezoo.registry.fetch import Progress
 
 PATTERN_VARIABLE = "BIOIMAGEIO_COLLECTION_HTTP_PATTERN"
 """The variable by which bioimageio.core, too, is pointed at another collection."""
@@ -139,7 +139,7 @@ def _bounded(url: str, name: str, limit: int, progress: Progress | None) -> byte
             if len(content) > limit:
                 raise DownloadError(f"{transport.shown(url)} has more than {limit} bytes; this is no model")
             if progress:
-                progress(name, len(content), max(body.total or 0, len(content)))
+                progress(len(content), max(body.total or 0, len(content)), name)
         if body.total is not None and len(content) != body.total:
             raise DownloadError(f"{transport.shown(url)}: {len(content)} of {body.total} bytes arrived. Try again")
         return bytes(content)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from carezoo.errors import DownloadError, IntegrityError
 from carezoo.files.atomic import hash_file
 from carezoo.package.read import Package, open_package
+from carezoo.progress import Progress
 from carezoo.registry import cache, transport
 from carezoo.registry.cache import Pulled
 from carezoo.registry.transport import Interrupted, shown
@@ -24,9 +24,6 @@ ATTEMPTS = 4
 
 PAUSE_S = 0.5
 """Before the second attempt, doubled before each further one."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is downloaded, bytes that are there, and bytes in all."""
 
 
 class Changed(IntegrityError):
@@ -45,7 +42,7 @@ def fetch(url: str, entry: Pulled, manifest_sha256: str, progress: Progress | No
     manifest_sha256
         Of its rdf.yaml, as the index says.
     progress
-        Called after each piece.
+        Called after each piece with the bytes that are there, those in all and what is downloaded.
 
     Raises
     ------
@@ -123,7 +120,7 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
                     )
                 stream.write(chunk)
                 if progress:
-                    progress(f"{entry.model} {entry.version}", have, entry.size)
+                    progress(have, entry.size, f"{entry.model} {entry.version}")
     if have < entry.size:
         raise Interrupted(f"{shown(url)}: the connection ended after {have} of {entry.size} bytes")
 

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 from carezoo.errors import DownloadError, UnknownModelError, UnsupportedError, ZooError
 from carezoo.package.read import MANIFEST_NAMES
+from carezoo.progress import Progress
 from carezoo.registry import bioimageio_models as foreign
 from carezoo.registry import cache
 from carezoo.registry.cache import Pulled
-from carezoo.registry.fetch import Progress, is_whole
+from carezoo.registry.fetch import is_whole
 from carezoo.registry.index import MODEL_NAME, Version, unknown, version_key
 from carezoo.registry.zoo import Locations, Zoo, configured, embedded, zoo_at
 

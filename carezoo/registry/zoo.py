@@ -14,9 +14,10 @@ from pathlib import Path
 import carezoo
 from carezoo.errors import InputError, IntegrityError, ZooError
 from carezoo.package.read import open_package
+from carezoo.progress import Progress
 from carezoo.registry import cache, index, transport
 from carezoo.registry.cache import Pulled
-from carezoo.registry.fetch import Progress, fetch, require_identity
+from carezoo.registry.fetch import fetch, require_identity
 from carezoo.registry.index import Index, Version
 
 log = logging.getLogger("carezoo")

@@ -14,6 +14,7 @@ from carezoo.errors import AxesError, CarezooError, InputError
 from carezoo.files.atomic import hash_file, made_folder, require_folder
 from carezoo.image import Image
 from carezoo.package.read import Package
+from carezoo.progress import Progress
 from carezoo.runtime.restoration import Report
 from carezoo.runtime.restore import open_session, restore
 from carezoo.runtime.session import Session
@@ -87,10 +88,6 @@ class Outcome:
         }
 
 
-Progress = Callable[[Path, int, int], None]
-"""Called with the file, voxels done and voxels in all."""
-
-
 def restore_files(
     sources: Sequence[Path],
     order: Order,
@@ -106,7 +103,8 @@ def restore_files(
     sources, order
         What to restore, and how.
     progress, cancelled
-        Called after, and asked between, tiles.
+        Called after each tile with the voxels of the file that are done, those in all, and the name of the file; asked
+        between tiles whether to stop.
     open_network
         What loads the network of a package, once for all files.
 
@@ -127,17 +125,12 @@ def restore_files(
         raise conflict
     models = {key: Model(package, open_network(package, order.settings)) for key, package in order.models.items()}
     for source in sources:
-        report_progress = _for_file(progress, source)
         try:
-            yield _restore_file(source, order, models, report_progress, cancelled)
+            yield _restore_file(source, order, models, progress, cancelled)
         except CarezooError as error:
             yield Outcome(source=source, status="failed", error=error)
         except OSError as error:
             yield Outcome(source=source, status="failed", error=InputError(f"{source}: {error}"))
-
-
-def _for_file(progress: Progress | None, source: Path) -> Callable[[int, int], None] | None:
-    return (lambda done, total: progress(source, done, total)) if progress else None
 
 
 def _check_output(output: Path, n_sources: int) -> None:
@@ -207,7 +200,7 @@ def _restore_file(
     source: Path,
     order: Order,
     models: Mapping[int | None, Model],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
     image = files.open_image(source, order.axes)
@@ -251,7 +244,7 @@ def _restore_image(
     order: Order,
     models: Mapping[int | None, Model],
     make_target: Callable[[Outline], AbstractContextManager[Erasable]],
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> tuple[Report, ...]:
     model = models.get(None) or (models.get(0) if "C" not in image.axes and len(models) == 1 else None)

@@ -18,6 +18,7 @@ from carezoo.image import Image
 from carezoo.intensity import Normalization
 from carezoo.package.manifest import Result
 from carezoo.package.read import Package
+from carezoo.progress import Progress
 from carezoo.runtime import members, postprocess, tile_size
 from carezoo.runtime.layout import Index, Layout, guard_finite, lay_out
 from carezoo.runtime.predict import Network, Piece
@@ -27,9 +28,6 @@ from carezoo.runtime.targets import MakeTarget, Targets, result_dtype
 from carezoo.settings import Settings
 from carezoo.tiling import Plan
 from carezoo.version import __version__
-
-Progress = Callable[[int, int], None]
-"""Called with voxels done and voxels in all."""
 
 
 def restore(
@@ -58,7 +56,7 @@ def restore(
     make_target
         Returns a context manager that yields where a result is written; by default arrays in memory.
     progress, cancelled
-        Called after and before each tile.
+        Called after each tile with the voxels done, those in all and the name of the image; asked before each one.
 
     Returns
     -------
@@ -196,7 +194,7 @@ class _Work:
                     self.targets.write(piece, position)
             self._n_done = n_before + prod(self.layout.spatial_shape) * i // self.plan.n_tiles
             if self._progress:
-                self._progress(self._n_done, self.n_voxels)
+                self._progress(self._n_done, self.n_voxels, self.layout.image.name)
             self._stop_if_cancelled()
         for piece in waiting.finished(position):
             self.targets.write(piece, position)

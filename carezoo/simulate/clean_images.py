@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from carezoo import axes as axes_
-from carezoo.errors import DataError, RecipeError
+from carezoo.errors import DataError, InputError, RecipeError
 from carezoo.files import open_image
+from carezoo.files.listing import images_in
 from carezoo.image import Image
 from carezoo.simulate.camera import REFERENCE_PERCENTILE
 from carezoo.simulate.section import Simulation
@@ -120,10 +121,10 @@ def _found(patterns: Sequence[str], folder: Path, what: str) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = folder / pattern
-        matches = sorted(path.parent.glob(path.name))
-        if not matches:
-            raise RecipeError(f"{what}: no file matches {pattern!r} in {folder.resolve()}")
-        found += matches
+        try:
+            found += images_in(path) if path.exists() else images_in(path.parent, path.name)
+        except InputError as error:
+            raise RecipeError(f"{what}: no file matches {pattern!r} in {folder.resolve()}: {error}") from error
     return found
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from carezoo.errors import DivergedError, MissingExtraError, RecipeError
+from carezoo.progress import Progress
 from carezoo.train import checkpoint, losses, schedule
 from carezoo.train.batches import Batch
 from carezoo.train.checkpoint import Average, State
@@ -29,7 +30,6 @@ from carezoo.train.history import History
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import precision
 from carezoo.train.pack.precision import Precision
-from carezoo.train.progress import Progress
 from carezoo.train.schedule import Clock
 from carezoo.train.sections import Training
 

@@ -30,6 +30,7 @@ from carezoo.files.atomic import replacing
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.pictures.before_after import curves
+from carezoo.progress import Progress
 from carezoo.registry.resolve import resolve
 from carezoo.train import history, loop, networks
 from carezoo.train import run as members
@@ -39,7 +40,6 @@ from carezoo.train.pack import write as packing
 from carezoo.train.pack.sample import Sample, choose_sample
 from carezoo.train.pack.write import Model
 from carezoo.train.prepare import Prepared, known_relations, prepare
-from carezoo.train.progress import Progress
 from carezoo.train.recipe import Recipe
 
 log = logging.getLogger("carezoo")

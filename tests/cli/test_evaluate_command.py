@@ -63,7 +63,7 @@ def test_a_report_is_replaced_only_when_asked(folder, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--source", "nowhere"], "source nowhere does not exist"),
+        (["--source", "nowhere"], "nowhere does not exist"),
         (["--source", "A=low", "--source", "A=dim"], "conditions need different names"),
         (["--source", "low", "--target", "high"], "expected one folder for all sources or one for each; found 2 for 1"),
         (["--source", "low", "--baselines", "magic"], "baseline 'magic' is not known"),

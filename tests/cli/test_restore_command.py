@@ -111,7 +111,7 @@ def test_a_folder_is_restored_again_with_its_results_in_it(here, capsys):
     assert "3 result(s) of carezoo in . are left out" in told
     (here / "cell.tif").unlink()
     assert run(["restore", ".", "-m", "many.zip"]) == 2
-    assert "holds 3 results of carezoo and no other .tif file" in capsys.readouterr().err
+    assert "holds 3 result(s) of carezoo and no other image" in capsys.readouterr().err
 
 
 def test_what_an_asterisk_names_is_restored_again_without_its_results(here, capsys):
@@ -243,7 +243,7 @@ def test_a_read_only_folder(here, capsys, monkeypatch):
 
 
 def test_bugs_are_told_as_bugs(here, capsys, monkeypatch):
-    monkeypatch.setattr("carezoo.cli.restore.expanded", lambda _: 1 / 0)
+    monkeypatch.setattr("carezoo.cli.restore.collect_images", lambda _: 1 / 0)
     assert run(["restore", "cell.tif", "-m", "one.zip"]) == 1
     assert "bug in carezoo" in capsys.readouterr().err
 

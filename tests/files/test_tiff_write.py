@@ -18,7 +18,6 @@ from carezoo import axes as axes_
 from carezoo import files
 from carezoo.errors import FileFormatError, InputError, RestoreError
 from carezoo.files import tiff_write
-from carezoo.files.per_channel import fitting
 from carezoo.image import Image, Metadata
 
 CROPS = Path(__file__).parents[1] / "images"
@@ -169,10 +168,10 @@ def test_what_is_said_for_each_channel_goes_when_their_number_changes(tmp_path):
     assert found.notes == like.metadata.notes
 
 
-def test_fitting_drops_only_what_does_not_fit():
+def test_metadata_for_other_channels_drops_only_what_does_not_fit():
     two = described()
-    assert fitting(two, 2) == two
-    one = fitting(two, 1)
+    assert two.for_channels(2) == two
+    one = two.for_channels(1)
     assert (one.channel_names, one.luts, one.display_ranges, one.display_mode) == ((), (), (), None)
     assert (one.notes, one.origin_um, one.frame_interval_s) == (two.notes, two.origin_um, two.frame_interval_s)
 

@@ -135,20 +135,18 @@ def test_progress_rises_to_one_and_stopping_keeps_what_is_finished(models, image
     cells = [str(images / f"cell{i}.tif") for i in (0, 1)]
     told = []
     tiles = Settings(tile=16)
-    restore_rows(
-        cells, order(models / "one.zip", settings=tiles), progress=lambda share, what: told.append((share, what))
-    )
-    shares = [share for share, _ in told]
+    restore_rows(cells, order(models / "one.zip", settings=tiles), progress=lambda *step: told.append(step))
+    shares = [done / total for done, total, _ in told]
     assert shares == sorted(shares)
     assert len(shares) > 4
     assert shares[-1] == 1.0
-    assert told[0][1] == "cell0.tif (1 of 2)"
+    assert told[0][2] == "cell0.tif (1 of 2)"
     told.clear()
     with pytest.raises(Cancelled, match=r"stopped at .*cell1\.tif; what was finished before stays"):
         restore_rows(
             cells,
             order(models / "one.zip", settings=tiles, output=images / "out"),
-            progress=lambda share, _: told.append(share),
+            progress=lambda done, total, _: told.append(done / total),
             cancelled=lambda: bool(told) and told[-1] > 0.6,
         )
     assert [path.name for path in (images / "out").iterdir()] == ["cell0_restored.tif"]

@@ -217,11 +217,13 @@ def test_a_missing_folder_names_where_paths_start(tmp_path):
 def test_an_empty_folder_is_named(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
     (tmp_path / "empty").mkdir()
-    assert_refused(data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "empty", "'*.tif*'", "it is empty")
+    assert_refused(data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "empty", "no image", "it is empty")
     (tmp_path / "empty" / "a.png").write_bytes(b"")
     assert_refused(
-        data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "1 other entries", "a.png", "pattern"
+        data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "set data1", "1 other entries", "a.png"
     )
+    narrowed = FileSet(source=("low",), target=("high",), pattern="b*")
+    assert_refused(data_in(tmp_path, narrowed), "no image", "that matches 'b*'", "such as a.tif")
 
 
 def test_a_missing_target_is_named_with_the_nearest(tmp_path):
@@ -234,9 +236,7 @@ def test_a_missing_target_is_named_with_the_nearest(tmp_path):
 def test_two_targets_of_one_name_are_refused(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
     save(tmp_path / "other" / "a.tif")
-    assert_refused(
-        data_in(tmp_path, FileSet(source=("low",), target=("high", "other"))), "two targets are called a.tif"
-    )
+    assert_refused(data_in(tmp_path, FileSet(source=("low",), target=("high", "other"))), "two targets are called a")
 
 
 def test_a_source_in_two_sets_is_refused(tmp_path):

@@ -34,7 +34,7 @@ def test_pull_verifies_and_keeps(served, folder):
     found = pull("test-2d", [served.url], progress=lambda *each: seen.append(each))
     assert (found.name, found.version, found.origin) == ("test-2d", "1.1.0", served.url)
     assert found.path.read_bytes() == (folder / ZIP).read_bytes()
-    assert seen[-1] == ("test-2d 1.1.0", found.path.stat().st_size, found.path.stat().st_size)
+    assert seen[-1] == (found.path.stat().st_size, found.path.stat().st_size, "test-2d 1.1.0")
     assert pulled_well() == ["test-2d@1.1.0"]
     pull("test-2d", [served.url])
     assert len(served.asked(ZIP)) == 1, "a second pull verifies the file on disk and asks for the index alone"

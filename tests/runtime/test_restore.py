@@ -235,9 +235,9 @@ def test_running_out_of_memory_takes_smaller_tiles_and_gives_the_same(opened, mo
 def test_cancelling_and_progress(opened):
     seen = []
     image = Image(packages.picture((2, 60, 60)), "TYX")
-    restore(image, opened("denoise_2d"), Settings(tile=30), progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (7200, 7200)
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    restore(image, opened("denoise_2d"), Settings(tile=30), progress=lambda *step: seen.append(step))
+    assert seen[-1] == (7200, 7200, "image")
+    assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
     with pytest.raises(Cancelled, match="nothing was written"):
         restore(image, opened("denoise_2d"), cancelled=lambda: True)
 

@@ -50,8 +50,9 @@ class Call:
             return form.answered(self.command, fields, self.options)
         return form.ask(self.command.removesuffix("..."), fields, **shown)
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int, what: str = "") -> None:
         """Show how much is done."""
+        del what
         load("ij.IJ").showProgress(jpype.JDouble(done / max(total, 1)))
 
     def status(self, text: str) -> None:

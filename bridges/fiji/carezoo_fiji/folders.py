@@ -1,4 +1,4 @@
-"""*CARE Restore Folder...*: all TIFFs of a folder, file to file, as the command line does it."""
+"""*CARE Restore Folder...*: all images of a folder, file to file, as the command line does it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from carezoo.errors import Cancelled, InputError
+from carezoo.files.listing import Listing, list_folder
 from carezoo.host.models import Problem
 from carezoo.runtime.batch import Order, Outcome, restore_files
-from carezoo.runtime.sources import expanded
 from carezoo.settings import from_dialog
 from carezoo_fiji.calls import Call
 from carezoo_fiji.form import Field, settings_fields
@@ -21,7 +21,7 @@ from carezoo_fiji.restoring import model_fields, reference
 class Batch:
     """What a call of the command asks for."""
 
-    sources: list[Path]
+    sources: Listing
     order: Order
 
 
@@ -38,7 +38,7 @@ def ask(session: Any, call: Call) -> Batch:
     session.remembered["model"] = values["model"]
     source, target = (Path(str(values[key]).strip()) for key in ("input_folder", "output_folder"))
     if not str(values["input_folder"]).strip() or not source.is_dir():
-        raise InputError(f"input_folder={values['input_folder']}: expected a folder with TIFF files")
+        raise InputError(f"input_folder={values['input_folder']}: expected a folder of images")
     if not str(values["output_folder"]).strip():
         raise InputError("output_folder is empty: expected the folder for the results")
     order = Order(
@@ -47,12 +47,16 @@ def ask(session: Any, call: Call) -> Batch:
         output=target,
         is_overwriting=bool(values["overwrite"]),
     )
-    return Batch(expanded([source]), order)
+    found = list_folder(source)
+    found.require_images()
+    return Batch(found, order)
 
 
 def do(session: Any, call: Call, batch: Batch) -> str:
     """Restore file by file; a broken one does not stop the others."""
     del session
+    if batch.sources.unreadable:
+        load("ij.IJ").log(f"CAREzoo: left out: {batch.sources.missing_reader()}")
     outcomes = call.in_background(lambda: _restore(call, batch))
     if all(outcome.error for outcome in outcomes):
         raise outcomes[0].error or InputError("nothing was restored")
@@ -65,13 +69,13 @@ def do(session: Any, call: Call, batch: Batch) -> str:
 
 def _restore(call: Call, batch: Batch) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    n_files = len(batch.sources)
+    n_files = len(batch.sources.images)
 
-    def progress(source: Path, done: int, total: int) -> None:
-        call.status(f"restoring {source.name} ({len(outcomes) + 1} of {n_files}); Escape stops")
+    def progress(done: int, total: int, what: str) -> None:
+        call.status(f"restoring {what} ({len(outcomes) + 1} of {n_files}); Escape stops")
         call.progress(len(outcomes) * total + done, n_files * total)
 
-    for outcome in restore_files(batch.sources, batch.order, progress, call.stopped.is_set):
+    for outcome in restore_files(batch.sources.images, batch.order, progress, call.stopped.is_set):
         if isinstance(outcome.error, Cancelled):
             raise outcome.error
         outcomes.append(outcome)

@@ -33,7 +33,7 @@ _ENDINGS = {STD: "std", WIDTH: "width", LOW: "low", HIGH: "high", DISAGREEMENT: 
 HELP_TEXT = """carezoo {version}: content-aware restoration (CARE) in ImageJ
 
 CARE Restore...                 restores the active image; the image itself stays as it is
-CARE Restore Folder...          restores all TIFFs of a folder into another one
+CARE Restore Folder...          restores all images of a folder into another one
 CARE Show Uncertainty...        what a model that knows it says of a restored image
 CARE Get Models...              fetches models
 CARE Model Info...              what a model is, what it was trained on, how good it is
@@ -146,7 +146,7 @@ def get_model(session: Any, call: Call, chosen: str) -> str:
         raise InputError("no model was named: expected a name, NAME@VERSION, or the address of a package")
 
     def work() -> str:
-        def progress(what: str, done: int, total: int) -> None:
+        def progress(done: int, total: int, what: str) -> None:
             call.status(f"fetching {what}")
             call.progress(done, total)
 

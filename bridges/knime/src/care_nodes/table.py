@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import knime.extension as knext
 import pandas as pd
 
 from carezoo.errors import CarezooError
+from carezoo.progress import Progress
 from carezoo_knime.cells import fresh_names
 
 Columns = Mapping[str, type]
@@ -78,6 +79,6 @@ def told_in_words(kind: type[Exception] = RuntimeError) -> Iterator[None]:
         raise kind(str(error)) from error
 
 
-def progress_of(context: knext.ExecutionContext) -> Callable[[float, str], None]:
+def progress_of(context: knext.ExecutionContext) -> Progress:
     """Return what tells KNIME how far the work is."""
-    return lambda share, what: context.set_progress(min(max(share, 0.0), 1.0), what)
+    return lambda done, total, what: context.set_progress(min(done / max(total, 1), 1.0), what)

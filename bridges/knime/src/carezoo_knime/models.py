@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from carezoo.errors import InputError, IntegrityError, ZooError
 from carezoo.package.read import Package, open_package
+from carezoo.progress import Progress
 from carezoo.registry import catalog
 from carezoo.registry.resolve import resolve
 from carezoo_knime.cells import Row
 
 log = logging.getLogger("carezoo")
-
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is being worked on."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,9 @@ def choose(wanted: Wanted, progress: Progress | None = None) -> ChosenModel:
         If the package is damaged, or cannot be run.
     """
 
-    def report(what: str, n_done: int, n_bytes: int) -> None:
+    def report(n_done: int, n_bytes: int, what: str) -> None:
         if progress:
-            progress(n_done / n_bytes, f"downloading {what}")
+            progress(n_done, n_bytes, f"downloading {what}")
 
     found = resolve(wanted.reference, wanted.zoos, progress=report)
     package = open_package(found.path)

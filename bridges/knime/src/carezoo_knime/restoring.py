@@ -14,11 +14,9 @@ from carezoo import files, statistics
 from carezoo.errors import Cancelled, CarezooError, InputError
 from carezoo.image import Image
 from carezoo.pictures.preview import preview
+from carezoo.progress import Progress
 from carezoo.runtime.batch import Order, Outcome, conflicts, restore_files, result_path
 from carezoo_knime.cells import Row, path_of
-
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is being worked on."""
 
 STATUS = {"restored": "restored", "skipped": "finished before", "failed": "failed"}
 """What a table says of what happened to a file."""
@@ -85,7 +83,15 @@ def restore_rows(
         for error in [path for path in paths if isinstance(path, CarezooError)] + list(failures.values()):
             raise error
     rows = {path: RestoredRow(status=STATUS["failed"], error=str(error)) for path, error in failures.items()}
-    for outcome in restore_files(good, order, _overall(progress, good), cancelled):
+    outcomes: list[Outcome] = []
+
+    def report(n_done: int, n_voxels: int, what: str) -> None:
+        if progress:
+            words = f"{what} ({len(outcomes) + 1} of {len(good)})"
+            progress(len(outcomes) * n_voxels + n_done, len(good) * n_voxels, words)
+
+    for outcome in restore_files(good, order, report, cancelled):
+        outcomes.append(outcome)
         if isinstance(outcome.error, Cancelled):
             raise Cancelled(f"stopped at {outcome.source}; what was finished before stays")
         if is_strict and outcome.error is not None:
@@ -106,19 +112,6 @@ def _attempt(cell: Any, folder: Path | None) -> Path | InputError:
 
 def _failures(paths: Sequence[Path | InputError], order: Order) -> dict[Path, InputError]:
     return conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
-
-
-def _overall(progress: Progress | None, paths: Sequence[Path]) -> Callable[[Path, int, int], None] | None:
-    """Return the progress of all files from that of one."""
-    if progress is None:
-        return None
-    numbers = {path: i for i, path in enumerate(paths)}
-
-    def report(path: Path, n_done: int, n_voxels: int) -> None:
-        share = (numbers[path] + n_done / n_voxels) / len(numbers)
-        progress(share, f"{path.name} ({numbers[path] + 1} of {len(numbers)})")
-
-    return report
 
 
 def _row(outcome: Outcome, order: Order) -> RestoredRow:

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo import files
-from carezoo.errors import Cancelled, InputError
+from carezoo.errors import Cancelled, InputError, MissingExtraError
 from carezoo.evaluate.scores import evaluate_pairs
 from carezoo.image import Image
 from carezoo.metrics import mean_scores, score
 from carezoo.pictures.view import n_averaged
+from carezoo.progress import Progress
 from carezoo_knime.cells import Row, path_of
-
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is being worked on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +82,15 @@ def score_rows(
                 raise
             scored.append(ScoredRow(error=str(error)))
         if progress:
-            progress((i + 1) / len(rows), f"{i + 1} of {len(rows)}")
+            progress(i + 1, len(rows), f"{i + 1} of {len(rows)}")
     return scored
 
 
 def _score(paths: Mapping[str, Path], axes: str | None) -> ScoredRow:
-    images = {key: files.open_image(path, axes) for key, path in paths.items()}
+    try:
+        images = {key: files.open_image(path, axes) for key, path in paths.items()}
+    except MissingExtraError as error:  # the reader of this file; other rows may do without it
+        raise InputError(str(error)) from error
     if "noisy" not in images:
         mean = mean_scores([score(each["restored"], each["reference"]) for _, each in _planes(images)]).mean
         return ScoredRow(psnr_db=mean.psnr_db, nrmse=mean.nrmse, ssim=mean.ssim)
