@@ -11,8 +11,7 @@ import click
 from carezoo.cli import declared
 from carezoo.cli.progress import talk_on_stderr
 from carezoo.errors import InputError
-
-TASKS = ("denoise", "isotropic", "upsample", "project")
+from carezoo.tasks import TASKS
 
 
 @click.command("convert")
@@ -21,7 +20,7 @@ TASKS = ("denoise", "isotropic", "upsample", "project")
 @click.option(
     "--as",
     "task",
-    type=click.Choice(TASKS),
+    type=click.Choice(list(TASKS)),
     help="What the model does. config.json does not tell IsotropicCARE (isotropic) and UpsamplingCARE (upsample) from "
     "CARE (denoise).  [default: denoise or project; with a factor: isotropic or upsample]",
 )

@@ -17,8 +17,6 @@ WEIGHTS_PATH = "weights.onnx"
 TEST_INPUT_PATH = "test_input.npy"
 TEST_OUTPUT_PATH = "test_output.npy"
 
-Task = Literal["denoise", "upsample", "isotropic", "project"]
-
 
 @dataclass(frozen=True)
 class Author:
@@ -84,7 +82,8 @@ class Draft:
     """SPDX identifier."""
     timestamp: datetime
     """With time zone; part of the package's bytes, so let it depend on nothing but the training."""
-    task: Task
+    task: str
+    """A name of `carezoo.tasks`."""
     axes: str
     """Spatial axes of the input: YX or ZYX."""
     output_axes: str

@@ -9,13 +9,7 @@ from typing import Any
 from carezoo.intensity import Affine, Cast, Operation, ScaleRange, Standardize
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
-
-TASKS = {
-    "denoise": "denoise",
-    "upsample": "restore missing planes (upsample Z)",
-    "isotropic": "restore isotropic resolution",
-    "project": "project a surface out of a volume",
-}
+from carezoo.tasks import TASKS
 
 UNITS = {
     "affine": "in the intensities of the input",
@@ -88,7 +82,7 @@ def _lines(told: Mapping[str, Any], normalization: str) -> Iterator[str]:
 
 def _lines_of_use(told: Mapping[str, Any]) -> Iterator[str]:
     if "task" in told:
-        yield _line("task", TASKS[told["task"]])
+        yield _line("task", TASKS[told["task"]].title)
     taken = told["input"]
     yield _line("takes", _shown_axes(taken["axes"], taken["channels"]))
     if taken["pixel_size_um"]:

@@ -18,12 +18,11 @@ from carezoo.errors import InputError, ManifestError, UnsupportedError
 from carezoo.intensity import Affine
 from carezoo.package.document import Entry
 from carezoo.package.manifest import Manifest, OutputAxis, Result, Undo
+from carezoo.tasks import TASKS
 from carezoo.tiling import AxisRule
 from carezoo.uncertainty.levels import Recalibration
 
 SCHEMA = 1
-
-TASKS = ("denoise", "upsample", "isotropic", "project")
 
 UNDO: Mapping[str, Undo] = {"mean": "affine", "scale": "gain", "disagreement": "none"}
 """Meanings of output channels, and how each returns to the intensities of the input."""

@@ -15,6 +15,7 @@ from carezoo.registry import cache
 from carezoo.registry.cache import Pulled
 from carezoo.registry.index import MODEL_NAME, VERSION, Version, Zip, unknown, version_key
 from carezoo.registry.zoo import Locations, Zoo, configured, embedded, zoo_at
+from carezoo.tasks import TASKS
 
 log = logging.getLogger("carezoo")
 
@@ -74,7 +75,7 @@ def models(
     Parameters
     ----------
     task
-        denoise, upsample, isotropic or project.
+        A name of `carezoo.tasks`.
     dims
         Spatial dimensions of the images: 2 or 3.
     search
@@ -89,8 +90,8 @@ def models(
     ZooError
         If a zoo is none. One that cannot be reached is told in a warning.
     """
-    if task is not None and task not in own.TASKS:
-        raise InputError(f"no task {task!r}; there are {', '.join(own.TASKS)}")
+    if task is not None and task not in TASKS:
+        raise InputError(f"no task {task!r}; there are {', '.join(TASKS)}")
     hashes = {each.sha256 for each in cache.pulled()}
     rows = []
     for zoo in dict.fromkeys((*configured(zoos), embedded())):

@@ -9,10 +9,10 @@ import packages
 import pytest
 
 from carezoo.image import Image
-from carezoo.package.own import TASKS
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
+from carezoo.tasks import TASKS
 
 RUNTIME = Path(__file__).parents[2] / "carezoo" / "runtime"
 WORDS = re.compile("|".join([*(task.removesuffix("e") for task in TASKS), r"projection", r"\btasks?\b"]), re.IGNORECASE)

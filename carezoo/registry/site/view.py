@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from carezoo.package.info import TASKS
 from carezoo.package.read import Package
 from carezoo.registry.index import Version
+from carezoo.tasks import TASKS
 
 _SCORES = {
     "psnr_gain_db": ("gain in PSNR", "{:+.1f} dB"),
@@ -71,7 +71,7 @@ def card_of(version: Version) -> Card:
         title=version.title or version.model,
         description=version.description,
         task=version.task or "other",
-        task_in_words=TASKS.get(version.task, version.task or "other"),
+        task_in_words=_task(version) or "other",
         dims=f"{version.n_dims}D",
         channels=", ".join(version.channels),
         kind=_kind(version),
@@ -113,7 +113,7 @@ def facts_of(version: Version, package: Package) -> list[Fact]:
     network = manifest.carezoo.get("network")
     n_parameters = network.get("n_parameters") if isinstance(network, Mapping) else None
     found = {
-        "task": TASKS.get(version.task, version.task),
+        "task": _task(version),
         "images": f"{version.n_dims}D ({version.axes}), channels: {', '.join(version.channels)}",
         "gives": _kind(version),
         "trained at": ", ".join(f"{letter} {value:g}" for letter, value in sizes.items()) + " µm per pixel"
@@ -126,6 +126,11 @@ def facts_of(version: Version, package: Package) -> list[Fact]:
         "tuned from": _parent(rdf.get("parent")),
     }
     return [Fact(name, value) for name, value in found.items() if value]
+
+
+def _task(version: Version) -> str:
+    """Return the task in words, or as it is called where this carezoo does not know it."""
+    return TASKS[version.task].title if version.task in TASKS else version.task
 
 
 def _kind(version: Version) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 from carezoo.errors import ConversionError
 from carezoo.package.draft import Author, Draft, Percentiles
 from carezoo.package.read import Package
+from carezoo.tasks import TASKS
 from carezoo.train.convert.choices import Choices
-from carezoo.train.convert.folder import NEEDS_FACTOR, ModelFolder
+from carezoo.train.convert.folder import ModelFolder
 from carezoo.train.export import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import card
@@ -127,7 +128,7 @@ def _validation(found: ModelFolder) -> Iterator[str]:
         "loaded into. **How well the model restores was not measured by the conversion**: compare restored images with "
         "clean ones (`carezoo evaluate`) before you rely on it."
     )
-    if found.task in NEEDS_FACTOR:
+    if TASKS[found.task].has_factor:
         yield ""
         yield (
             "Whole results differ slightly from CSBDeep's, because planes are interpolated at their true distance; "

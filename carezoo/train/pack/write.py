@@ -23,6 +23,7 @@ from carezoo.pairs.section import FileSet
 from carezoo.pairs.split import PARTS
 from carezoo.schema.build import plain
 from carezoo.simulate.sets import SimulatedSet
+from carezoo.tasks import DENOISE, TASKS
 from carezoo.train import networks
 from carezoo.train.calibrate import Calibration, calibrate
 from carezoo.train.export import OPSET
@@ -35,7 +36,6 @@ from carezoo.train.pack.records import FileRecord
 from carezoo.train.pack.sample import Sample, cut_out, of_pair
 from carezoo.train.prepare import Prepared, training_images
 from carezoo.train.recipe import Recipe
-from carezoo.train.tasks import TASKS
 
 _LIBRARIES = ("torch", "lightning-fabric", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
@@ -139,7 +139,7 @@ def judged(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pair]) ->
     alone = replace(
         draft,
         id=f"{draft.id}-slices",
-        task="denoise",
+        task=DENOISE.name,
         axes=geometry.axes,
         output_axes=geometry.output_axes,
         rules=geometry.rules,
