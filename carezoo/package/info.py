@@ -9,6 +9,7 @@ from typing import Any
 from carezoo.intensity import Affine, Cast, Operation, ScaleRange, Standardize
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
+from carezoo.package.section import write_network
 from carezoo.tasks import TASKS
 
 UNITS = {
@@ -34,8 +35,8 @@ def describe(package: Package) -> dict[str, Any]:
     section = manifest.carezoo
     told = {
         "description": manifest.description,
-        "made_by": f"carezoo {section.get('carezoo_version', '')}".strip() if section else "another tool",
-        "task": section.get("task"),
+        "made_by": f"carezoo {section.carezoo_version}".strip() if manifest.is_by_carezoo else "another tool",
+        "task": section.task,
         "input": {
             "axes": manifest.input.axes,
             "channels": list(manifest.input.channels),
@@ -44,11 +45,11 @@ def describe(package: Package) -> dict[str, Any]:
             "normalization": [_operation(operation) for operation in manifest.input.preprocessing],
         },
         "results": [_result(manifest, i) for i in range(len(manifest.results))],
-        "members": (section.get("members") or {}).get("n"),
-        "intensity": section.get("intensity"),
-        "fast": section.get("fast"),
-        "scores": section.get("scores"),
-        "network": section.get("network"),
+        "members": section.members.n if section.members else None,
+        "intensity": vars(section.intensity) if section.intensity else None,
+        "fast": section.fast,
+        "scores": section.scores,
+        "network": write_network(section.network) if section.network else None,
         "license": rdf.get("license"),
         "authors": [str(author["name"]) for author in _mappings(rdf.get("authors")) if "name" in author],
         "cite": [str(citation.get("text") or citation.get("doi") or "") for citation in _mappings(rdf.get("cite"))],

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from carezoo.errors import ManifestError
-from carezoo.package import consistency, own, scales
+from carezoo.package import consistency, scales, section
 from carezoo.package.consistency import ONE
 from carezoo.package.draft import (
     INPUT_NAME,
@@ -25,7 +25,6 @@ from carezoo.package.draft import (
     Draft,
     Percentiles,
 )
-from carezoo.version import __version__
 
 FORMAT_VERSION = "0.5.3"
 
@@ -87,7 +86,7 @@ def _rdf(draft: Draft) -> dict[str, Any]:
         "inputs": [_input(draft, test_input)],
         "outputs": [_output(draft)],
         "weights": {"onnx": {**_file(draft, WEIGHTS_PATH), "opset_version": draft.opset}},
-        "config": {"bioimageio": _tolerance(draft), "carezoo": _carezoo(draft)},
+        "config": {"bioimageio": _tolerance(draft), "carezoo": section.write(draft)},
     }
     return {key: value for key, value in entries.items() if value is not None}
 
@@ -195,36 +194,6 @@ def _postprocessing(draft: Draft) -> list[dict[str, Any]]:
         gain.append(how.high[meaning.of] - how.low[meaning.of] if has_units and meaning.of is not None else 1.0)
         offset.append(how.low[meaning.of] if has_units and meaning.of is not None and meaning.kind == "mean" else 0.0)
     return [{"id": "scale_linear", "kwargs": {"axis": "channel", "gain": gain, "offset": offset}}, to_float]
-
-
-def _carezoo(draft: Draft) -> dict[str, Any]:
-    section: dict[str, Any] = {
-        "schema": own.SCHEMA,
-        "carezoo_version": __version__,
-        "task": draft.task,
-        "axes": {letter.lower(): _rule(draft, letter) for letter in draft.axes},
-        "factors": {letter.lower(): str(factor) for letter, factor in sorted(draft.factors.items()) if factor != 1},
-        "input_channels": list(draft.input_channels),
-        "channels": [vars(meaning) for meaning in draft.output_channels],
-        "intensity": _intensity(draft),
-        "members": {"output": "members", "n": draft.n_members} if draft.n_members else None,
-        "bytes_per_pixel": draft.bytes_per_pixel,
-        **draft.sections,
-        "files": {path: hashlib.sha256(draft.files[path]).hexdigest() for path in sorted(draft.files)},
-    }
-    return {key: value for key, value in section.items() if value is not None}
-
-
-def _rule(draft: Draft, letter: str) -> dict[str, Any]:
-    rule = draft.rules[letter]
-    return {"min": rule.min_size, "step": rule.step, "halo": rule.halo, "tileable": rule.is_tileable}
-
-
-def _intensity(draft: Draft) -> dict[str, str]:
-    if isinstance(draft.normalization, Constants):
-        return {"mode": "fixed", "undo": "in_rdf"}
-    has_units = all(meaning.of is not None for meaning in draft.output_channels if meaning.kind == "mean")
-    return {"mode": draft.normalization.mode, "undo": "input_range" if has_units else "none"}
 
 
 def _tolerance(draft: Draft) -> dict[str, Any]:

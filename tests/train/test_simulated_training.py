@@ -64,8 +64,8 @@ def packed_fast(monkeypatch):
 
 def test_a_model_learns_from_nothing_and_says_so(tmp_path, packed_fast):
     package = open_package(train(recipe_of(tmp_path, {**SIMULATED, "simulate": TUBULES}), tmp_path / "run"))
-    (data,) = package.manifest.carezoo["training"]["data"]
-    assert data["parts"] == "simulated pairs, made anew while training to fit, 2 to choose on, 2 to report on"
+    (data,) = package.manifest.carezoo.training.data
+    assert data.parts == "simulated pairs, made anew while training to fit, 2 to choose on, 2 to report on"
     assert "simulated pairs, made anew while training" in package.read_bytes("README.md").decode()
     records = list(csv.DictReader(io.StringIO(package.read_bytes("training_data.csv").decode())))
     assert {(row["part"], row["role"]) for row in records} == {("report", "source"), ("report", "target")}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carezoo.package.read import Package
+from carezoo.package.section import write_calibration
 from carezoo.registry.index import Version
 from carezoo.tasks import TASKS
 
@@ -102,16 +103,15 @@ def scores_of(version: Version) -> list[Fact]:
 
 def calibration_of(package: Package) -> list[Fact]:
     """Return what the package says of how far its uncertainty can be trusted; empty where it says nothing."""
-    section = package.manifest.carezoo.get("calibration")
-    return list(_flat(section, ())) if isinstance(section, Mapping) else []
+    calibration = package.manifest.carezoo.calibration
+    return list(_flat(write_calibration(calibration), ())) if calibration else []
 
 
 def facts_of(version: Version, package: Package) -> list[Fact]:
     """Return what a person asks before using a model."""
     manifest, rdf = package.manifest, package.manifest.rdf
     sizes = manifest.input.pixel_size_um
-    network = manifest.carezoo.get("network")
-    n_parameters = network.get("n_parameters") if isinstance(network, Mapping) else None
+    network = manifest.carezoo.network
     found = {
         "task": _task(version),
         "images": f"{version.n_dims}D ({version.axes}), channels: {', '.join(version.channels)}",
@@ -119,7 +119,7 @@ def facts_of(version: Version, package: Package) -> list[Fact]:
         "trained at": ", ".join(f"{letter} {value:g}" for letter, value in sizes.items()) + " µm per pixel"
         if sizes
         else "",
-        "parameters": f"{n_parameters:,}" if isinstance(n_parameters, int) else "",
+        "parameters": f"{network.n_parameters:,}" if network and network.n_parameters else "",
         "download": size(version.zip.size),
         "licence": version.license or "not told",
         "authors": ", ".join(str(author.get("name", "")) for author in _mappings(rdf.get("authors"))),

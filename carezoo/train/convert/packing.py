@@ -12,6 +12,7 @@ from pathlib import Path
 
 from carezoo.errors import ConversionError
 from carezoo.package.draft import Author, Draft, Percentiles
+from carezoo.package.manifest import Record
 from carezoo.package.read import Package
 from carezoo.tasks import TASKS
 from carezoo.train.convert.choices import Choices
@@ -67,14 +68,14 @@ def draft(found: ModelFolder, network: Network, sample: Sample, choices: Choices
         pixel_size_um={letter: size for letter, size in choices.pixel_size_um.items() if letter in geometry.axes},
         opset=OPSET,
         tags=("CARE", "CSBDeep", "fluorescence", f"{len(geometry.axes)}d"),
-        sections={
-            "converted": {
+        record=Record(
+            converted={
                 "from": "CSBDeep",
                 "class": found.class_name,
                 "weights": found.weights.name,
                 "weights_sha256": hashlib.sha256(found.weights.read_bytes()).hexdigest(),
-            },
-        },
+            }
+        ),
     )
     return drafting.measured(described, network, cut_out(sample, geometry.rules, geometry.factors), seed=0)
 
