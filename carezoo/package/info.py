@@ -184,7 +184,7 @@ def _shown_rule(rule: Mapping[str, Any]) -> str:
 
 def _result(manifest: Manifest, index: int) -> dict[str, Any]:
     result = manifest.results[index]
-    output = manifest.outputs[result.tensor]
+    output = manifest.tensor(result)
     axes = "".join(letter for letter in output.axes if letter != "B" and (letter == "C" or letter in output.sizes))
     chosen = [output.channels[i] for i in result.channels]
     return {"name": result.name, "axes": axes, "channels": chosen, "units": UNITS[result.undo]}

@@ -258,7 +258,7 @@ class _Deferred:
 
     def keeps(self, piece: Piece) -> bool:
         """Store `piece` and return True, if its output has to wait."""
-        output = self._layout.manifest.outputs[piece.result.tensor]
+        output = self._layout.manifest.tensor(piece.result)
         if not postprocess.is_deferred(output):
             return False
         letters = [letter for letter in self._layout.spatial if letter in output.sizes]
@@ -275,7 +275,7 @@ class _Deferred:
         """Return the whole outputs with everything applied."""
         source = [self._layout.blocks([position], channel) for channel in range(self._layout.n_channels)]
         return [
-            Piece(result, postprocess.finish(values, self._layout.manifest.outputs[result.tensor], source), {})
+            Piece(result, postprocess.finish(values, self._layout.manifest.tensor(result), source), {})
             for result, values in self._values.values()
         ]
 
