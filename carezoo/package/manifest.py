@@ -225,7 +225,7 @@ class Section(Record):
     intensity: IntensityUse | None = None
     members: Members | None = None
     """Of an ensemble."""
-    bytes_per_pixel: float | None = None
+    bytes_per_pixel: int | None = None
     """Peak working memory of the graph for each input pixel of a tile, on the CPU provider in float32."""
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of every file besides the manifest."""

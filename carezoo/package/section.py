@@ -7,6 +7,7 @@ means, and how the model was made. Where it contradicts the rest of the manifest
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
@@ -297,10 +298,10 @@ def _read_members(entry: Entry) -> Members:
     return Members(entry["output"].text(), entry["n"].integer(at_least=2))
 
 
-def _read_bytes(entry: Entry) -> float:
+def _read_bytes(entry: Entry) -> int:
     if entry.number() <= 0:
         raise entry.error("a number above 0")
-    return entry.number()
+    return math.ceil(entry.number())
 
 
 def _read_record(section: Entry) -> Record:

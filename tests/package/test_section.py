@@ -61,6 +61,7 @@ def test_everything_on_record_is_read_back():
     section = read(packages.denoise_2d(record=RECORD)).carezoo
     assert all(getattr(RECORD, each.name) is not None for each in fields(Record))
     assert {each.name: getattr(section, each.name) for each in fields(Record)} == vars(RECORD)
+    assert (section.bytes_per_pixel, type(section.bytes_per_pixel)) == (200, int)
 
 
 @pytest.mark.parametrize("key", ["parity", "fast", "converted", "network", "training", "training_images", "scores"])
