@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from carezoo.package.draft import Author, Citation, Draft, Percentiles
-from carezoo.package.own import ChannelMeaning
+from carezoo.package.manifest import ChannelMeaning, Record
 from carezoo.package.read import Package, open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.session import Session
@@ -75,7 +75,7 @@ def package(axes: str = "YX", depth: int = 2, kernel: int = 5, n_first: int = 32
             "README.md": b"# Benchmark\n\n## Validation\n\nNone: the weights are random.\n",
         },
         bytes_per_pixel=BYTES_PER_PIXEL.get((axes, depth, kernel, n_first), 1000),
-        sections={"fast": {"unmeasured": "made for a benchmark"}},
+        record=Record(fast={"unmeasured": "made for a benchmark"}),
     )
     return open_package(write_package(draft, folder / "benchmark.zip"))
 

@@ -20,7 +20,7 @@ MODELS = Path(__file__).parents[1] / "zoo" / "models"
 
 
 def _gain(recipe: Path, data: Path, minutes: float, out: Path) -> tuple[float, str]:
-    scores = open_package(train(recipe, out, data=data, max_minutes=minutes)).manifest.carezoo["scores"]
+    scores = open_package(train(recipe, out, data=data, max_minutes=minutes)).manifest.carezoo.scores
     return float(scores["psnr_gain_db"]), f"{minutes:g} minutes of training"
 
 

@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from carezoo.package.draft import Author, Citation, Constants, Draft, Percentiles
-from carezoo.package.own import ChannelMeaning
+from carezoo.package.manifest import ChannelMeaning, Record
 from carezoo.tiling import AxisRule
 
 OPSET, IR = 17, 8
@@ -178,7 +178,7 @@ def _draft(
         pixel_size_um={"Y": 0.1, "X": 0.1},
         tags=("care", "denoising", "image-restoration", "fluorescence-light-microscopy", "2d"),
         bytes_per_pixel=200,
-        sections={"parity": {"torch": 0.0, "sizes": [[32, 48]]}, "fast": {"unmeasured": "made for tests"}},
+        record=Record(parity={"torch": 0.0, "sizes": [[32, 48]]}, fast={"unmeasured": "made for tests"}),
     )
     draft = replace(draft, **changes)
     return replace(draft, files={**_files(weights, raw, draft), **draft.files})

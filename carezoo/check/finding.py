@@ -55,7 +55,7 @@ class Subject:
     @property
     def severity(self) -> Severity:
         """How serious seams are: our packages promise that there are none, the format does not."""
-        return "error" if self.manifest.carezoo else "warning"
+        return "error" if self.manifest.is_by_carezoo else "warning"
 
     @property
     def max_pixels(self) -> float:

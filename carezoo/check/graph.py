@@ -35,12 +35,11 @@ def _graph_problems(work: Subject, opset: int) -> Iterator[str]:
         yield f"the graph has {len(session.outputs)} output(s), the manifest {len(manifest.outputs)}"
     tensors: list[InputTensor | OutputTensor] = [manifest.input, *manifest.outputs]
     for tensor, port in zip(tensors, (session.inputs[0], *session.outputs), strict=False):
-        if manifest.carezoo and port.name != tensor.name:
+        if manifest.is_by_carezoo and port.name != tensor.name:
             yield f"tensor {tensor.name!r} is called {port.name!r} in the graph, or stands in another place"
         yield from _port_problems(tensor, port)
-    if manifest.carezoo:
-        members = manifest.carezoo.get("members") or {}
-        wanted = [members["output"]] if "output" in members else []
+    if manifest.is_by_carezoo:
+        wanted = [manifest.carezoo.members.output] if manifest.carezoo.members else []
         unlisted = [port.name for port in session.outputs[len(manifest.outputs) :]]
         if unlisted != wanted:
             yield f"unlisted outputs {unlisted or 'none'}; config.carezoo.members names {wanted or 'none'}"

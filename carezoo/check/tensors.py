@@ -75,7 +75,7 @@ def _as_blocks(channel: NDArray[np.generic]) -> Blocks:
 
 def _as_listed(block: Float, index: int, manifest: Manifest, normalization: Normalization) -> Float:
     """Return network output in the units of the test tensor: a package with constants of its own puts them back."""
-    if (manifest.carezoo.get("intensity") or {}).get("undo") != "in_rdf":
+    if manifest.carezoo.intensity is None or manifest.carezoo.intensity.undo != "in_rdf":
         return block
     block = block.copy()
     for result in manifest.results:

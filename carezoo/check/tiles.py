@@ -74,9 +74,9 @@ def _assembled(network: Network, image: Float, plan: Plan) -> dict[str, Float]:
         for piece in pieces:
             letters = [letter for letter in spatial if letter in piece.region]
             if piece.result.name not in whole:
-                output = network.manifest.outputs[piece.result.tensor]
+                output = network.manifest.tensor(piece.result)
                 sizes = dict(zip(spatial, image.shape[1:], strict=True))
-                shape = [max(1, math.floor(sizes[letter] * output.sizes[letter].factor)) for letter in letters]
+                shape = [output.restored_size(letter, sizes[letter]) for letter in letters]
                 whole[piece.result.name] = np.full((len(piece.values), *shape), np.nan, np.float32)
             whole[piece.result.name][(slice(None), *(piece.region[letter] for letter in letters))] = piece.values
     return whole

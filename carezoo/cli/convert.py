@@ -10,9 +10,7 @@ import click
 from carezoo.cli import declared
 from carezoo.cli.progress import talk_on_stderr
 from carezoo.errors import InputError
-from carezoo.package.draft import Task
-
-TASKS = ("denoise", "isotropic", "upsample", "project")
+from carezoo.tasks import TASKS
 
 
 @click.command("convert")
@@ -21,7 +19,7 @@ TASKS = ("denoise", "isotropic", "upsample", "project")
 @click.option(
     "--as",
     "task",
-    type=click.Choice(TASKS),
+    type=click.Choice(list(TASKS)),
     help="What the model does. config.json does not tell IsotropicCARE (isotropic) and UpsamplingCARE (upsample) from "
     "CARE (denoise).  [default: denoise or project; with a factor: isotropic or upsample]",
 )
@@ -55,7 +53,7 @@ TASKS = ("denoise", "isotropic", "upsample", "project")
 def convert_command(
     model: Path,
     target: Path,
-    task: Task | None,
+    task: str | None,
     factor: str | None,
     weights: str | None,
     percentiles: str,

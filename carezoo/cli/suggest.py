@@ -11,7 +11,7 @@ import click
 
 from carezoo.cli import declared
 from carezoo.cli.progress import talk_on_stderr
-from carezoo.package import own
+from carezoo.tasks import TASKS
 
 if TYPE_CHECKING:
     from carezoo.registry.suggest import Suggestion
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("suggest")
 @click.argument("source", metavar="IMAGE", type=declared.PATH)
 @declared.axes_option
-@click.option("--task", type=click.Choice(own.TASKS), help="Models for this task only.")
+@click.option("--task", type=click.Choice(list(TASKS)), help="Models for this task only.")
 @declared.zoo_option
 @declared.json_option("the ranking")
 def suggest_command(source: Path, axes: str | None, task: str | None, zoos: Sequence[str], as_json: bool) -> None:

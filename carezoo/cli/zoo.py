@@ -11,14 +11,14 @@ import click
 from carezoo.cli import declared
 from carezoo.cli.declared import told
 from carezoo.cli.progress import Bar, talk_on_stderr
-from carezoo.package import own
 from carezoo.registry import cache, catalog
 from carezoo.registry.catalog import Listed
 from carezoo.registry.resolve import pull
+from carezoo.tasks import TASKS
 
 
 @click.command("list")
-@click.option("--task", type=click.Choice(own.TASKS), help="Models for this task only.")
+@click.option("--task", type=click.Choice(list(TASKS)), help="Models for this task only.")
 @click.option("--dims", type=click.Choice(["2", "3"]), help="Models for 2D or for 3D images only.")
 @click.option("--search", metavar="WORDS", help="Models with all these words in name, description, channels or tags.")
 @declared.zoo_option

@@ -98,10 +98,10 @@ class _Work:
         self.drawn: dict[str, list[Example]] = {group: [] for group in self.groups}
         self.skipped: list[tuple[str, str]] = []
         self.provenance: Mapping[str, Any] = {}
-        calibration = self.manifest.carezoo.get("calibration", {})
+        calibration = self.manifest.carezoo.calibration
         self.options = Options(
             frames.has_own_units(self.manifest) and not wanted.relations,
-            calibration.get("factor"),
+            calibration.factor if calibration else None,
             self.manifest.recalibration,
             wanted.diameter,
         )
@@ -157,7 +157,7 @@ class _Work:
         examples = [(why, one) for drawn in self.drawn.values() if drawn for why, one in panels.chosen(drawn)]
         return Findings(
             model=self.manifest.reference,
-            task=str(self.manifest.carezoo.get("task", "restoration")),
+            task=self.manifest.carezoo.task or "restoration",
             provenance=self.provenance,
             titles={
                 INPUT: baselines.INPUT_TITLES[self.change],
@@ -196,11 +196,9 @@ class _Work:
 
 def _change(manifest: Manifest) -> Change:
     """Return what the model does to shapes."""
-    if "Z" not in manifest.spatial_axes:
-        return "none"
-    if "Z" not in manifest.outputs[manifest.results[0].tensor].sizes:
+    if manifest.loses("Z"):
         return "projection"
-    return "none" if frames.factor_of(manifest) is None else "planes"
+    return "none" if manifest.factor("Z") == 1 else "planes"
 
 
 def _n_frames(pair: Pair, manifest: Manifest) -> int:

@@ -77,18 +77,11 @@ class Frame:
         )
 
 
-def factor_of(manifest: Manifest) -> float | None:
-    """Return how many planes a model makes of one; None if it does not change their number."""
-    output = manifest.outputs[manifest.results[0].tensor]
-    size = output.sizes.get("Z")
-    return float(size.factor) if size is not None and size.factor != 1 else None
-
-
 def has_own_units(manifest: Manifest) -> bool:
     """Whether intensities of restored images have no fixed relation to those of the input."""
-    intensity = manifest.carezoo.get("intensity", {})
-    is_projected = "Z" in manifest.spatial_axes and "Z" not in manifest.outputs[manifest.results[0].tensor].sizes
-    return is_projected or intensity.get("mode") == "own" or any(r.undo == "none" for r in manifest.results[:1])
+    intensity = manifest.carezoo.intensity
+    has_own = intensity is not None and intensity.mode == "own"
+    return manifest.loses("Z") or has_own or manifest.results[0].undo == "none"
 
 
 def groups_of(pairs: Iterable[Pair], manifest: Manifest) -> list[str]:
@@ -161,7 +154,8 @@ def restored_pairs(
 
 def given_of(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
     """Return what baselines are told beside the images."""
-    return Given(None if psf is None else np.asarray(psf, np.float32), factor_of(manifest))
+    factor = manifest.factor("Z")
+    return Given(None if psf is None else np.asarray(psf, np.float32), None if factor == 1 else float(factor))
 
 
 def _mapped(predicted: Laplace | Mixture, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Laplace | Mixture:
@@ -181,7 +175,7 @@ def _group(pair: Pair, channel: int, manifest: Manifest) -> str:
     if _n_channels(pair) == 1:
         return pair.dataset
     means = manifest.results[0]
-    names = manifest.outputs[means.tensor].channels
+    names = manifest.main.channels
     is_named = len(means.channels) == _n_channels(pair)
     name = names[means.channels[channel]] if is_named else f"channel {channel}"
     return f"{pair.dataset}: {name}" if pair.dataset else name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import floor
 from pathlib import Path
 
 from carezoo.errors import InputError
@@ -79,10 +78,9 @@ def find_pairs(
 
 
 def _opened(condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None) -> Pair:
-    output = manifest.outputs[manifest.results[0].tensor]
-    lost = [letter for letter in manifest.spatial_axes if letter not in output.sizes]
+    kept = None if axes is None else "".join(letter for letter in axes.upper() if not manifest.loses(letter))
     images = []
-    for path, letters in ((source, axes), (target, _without(axes, lost))):
+    for path, letters in ((source, axes), (target, kept)):
         image = open_image(path, letters)
         images.append(replace(image, name=f"{path.parent.name}/{path.name}"))
     n_channels = [image.sizes.get("C", 1) for image in images]
@@ -96,10 +94,6 @@ def _opened(condition: str, source: Path, target: Path, manifest: Manifest, axes
         source_channels=tuple(range(n_channels[0])),
         target_channels=tuple(range(n_channels[1])),
     )
-
-
-def _without(axes: str | None, lost: Sequence[str]) -> str | None:
-    return None if axes is None else "".join(letter for letter in axes.upper() if letter not in lost)
 
 
 def _check(pair: Pair, manifest: Manifest) -> None:
@@ -122,16 +116,11 @@ def _check(pair: Pair, manifest: Manifest) -> None:
 
 def _target_sizes(source: Image, manifest: Manifest) -> dict[str, int]:
     """Return the size the target must have along every axis."""
-    result = manifest.results[0]
-    output = manifest.outputs[result.tensor]
     sizes = {letter: source.sizes.get(letter, 1) for letter in "STCZYX"}
-    for letter in manifest.spatial_axes:
-        if letter not in output.sizes:
-            sizes[letter] = 1
-        else:
-            sizes[letter] = max(1, floor(sizes[letter] * output.sizes[letter].factor))
-    if len(manifest.input.channels) > 1 or len(result.channels) > 1:
-        sizes["C"] = len(result.channels)
+    sizes |= {letter: manifest.main.restored_size(letter, sizes[letter]) for letter in manifest.spatial_axes}
+    n_channels = len(manifest.results[0].channels)
+    if len(manifest.input.channels) > 1 or n_channels > 1:
+        sizes["C"] = n_channels
     return sizes
 
 

@@ -12,18 +12,12 @@ from fractions import Fraction
 import numpy as np
 
 from carezoo.errors import ManifestError
-from carezoo.package import own
 from carezoo.package.draft import TEST_INPUT_PATH, TEST_OUTPUT_PATH, WEIGHTS_PATH, Constants, Draft
+from carezoo.package.section import UNDO
 from carezoo.tiling import AxisRule
 
 DATA_TYPES = {"float32", "float64", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"}
 """Types the format knows for a test image."""
-
-RESERVED_SECTIONS = {
-    *("schema", "carezoo_version", "task", "axes", "factors", "input_channels", "channels", "intensity", "members"),
-    *("bytes_per_pixel", "files"),
-}
-"""Parts of config.carezoo that are written from the draft's own fields."""
 
 MAX_DESCRIPTION = 1024
 
@@ -85,9 +79,6 @@ def check(draft: Draft) -> None:
         )
     if draft.timestamp.tzinfo is None:
         raise _wrong(draft, "the timestamp has no time zone, so its meaning depends on the machine")
-    taken = set(draft.sections) & RESERVED_SECTIONS
-    if taken:
-        raise _wrong(draft, f"sections {', '.join(sorted(taken))} are written by carezoo itself")
     for letter, rule in draft.rules.items():
         if rule.step < 1 or rule.min_size % rule.step or rule.halo % rule.step:
             raise _wrong(
@@ -118,7 +109,7 @@ def _check_words(draft: Draft) -> None:
 def _check_channels(draft: Draft) -> None:
     n_in, how = len(draft.input_channels), draft.normalization
     for meaning in draft.output_channels:
-        if meaning.kind not in own.UNDO or (meaning.of is not None and not 0 <= meaning.of < n_in):
+        if meaning.kind not in UNDO or (meaning.of is not None and not 0 <= meaning.of < n_in):
             raise _wrong(draft, f"output channel {meaning} with {n_in} input channel(s)")
     names = [meaning.name for meaning in draft.output_channels]
     if not all(names) or len(set(names)) != len(names) or not all(draft.input_channels):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
-from carezoo.package.own import ChannelMeaning
+from carezoo.package.manifest import ChannelMeaning, Record
 from carezoo.tiling import AxisRule
 
 INPUT_NAME = "source"
@@ -16,8 +16,6 @@ OUTPUT_NAME = "restored"
 WEIGHTS_PATH = "weights.onnx"
 TEST_INPUT_PATH = "test_input.npy"
 TEST_OUTPUT_PATH = "test_output.npy"
-
-Task = Literal["denoise", "upsample", "isotropic", "project"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,8 @@ class Draft:
     """SPDX identifier."""
     timestamp: datetime
     """With time zone; part of the package's bytes, so let it depend on nothing but the training."""
-    task: Task
+    task: str
+    """A name of `carezoo.tasks`."""
     axes: str
     """Spatial axes of the input: YX or ZYX."""
     output_axes: str
@@ -112,5 +111,5 @@ class Draft:
     """Of an ensemble, whose graph has a further, last output `members`."""
     tolerance: tuple[float, float] = (1e-3, 1e-4)
     """Relative and absolute difference at which test tensors count as reproduced."""
-    sections: Mapping[str, Any] = field(default_factory=dict)
-    """Further sections of config.carezoo, plain values: parity, fast, halo_measured, network, scores, training."""
+    record: Record = field(default_factory=Record)
+    """How the model was made, and what was measured on it."""

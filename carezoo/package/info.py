@@ -9,13 +9,8 @@ from typing import Any
 from carezoo.intensity import Affine, Cast, Operation, ScaleRange, Standardize
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
-
-TASKS = {
-    "denoise": "denoise",
-    "upsample": "restore missing planes (upsample Z)",
-    "isotropic": "restore isotropic resolution",
-    "project": "project a surface out of a volume",
-}
+from carezoo.package.section import write_network
+from carezoo.tasks import TASKS
 
 UNITS = {
     "affine": "in the intensities of the input",
@@ -40,8 +35,8 @@ def describe(package: Package) -> dict[str, Any]:
     section = manifest.carezoo
     told = {
         "description": manifest.description,
-        "made_by": f"carezoo {section.get('carezoo_version', '')}".strip() if section else "another tool",
-        "task": section.get("task"),
+        "made_by": f"carezoo {section.carezoo_version}".strip() if manifest.is_by_carezoo else "another tool",
+        "task": section.task,
         "input": {
             "axes": manifest.input.axes,
             "channels": list(manifest.input.channels),
@@ -50,11 +45,11 @@ def describe(package: Package) -> dict[str, Any]:
             "normalization": [_operation(operation) for operation in manifest.input.preprocessing],
         },
         "results": [_result(manifest, i) for i in range(len(manifest.results))],
-        "members": (section.get("members") or {}).get("n"),
-        "intensity": section.get("intensity"),
-        "fast": section.get("fast"),
-        "scores": section.get("scores"),
-        "network": section.get("network"),
+        "members": section.members.n if section.members else None,
+        "intensity": vars(section.intensity) if section.intensity else None,
+        "fast": section.fast,
+        "scores": section.scores,
+        "network": write_network(section.network) if section.network else None,
         "license": rdf.get("license"),
         "authors": [str(author["name"]) for author in _mappings(rdf.get("authors")) if "name" in author],
         "cite": [str(citation.get("text") or citation.get("doi") or "") for citation in _mappings(rdf.get("cite"))],
@@ -88,7 +83,7 @@ def _lines(told: Mapping[str, Any], normalization: str) -> Iterator[str]:
 
 def _lines_of_use(told: Mapping[str, Any]) -> Iterator[str]:
     if "task" in told:
-        yield _line("task", TASKS[told["task"]])
+        yield _line("task", TASKS[told["task"]].title)
     taken = told["input"]
     yield _line("takes", _shown_axes(taken["axes"], taken["channels"]))
     if taken["pixel_size_um"]:
@@ -189,7 +184,7 @@ def _shown_rule(rule: Mapping[str, Any]) -> str:
 
 def _result(manifest: Manifest, index: int) -> dict[str, Any]:
     result = manifest.results[index]
-    output = manifest.outputs[result.tensor]
+    output = manifest.tensor(result)
     axes = "".join(letter for letter in output.axes if letter != "B" and (letter == "C" or letter in output.sizes))
     chosen = [output.channels[i] for i in result.channels]
     return {"name": result.name, "axes": axes, "channels": chosen, "units": UNITS[result.undo]}

@@ -15,9 +15,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from carezoo.errors import ManifestError, UnsupportedError
-from carezoo.package import document, own, rdf_04, rdf_05
+from carezoo.package import document, rdf_04, rdf_05
 from carezoo.package.document import Entry
 from carezoo.package.manifest import InputTensor, Manifest, OutputTensor, Result, Weights
+from carezoo.package.section import check_schema, overlay, read_hashes
 from carezoo.package.tensors import Tensor, solve
 
 MICROMETRES = {
@@ -144,7 +145,7 @@ def _assemble(root: Entry, source: Tensor, outputs: list[Tensor], weights: Weigh
     config = root.get("config")
     section = config.get("carezoo") if config is not None else None
     if section is not None:
-        own.check_schema(section)
+        check_schema(section)
     tests = tuple(output.test_path for output in outputs)
     identifier, version = root.get("id"), root.get("version")
     manifest = Manifest(
@@ -167,11 +168,10 @@ def _assemble(root: Entry, source: Tensor, outputs: list[Tensor], weights: Weigh
         hashes=_hashes(root, section),
         test_input=_local(source.test_path),
         test_outputs=tuple(path for path in tests if path and is_local(path)) if all(tests) else (),
-        carezoo={},
         rdf=root.mapping(),
         remarks=tuple(remark for tensor in (source, *outputs) for remark in tensor.remarks) + geometry.remarks,
     )
-    return manifest if section is None else own.overlay(manifest, section)
+    return manifest if section is None else overlay(manifest, section)
 
 
 def _local(path: str | None) -> str | None:
@@ -204,7 +204,7 @@ def _pixel_size_um(source: Tensor) -> dict[str, float]:
 
 def _hashes(root: Entry, section: Entry | None) -> dict[str, str]:
     """Return every sha256 in the manifest by file, after checking that no two of them contradict."""
-    found = own.hashes(section) if section is not None else {}
+    found = read_hashes(section) if section is not None else {}
     described = {key: value for key, value in root.mapping().items() if key != "config"}
     for path, sha256, where in _file_entries(described, root.path):
         key = str(PurePosixPath(path))

@@ -7,13 +7,15 @@ Fiji's needs `id`, and rounds tile sizes to multiples of `step` without looking 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import yaml
 
 from carezoo.errors import ManifestError
-from carezoo.package import consistency, own, scales
+from carezoo.package import consistency, section
 from carezoo.package.consistency import ONE
 from carezoo.package.draft import (
     INPUT_NAME,
@@ -25,11 +27,16 @@ from carezoo.package.draft import (
     Draft,
     Percentiles,
 )
-from carezoo.version import __version__
 
 FORMAT_VERSION = "0.5.3"
 
 KNOWN_FILES = ("README.md", "cover.png", "sample_input.tif", "sample_output.tif")
+
+MAX_SIZE = 4096
+"""Every size up to here is checked against the scales that are written."""
+
+SHORT_BITS = 24
+"""Bits of the common unit when the plain scales fail: multiples of it by sizes and factors are then exact."""
 
 
 def render(draft: Draft) -> bytes:
@@ -87,7 +94,7 @@ def _rdf(draft: Draft) -> dict[str, Any]:
         "inputs": [_input(draft, test_input)],
         "outputs": [_output(draft)],
         "weights": {"onnx": {**_file(draft, WEIGHTS_PATH), "opset_version": draft.opset}},
-        "config": {"bioimageio": _tolerance(draft), "carezoo": _carezoo(draft)},
+        "config": {"bioimageio": _tolerance(draft), "carezoo": section.write(draft)},
     }
     return {key: value for key, value in entries.items() if value is not None}
 
@@ -161,7 +168,48 @@ def _output(draft: Draft) -> dict[str, Any]:
 
 
 def _scales(draft: Draft, letter: str) -> tuple[float, float]:
-    return scales.choose(draft.pixel_size_um.get(letter, 1.0), draft.factors.get(letter, ONE))
+    return choose_scales(draft.pixel_size_um.get(letter, 1.0), draft.factors.get(letter, ONE))
+
+
+def choose_scales(size: float, factor: Fraction) -> tuple[float, float]:
+    """Return input and output scale of an axis, with which readers find the exact size of every output.
+
+    They compute ``floor(size * input scale / output scale)`` in double precision. A factor of 51/5 between scales 2.0
+    and 2.0 / 10.2 can come out one plane short. The scales chosen here never do.
+
+    Parameters
+    ----------
+    size
+        Pixel size of the input, above 0.
+    factor
+        Output pixels for one input pixel.
+
+    Returns
+    -------
+    tuple of float
+        Scales with which ``floor(n * input / output) == floor(n * factor)`` for every n up to `MAX_SIZE`, without any
+        rounding where ``n * factor`` is whole. The input scale is `size`, or differs from it by less than 1e-7 of it.
+    """
+    plain = size, size / float(factor)
+    if _reproduces(*plain, factor):
+        return plain
+    # Both scales as whole multiples of one short number: every product below is exact, and the quotient of two exact
+    # numbers is exact where it is whole.
+    mantissa, exponent = math.frexp(size / factor.numerator)
+    unit = math.ldexp(round(math.ldexp(mantissa, SHORT_BITS)), exponent - SHORT_BITS)
+    return factor.numerator * unit, factor.denominator * unit
+
+
+def _reproduces(scale_in: float, scale_out: float, factor: Fraction) -> bool:
+    """Return whether floating-point arithmetic with these scales gives every output size, and whole ones exactly."""
+    for n in range(1, MAX_SIZE + 1):
+        exact = n * factor
+        computed = n * scale_in / scale_out
+        if math.floor(computed) != math.floor(exact) or (exact.denominator == 1 and computed != exact):
+            return False
+        if exact.denominator == 1 and int(exact) * scale_out / scale_in != n:
+            return False
+    return True
 
 
 def _preprocessing(draft: Draft) -> list[dict[str, Any]]:
@@ -195,36 +243,6 @@ def _postprocessing(draft: Draft) -> list[dict[str, Any]]:
         gain.append(how.high[meaning.of] - how.low[meaning.of] if has_units and meaning.of is not None else 1.0)
         offset.append(how.low[meaning.of] if has_units and meaning.of is not None and meaning.kind == "mean" else 0.0)
     return [{"id": "scale_linear", "kwargs": {"axis": "channel", "gain": gain, "offset": offset}}, to_float]
-
-
-def _carezoo(draft: Draft) -> dict[str, Any]:
-    section: dict[str, Any] = {
-        "schema": own.SCHEMA,
-        "carezoo_version": __version__,
-        "task": draft.task,
-        "axes": {letter.lower(): _rule(draft, letter) for letter in draft.axes},
-        "factors": {letter.lower(): str(factor) for letter, factor in sorted(draft.factors.items()) if factor != 1},
-        "input_channels": list(draft.input_channels),
-        "channels": [vars(meaning) for meaning in draft.output_channels],
-        "intensity": _intensity(draft),
-        "members": {"output": "members", "n": draft.n_members} if draft.n_members else None,
-        "bytes_per_pixel": draft.bytes_per_pixel,
-        **draft.sections,
-        "files": {path: hashlib.sha256(draft.files[path]).hexdigest() for path in sorted(draft.files)},
-    }
-    return {key: value for key, value in section.items() if value is not None}
-
-
-def _rule(draft: Draft, letter: str) -> dict[str, Any]:
-    rule = draft.rules[letter]
-    return {"min": rule.min_size, "step": rule.step, "halo": rule.halo, "tileable": rule.is_tileable}
-
-
-def _intensity(draft: Draft) -> dict[str, str]:
-    if isinstance(draft.normalization, Constants):
-        return {"mode": "fixed", "undo": "in_rdf"}
-    has_units = all(meaning.of is not None for meaning in draft.output_channels if meaning.kind == "mean")
-    return {"mode": draft.normalization.mode, "undo": "input_range" if has_units else "none"}
 
 
 def _tolerance(draft: Draft) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Package:
             If a file is missing, changed, or (in packages made by carezoo) not listed.
         """
         for relative in self.manifest.hashes:
-            if self.manifest.carezoo or relative in self._needed() or self._files.has(relative):
+            if self.manifest.is_by_carezoo or relative in self._needed() or self._files.has(relative):
                 digest = hashlib.sha256()
                 for chunk in self._files.chunks(relative):
                     digest.update(chunk)
@@ -117,7 +117,7 @@ class Package:
         for relative in self._needed():
             if not self._files.has(relative):
                 raise IntegrityError(f"{self.path}: the file {relative} is missing, the model cannot run without it")
-        if self.manifest.carezoo:
+        if self.manifest.is_by_carezoo:
             self._verify_listing()
 
     def _needed(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class Package:
 
     def _verify_listing(self) -> None:
         present = set(self.names()) - {self._files.manifest_name}
-        unlisted = sorted(present - set(self.manifest.carezoo["files"]))
+        unlisted = sorted(present - set(self.manifest.carezoo.files))
         if unlisted:
             raise IntegrityError(
                 f"{self.path}: {', '.join(unlisted[:5])} {'has' if len(unlisted) == 1 else 'have'} no sha256 in "

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from carezoo.errors import ZooError
 from carezoo.files.atomic import replacing
-from carezoo.package import own
+from carezoo.package.section import SCHEMA as PACKAGE_SCHEMA
 from carezoo.registry.index import version_key
 
 log = logging.getLogger("carezoo")
@@ -49,7 +49,7 @@ class Pulled:
     sha256: str
     """Of the zip."""
     size: int
-    schema: int = own.SCHEMA
+    schema: int = PACKAGE_SCHEMA
     path: Path = Path()
     """The zip."""
 
@@ -61,7 +61,7 @@ class Pulled:
     @property
     def is_compatible(self) -> bool:
         """Whether this carezoo knows how to run it."""
-        return self.schema <= own.SCHEMA
+        return self.schema <= PACKAGE_SCHEMA
 
 
 def folder() -> Path:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from carezoo.errors import DownloadError, InputError, PackageError, UnknownModelError, ZooError
-from carezoo.package import own
 from carezoo.package.read import Package, open_package
+from carezoo.package.section import SCHEMA as PACKAGE_SCHEMA
 from carezoo.registry import cache
 from carezoo.registry.cache import Pulled
 from carezoo.registry.index import MODEL_NAME, VERSION, Version, Zip, unknown, version_key
 from carezoo.registry.zoo import Locations, Zoo, configured, embedded, zoo_at
+from carezoo.tasks import TASKS
 
 log = logging.getLogger("carezoo")
 
@@ -74,7 +75,7 @@ def models(
     Parameters
     ----------
     task
-        denoise, upsample, isotropic or project.
+        A name of `carezoo.tasks`.
     dims
         Spatial dimensions of the images: 2 or 3.
     search
@@ -89,8 +90,8 @@ def models(
     ZooError
         If a zoo is none. One that cannot be reached is told in a warning.
     """
-    if task is not None and task not in own.TASKS:
-        raise InputError(f"no task {task!r}; there are {', '.join(own.TASKS)}")
+    if task is not None and task not in TASKS:
+        raise InputError(f"no task {task!r}; there are {', '.join(TASKS)}")
     hashes = {each.sha256 for each in cache.pulled()}
     rows = []
     for zoo in dict.fromkeys((*configured(zoos), embedded())):
@@ -222,23 +223,18 @@ def version_of(package: Package, archive: Zip, *, source: str = "", comment: str
         sha256=package.sha256,
         zip=archive,
         comment=comment,
-        schema=int(section.get("schema", own.SCHEMA)),
+        schema=section.schema or PACKAGE_SCHEMA,
         title=manifest.name,
         description=manifest.description,
-        task=str(section.get("task", "")),
+        task=section.task,
         axes=manifest.spatial_axes,
         channels=manifest.input.channels,
         results=tuple(result.name for result in manifest.results),
-        n_members=_members(section),
+        n_members=section.members.n if section.members else 1,
         license=str(manifest.rdf.get("license") or ""),
         tags=_tags(manifest.rdf.get("tags")),
-        scores=_scores(section.get("scores")),
+        scores=_scores(section.scores or {}),
     )
-
-
-def _members(section: Mapping[str, Any]) -> int:
-    members = section.get("members")
-    return int(members.get("n", 1)) if isinstance(members, Mapping) else 1
 
 
 def _tags(tags: Any) -> tuple[str, ...]:
@@ -247,10 +243,8 @@ def _tags(tags: Any) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _scores(scores: Any) -> dict[str, float]:
+def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
     """Return the plain numbers of the card."""
-    if not isinstance(scores, Mapping):
-        return {}
     numbers = {
         str(key): float(f"{value:.5g}")
         for key, value in scores.items()

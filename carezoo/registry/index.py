@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from carezoo.errors import UnknownModelError, ZooError
-from carezoo.package import own
 from carezoo.package.document import Entry
+from carezoo.package.section import SCHEMA as PACKAGE_SCHEMA
 
 NAME = "index.json"
 
@@ -59,7 +59,7 @@ class Version:
     """Of rdf.yaml, which holds the hashes of the other files."""
     zip: Zip
     comment: str = ""
-    schema: int = own.SCHEMA
+    schema: int = PACKAGE_SCHEMA
     """Of `config.carezoo`: what a carezoo must know to run it."""
     title: str = ""
     description: str = ""
@@ -88,7 +88,7 @@ class Version:
     @property
     def is_compatible(self) -> bool:
         """Whether this carezoo knows how to run it."""
-        return self.schema <= own.SCHEMA
+        return self.schema <= PACKAGE_SCHEMA
 
     @property
     def n_dims(self) -> int:

@@ -14,6 +14,7 @@ from carezoo.check.run import check
 from carezoo.errors import AlreadyPublishedError, InputError, ZooError
 from carezoo.files.atomic import replacing
 from carezoo.package.read import Package, open_package
+from carezoo.package.section import contract as section_contract
 from carezoo.package.write import write_zip
 from carezoo.registry import folder as collection
 from carezoo.registry.index import Index, Version, version_key
@@ -201,8 +202,6 @@ LEVELS: Mapping[Change, str] = {"words": "patch", "weights": "minor", "contract"
 
 _TENSOR_KEYS = ("id", "axes", "data", "preprocessing", "postprocessing")
 
-_SECTION_KEYS = ("task", "axes", "factors", "input_channels", "channels", "intensity")
-
 
 def predecessor(versions: tuple[Version, ...], version: str) -> Version | None:
     """Return the newest version below `version`, or None."""
@@ -224,12 +223,12 @@ def contract(package: Package) -> Mapping[str, Any]:
 
     The halo is no part of it, nor the smallest tile that other readers derive from it: they read both anew.
     """
-    rdf, section = package.manifest.rdf, package.manifest.carezoo
+    rdf = package.manifest.rdf
     tensors = {
         kind: [_tensor(tensor) for tensor in rdf.get(kind) or () if isinstance(tensor, dict)]
         for kind in ("inputs", "outputs")
     }
-    found: Mapping[str, Any] = _without_halo({**tensors, **{key: section.get(key) for key in _SECTION_KEYS}})
+    found: Mapping[str, Any] = _without_halo({**tensors, **section_contract(package.manifest)})
     return found
 
 

@@ -117,11 +117,11 @@ def _packages(zoos: Locations | None) -> Iterator[Package]:
 
 def _judged(image: Image, package: Package) -> Suggestion:
     manifest = package.manifest
-    task = str(manifest.carezoo.get("task", ""))
+    task = manifest.carezoo.task
     hindrance = _hindrance(image, manifest)
     if hindrance:
         return Suggestion(manifest.id, manifest.version, task, math.inf, (hindrance,))
-    record = manifest.carezoo.get("training_images")
+    record = manifest.carezoo.training_images
     found = likeness.compare(image, record)
     if found is None:
         cannot = "the image cannot be judged: smaller than 64 pixels, or without finite values"

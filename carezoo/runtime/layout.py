@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import floor
 from typing import Any, Literal
 
 import numpy as np
@@ -129,7 +128,7 @@ class Layout:
         Where the network gives several channels for an image without a channel axis, C comes before the first spatial
         axis.
         """
-        output = self.manifest.outputs[result.tensor]
+        output = self.manifest.tensor(result)
         kept = "".join(letter for letter in self.image.axes if letter not in self.spatial or letter in output.sizes)
         if "C" in kept or len(result.channels) == 1:
             return kept
@@ -138,21 +137,20 @@ class Layout:
 
     def result_shape(self, result: Result) -> tuple[int, ...]:
         """Return the shape of one result, in the order of `result_axes`."""
-        output = self.manifest.outputs[result.tensor]
+        output = self.manifest.tensor(result)
         return tuple(self._result_size(letter, result, output) for letter in self.result_axes(result))
 
     def _result_size(self, letter: str, result: Result, output: OutputTensor) -> int:
         if letter == "C" and "C" not in self.loops:
             return len(result.channels)
-        if letter in output.sizes:
-            return max(1, floor(self.image.sizes[letter] * output.sizes[letter].factor))
-        return self.image.sizes[letter]
+        size = self.image.sizes[letter]
+        return output.restored_size(letter, size) if letter in self.spatial else size
 
     def result_pixel_size_um(self, result: Result) -> dict[str, float]:
         """Return the pixel size of one result: a network that makes planes brings them closer together."""
-        output = self.manifest.outputs[result.tensor]
+        output = self.manifest.tensor(result)
         return {
-            letter: size / float(output.sizes[letter].factor) if letter in output.sizes else size
+            letter: size / float(output.factor(letter))
             for letter, size in self.image.pixel_size_um.items()
             if letter in self.result_axes(result)
         }
@@ -166,10 +164,10 @@ class Layout:
 
     def remarks(self) -> Iterator[str]:
         """Yield what is odd about the size of the image's voxels, against those the model is made for."""
-        for letter, size in self.manifest.outputs[0].sizes.items():
-            if size.factor != 1:
-                yield from self._odd_shape(letter, float(size.factor))
-        if "training_images" not in self.manifest.carezoo:  # that record is compared on its own, and knows better
+        for letter in self.spatial:
+            if self.manifest.factor(letter) != 1:
+                yield from self._odd_shape(letter, float(self.manifest.factor(letter)))
+        if self.manifest.carezoo.training_images is None:  # that record is compared on its own, and knows better
             yield from self._odd_sizes()
 
     def _odd_shape(self, letter: str, factor: float) -> Iterator[str]:
@@ -232,7 +230,7 @@ def lay_out(image: Image, manifest: Manifest, *, is_per_frame: bool = False) -> 
 def _require_planes(image: Image, manifest: Manifest) -> None:
     """Refuse a single position along an axis the network changes: nothing lies between it, nothing to choose from."""
     for letter in manifest.spatial_axes:
-        changed = [o for o in manifest.outputs if letter not in o.sizes or o.sizes[letter].factor != 1]
+        changed = [o for o in manifest.outputs if letter not in o.sizes or o.factor(letter) != 1]
         if changed and image.sizes[letter] < _FEWEST:
             kept = changed[0].sizes.get(letter)
             does = f"puts {float(kept.factor):.4g} in the place of each" if kept else "makes one out of all of them"

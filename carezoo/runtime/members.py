@@ -29,15 +29,15 @@ def exposed(package: Package) -> Package:
     Every restored image then takes as much more memory as there are members.
     """
     manifest = package.manifest
-    members, own = manifest.carezoo.get("members"), {result.name: result for result in manifest.results}
+    members, own = manifest.carezoo.members, {result.name: result for result in manifest.results}
     if not members or "scale" not in own:
         return package
-    n = int(members["n"]) * len(own["mean"].channels)
-    output = manifest.outputs[own["mean"].tensor]
-    every = OutputTensor(str(members["output"]), output.axes, tuple(f"member {i}" for i in range(2 * n)), output.sizes)
+    n = members.n * len(own["mean"].channels)
+    output = manifest.main
+    every = OutputTensor(members.output, output.axes, tuple(f"member {i}" for i in range(2 * n)), output.sizes)
     parts = ((MEANS, "mean", range(n)), (SCALES, "scale", range(n, 2 * n)))
     results = tuple(
-        Result(name, len(manifest.outputs), tuple(channels), own[kind].undo, own[kind].of * int(members["n"]))
+        Result(name, len(manifest.outputs), tuple(channels), own[kind].undo, own[kind].of * members.n)
         for name, kind, channels in parts
     )
     told = replace(manifest, outputs=(*manifest.outputs, every), results=(*manifest.results, *results))

@@ -94,7 +94,7 @@ class Network:
     def _piece(
         self, result: Result, outputs: list[Float], tile: tiling.Tile, plan: tiling.Plan, normalization: Normalization
     ) -> Piece:
-        output = self.manifest.outputs[result.tensor]
+        output = self.manifest.tensor(result)
         crop, region = {}, {}
         for letter, read, write, axis in zip(self.manifest.spatial_axes, tile.read, tile.write, plan.axes, strict=True):
             if letter in output.sizes:

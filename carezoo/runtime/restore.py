@@ -132,15 +132,15 @@ _MEMBERS_BYTES = 10**9
 
 def _keeps_members(layout: Layout, package: Package, settings: Settings) -> bool:
     """Return whether to keep what each member says. Channels that go one by one leave no place for it."""
-    described = package.manifest.carezoo.get("members")
-    if not described or "C" in layout.loops or settings.keep_members is False:
+    members = package.manifest.carezoo.members
+    if not members or "C" in layout.loops or settings.keep_members is False:
         return False
-    n_bytes = 2 * int(described["n"]) * 4 * prod(layout.result_shape(package.manifest.results[0]))
+    n_bytes = 2 * members.n * 4 * prod(layout.result_shape(package.manifest.results[0]))
     return bool(settings.keep_members) or n_bytes <= _MEMBERS_BYTES
 
 
 def _unlike_training(image: Image, package: Package) -> tuple[str, ...]:
-    likeness = compare(image, package.manifest.carezoo.get("training_images"))
+    likeness = compare(image, package.manifest.carezoo.training_images)
     return likeness.reasons if likeness else ()
 
 
@@ -162,7 +162,7 @@ def plan_tiles(layout: Layout, settings: Settings) -> Plan:
     if settings.tile == "whole":
         return tile_size.automatic(shape, tile_size.without_tiles(rules), 0.0, 0)
     if settings.tile == "auto":
-        bytes_per_pixel = layout.manifest.carezoo.get("bytes_per_pixel", tile_size.UNKNOWN_BYTES_PER_PIXEL)
+        bytes_per_pixel = layout.manifest.carezoo.bytes_per_pixel or tile_size.UNKNOWN_BYTES_PER_PIXEL
         return tile_size.automatic(shape, rules, bytes_per_pixel, settings.memory_bytes or tile_size.budget_bytes())
     return tile_size.asked(shape, rules, settings.tile, layout.spatial)
 
@@ -224,7 +224,7 @@ class _Deferred:
 
     def keeps(self, piece: Piece) -> bool:
         """Store `piece` and return True, if its output has to wait."""
-        output = self._layout.manifest.outputs[piece.result.tensor]
+        output = self._layout.manifest.tensor(piece.result)
         if not postprocess.is_deferred(output):
             return False
         letters = [letter for letter in self._layout.spatial if letter in output.sizes]
@@ -241,7 +241,7 @@ class _Deferred:
         """Return the whole outputs with everything applied."""
         source = [self._layout.blocks([position], channel) for channel in range(self._layout.n_channels)]
         return [
-            Piece(result, postprocess.finish(values, self._layout.manifest.outputs[result.tensor], source), {})
+            Piece(result, postprocess.finish(values, self._layout.manifest.tensor(result), source), {})
             for result, values in self._values.values()
         ]
 

@@ -67,7 +67,7 @@ class Targets:
 
     def _laid_out(self, values: NDArray[np.generic], result: Result, axes: str, position: Index) -> NDArray[np.generic]:
         """Return a piece (channel first) in the order of the image's axes, without those that `position` fixes."""
-        output = self._layout.manifest.outputs[result.tensor]
+        output = self._layout.manifest.tensor(result)
         have = "C" + "".join(letter for letter in self._layout.spatial if letter in output.sizes)
         want = "".join(letter for letter in axes if letter not in position)
         if "C" not in want:

@@ -110,9 +110,9 @@ class Simulation:
 
     camera: Camera | None = None
     """Light and camera of the sources; null only for tasks isotropic and upsample: no noise is added."""
-    task: Literal["restore", "isotropic", "upsample", "project"] = "restore"
-    """restore: blur, background and noise. isotropic: lateral slices made to look axial. upsample: planes dropped.
-    project: a noisy volume and the clean projection of the sheet in it."""
+    task: Literal["denoise", "isotropic", "upsample", "project", "restore"] = "denoise"
+    """denoise (restore, its former name, is read too): blur, background and noise. isotropic: lateral slices made to
+    look axial. upsample: planes dropped. project: a noisy volume and the clean projection of the sheet in it."""
     structures: tuple[Structure, ...] = ()
     """What is simulated; several are added up. Task project: one epithelium. Give these or `images`."""
     images: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ class Simulation:
     """What blurs the sources. Needed for structures; with images null means that they are not blurred further."""
     targets: Literal["structure", "source"] = "structure"
     """Targets of simulated structures. structure: the structures through a narrower PSF, without background
-    but for its uniform light. source: through the PSF of their source, for models that do not sharpen: task restore,
+    but for its uniform light. source: through the PSF of their source, for models that do not sharpen: task denoise,
     what the camera sees before its noise, background and all; task project, the sheet alone, in uniform light."""
     target_sigma_um: float | None = None
     """Gaussian width of the targets of simulated structures along Y and X, so that they are no bare skeletons; null:
@@ -154,6 +154,8 @@ class Simulation:
     """Pair i depends on the seed and on i, on nothing else."""
 
     def __post_init__(self) -> None:
+        if self.task == "restore":
+            object.__setattr__(self, "task", "denoise")
         self._check_inputs()
         self._check_sizes()
         self._check_task()
@@ -201,8 +203,8 @@ class Simulation:
                 f"task {self.task} works on {'YX' if wanted == 2 else 'ZYX'}: expected {wanted} sizes in "
                 f"pixel_size_um, found {list(self.pixel_size_um)}"
             )
-        if self.targets == "source" and (self.task not in {"restore", "project"} or self.images):
-            raise RecipeError("targets: source is for structures and the tasks restore and project")
+        if self.targets == "source" and (self.task not in {"denoise", "project"} or self.images):
+            raise RecipeError("targets: source is for structures and the tasks denoise and project")
         if isinstance(self.psf, GaussianPsf) and n_axes == 3 and self.psf.sigma_z_um is None:
             raise RecipeError("psf: a volume needs sigma_z_um, too")
         if self.task == "isotropic" and not self.axial_psfs:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from carezoo.package.manifest import Calibration
 from carezoo.patches.files import Sampler
 from carezoo.train.networks.network import Network
 from carezoo.train.networks.unet import UNet
@@ -29,22 +29,8 @@ LARGEST = 1000.0
 Float = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """The factor, and what it does on the files to choose on."""
-
-    factor: float
-    nll_before: float
-    """Mean negative log-likelihood, nats in normalized intensities, with factor 1."""
-    nll: float
-    """The same with `factor`."""
-    n_pixels: int
-    levels: Recalibration
-    """Of intervals, with `factor`."""
-
-
 def calibrate(trained: Sequence[Network], cores: Sequence[Network], choose: Sampler) -> Calibration | None:
-    """Fit the factor and put it into the networks.
+    """Fit the factor and put it into the networks; the levels of intervals are measured with it.
 
     It minimizes the negative log-likelihood of the targets under the mixture of all members (the distribution itself,
     where there is one). None, if the networks give no scales.
@@ -100,7 +86,9 @@ def fitted(members: Laplace, target: Float) -> Calibration:
     factor = float(np.float32(math.exp(logarithm)))
     calibrated = _distribution(Laplace(members.mean, members.scale * np.float32(factor)))
     levels = Recalibration.measured(calibrated, target)
-    return Calibration(factor, nll(0.0), nll(math.log(factor)), target.size, levels)
+    return Calibration(
+        factor=factor, nll_before=nll(0.0), nll=nll(math.log(factor)), n_pixels=target.size, levels=levels
+    )
 
 
 def _distribution(members: Laplace) -> Laplace | Mixture:

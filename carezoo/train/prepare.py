@@ -107,19 +107,14 @@ def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -
     return known
 
 
-_SIMULATED_TASK = {"denoise": "restore"}
-"""What a simulation calls a task, where it has another word."""
-
-
 def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
     opened = []
     for each in recipe.data.simulated:
-        wanted = _SIMULATED_TASK.get(recipe.task, recipe.task)
         found = (each.simulate.task, each.simulate.factor)
-        if found != (wanted, recipe.factor):
+        if found != (recipe.task, recipe.factor):
             factor = f" and factor {recipe.factor}" if recipe.factor else ""
             raise RecipeError(
-                f"set {each.name}: a model for task {recipe.task} learns from a simulation with task {wanted}{factor}, "
+                f"set {each.name}: a model for task {recipe.task} learns from a simulation with the same task{factor}, "
                 f"found task {found[0]}" + (f" and factor {found[1]}" if found[1] else "")
             )
         opened.append(open_set(each, Path(recipe.data.folder), recipe.seed))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from carezoo.errors import RecipeError
 from carezoo.package.draft import Author, Citation
@@ -21,8 +21,8 @@ from carezoo.pairs.intensity import Intensity
 from carezoo.patches.files import Patches
 from carezoo.schema import yaml_file as recipe_file
 from carezoo.schema.build import build, plain
+from carezoo.tasks import DENOISE, TASKS, TaskName
 from carezoo.train.sections import Data, Network, Packing, Training, check_at_least
-from carezoo.train.tasks import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Recipe:
     """What to cite besides the CARE paper: data, methods."""
     tags: tuple[str, ...] = ()
     """Words to find it by: structure, microscope, organism."""
-    task: Literal["denoise", "upsample", "isotropic", "project"] = "denoise"
+    task: TaskName = DENOISE.name
     """denoise: source and target are of one size. upsample: targets have `factor` times the planes of their sources. \
 isotropic: pairs YX of one size, sources blurred and sampled along X as stacks are along Z; the model takes stacks and \
 gives `factor` times the planes. project: sources are stacks, targets the clean surface in them, YX."""

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from carezoo.cli import convert as command
 from carezoo.cli.main import run
 from carezoo.errors import InputError
 
@@ -76,9 +75,3 @@ def test_help_needs_no_torch():
 
     code = "from carezoo.cli.main import run; import sys; run(['convert', '--help']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
-
-
-def test_the_options_of_tasks_are_those_of_packages():
-    from carezoo.package.own import TASKS
-
-    assert set(command.TASKS) == set(TASKS)

@@ -10,12 +10,14 @@ from matplotlib.image import imread
 from carezoo import files
 from carezoo.cli.main import run
 from carezoo.image import Image
+from carezoo.package.manifest import Calibration, Record
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.pictures import uncertainty as uncertainty_picture
 from carezoo.pictures import view
 from carezoo.pictures.view import View
 from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.levels import Recalibration
 
 SIZE = {"Y": 0.2, "X": 0.2}
 
@@ -50,7 +52,8 @@ def test_with_a_model_or_from_files_it_shows_the_same_images(cell, model, tmp_pa
 
 
 def calibrated(path, *levels):
-    return write_package(packages.probabilistic_2d(sections={"calibration": {"levels": [list(levels)]}}), path)
+    record = Record(calibration=Calibration(levels=Recalibration.from_plain([levels])))
+    return write_package(packages.probabilistic_2d(record=record), path)
 
 
 def test_the_band_drawn_from_files_is_as_wide_as_that_of_the_model(cell, tmp_path, capsys):

@@ -9,10 +9,11 @@ import packages
 import pytest
 
 from carezoo.image import Image
-from carezoo.package.own import TASKS
+from carezoo.package.manifest import Section
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
+from carezoo.tasks import TASKS
 
 RUNTIME = Path(__file__).parents[2] / "carezoo" / "runtime"
 WORDS = re.compile("|".join([*(task.removesuffix("e") for task in TASKS), r"projection", r"\btasks?\b"]), re.IGNORECASE)
@@ -33,23 +34,19 @@ def test_the_probe_sees_tasks(line):
     assert mentions(line)
 
 
-class Secretive(dict):
+class Secretive(Section):
     """A section of a package that does not say what the task is."""
 
-    def __getitem__(self, key):
-        assert key != "task"
-        return super().__getitem__(key)
-
-    def get(self, key, default=None):
-        assert key != "task"
-        return super().get(key, default)
+    def __getattribute__(self, name):
+        assert name != "task"
+        return super().__getattribute__(name)
 
 
 @pytest.mark.parametrize("name", ["denoise_3d", "upsample_3d", "project_3d", "ensemble_2d"])
 def test_restoring_never_asks_for_the_task(tmp_path, name):
     package = open_package(write_package(getattr(packages, name)(), tmp_path / "model.zip"))
-    assert package.manifest.carezoo["task"] in TASKS
+    assert package.manifest.carezoo.task in TASKS
     image = Image(packages.picture((5, 24, 20)), "ZYX")
-    silent = replace(package, manifest=replace(package.manifest, carezoo=Secretive(package.manifest.carezoo)))
+    silent = replace(package, manifest=replace(package.manifest, carezoo=Secretive(**vars(package.manifest.carezoo))))
     for result, restored in restore(image, package).images.items():
         np.testing.assert_array_equal(restore(image, silent).images[result].array(), restored.array())

@@ -20,6 +20,7 @@ from carezoo.evaluate.frames import Frame
 from carezoo.evaluate.pairs import conditions, find_pairs
 from carezoo.evaluate.report import page
 from carezoo.metrics import AffineFit, intensity_errors
+from carezoo.package.manifest import Members
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.pairs.intensity import Relation
@@ -110,10 +111,10 @@ def test_an_ensemble_is_judged_by_its_mixture(pairs, tmp_path):
     assert frame.predicted.n_members == 2
     # The graph's mean is that of its members, and their scales differ from its own.
     np.testing.assert_allclose(frame.predicted.mean, frame.restored, rtol=1e-4, atol=1e-3)
-    members = package.manifest.carezoo["members"]
+    members = package.manifest.carezoo.members
     tensor = packages.by_percentiles(tifffile.imread(pairs / "low" / "a.tif")[None, None])
     raw = packages.run(package.read_weights(), tensor)[1][0]
-    assert members == {"output": "members", "n": 2}
+    assert members == Members("members", 2)
     ratio = frame.predicted.members.scale / raw[2:]
     np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
     cropped = frame.cropped({"Y": 8, "X": 8})

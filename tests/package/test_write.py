@@ -16,7 +16,7 @@ from carezoo.errors import InputError, IntegrityError, ManifestError, PackageErr
 from carezoo.package import consistency, write
 from carezoo.package.draft import Citation, Constants, Percentiles
 from carezoo.package.info import describe, summary
-from carezoo.package.own import ChannelMeaning
+from carezoo.package.manifest import ChannelMeaning, IntensityUse, Record
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.tiling import AxisRule
@@ -37,7 +37,7 @@ def test_a_written_package_is_read_back_as_drafted(tmp_path, name):
     assert set(package.names()) == {*draft.files, "rdf.yaml"}
     assert package.read_weights() == draft.files["weights.onnx"]
     assert set(manifest.hashes) == set(draft.files)
-    assert manifest.carezoo["bytes_per_pixel"] == 200
+    assert manifest.carezoo.bytes_per_pixel == 200
 
 
 def test_the_same_draft_gives_the_same_bytes(tmp_path):
@@ -181,8 +181,7 @@ BAD = {
     "timestamp": ({"timestamp": datetime(2026, 1, 1)}, "no time zone"),
     "step": ({"rules": {"Y": AxisRule(3, 2, 6), "X": AxisRule(2, 2, 6)}}, "no multiples of step"),
     "axes": ({"axes": "XY"}, "do not fit"),
-    "sections": ({"sections": {"files": {}}}, "written by carezoo itself"),
-    "numbers": ({"sections": {"scores": {"psnr": np.float32(30)}}}, "not a plain value"),
+    "numbers": ({"record": Record(scores={"psnr": np.float32(30)})}, "not a plain value"),
     "meaning": ({"output_channels": (ChannelMeaning("mean", 4, "nuclei"),)}, "with 1 input channel"),
     "channel names": ({"output_channels": (ChannelMeaning("mean", 0, ""),)}, "names of their own"),
     "constants": ({"normalization": Constants((3.0,), (3.0,))}, "constants"),
@@ -222,7 +221,7 @@ def test_upsampling_needs_a_step_with_whole_output(tmp_path):
 def test_percentiles_and_their_mode_are_written(tmp_path):
     draft = packages.denoise_2d(normalization=Percentiles(1.0, 99.0, mode="own"))
     manifest = open_package(write_package(draft, tmp_path / "model.zip")).manifest
-    assert manifest.carezoo["intensity"] == {"mode": "own", "undo": "input_range"}
+    assert manifest.carezoo.intensity == IntensityUse("own", "input_range")
     assert (manifest.input.preprocessing[1].low_percentile, manifest.input.preprocessing[1].high_percentile) == (1, 99)
 
 
@@ -230,7 +229,7 @@ def test_channels_without_units_are_left_as_they_are(tmp_path):
     draft = packages.denoise_2d(output_channels=(ChannelMeaning("mean", None, "merged"),))
     manifest = open_package(write_package(draft, tmp_path / "model.zip")).manifest
     assert manifest.results[0].undo == "none"
-    assert manifest.carezoo["intensity"]["undo"] == "none"
+    assert manifest.carezoo.intensity.undo == "none"
 
 
 def test_the_manifest_is_plain_yaml_without_aliases_or_tags(tmp_path):
@@ -256,7 +255,7 @@ def test_a_person_is_told_what_a_package_is(tmp_path, name):
 
 
 def test_the_screen_tells_task_axes_ensemble_and_scores(tmp_path):
-    draft = packages.ensemble_2d(sections={"scores": {"psnr_gain_db": 6.5}, "fast": {"unmeasured": "no device"}})
+    draft = packages.ensemble_2d(record=Record(scores={"psnr_gain_db": 6.5}, fast={"unmeasured": "no device"}))
     text = summary(open_package(write_package(draft, tmp_path / "model.zip")))
     for part in (
         "denoise",

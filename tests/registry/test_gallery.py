@@ -11,6 +11,7 @@ import pytest
 from zoos import add_draft
 
 from carezoo.errors import ZooError
+from carezoo.package.manifest import Architecture, Calibration, Record
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.registry.site import markdown, pictures
@@ -76,7 +77,11 @@ def test_everything_in_a_manifest_is_text(zoo, tmp_path):
         tags=(nasty,),
         authors=(packages.Author(nasty),),
         parent=(nasty, nasty),
-        sections={"scores": {nasty: 1.0}, "calibration": {nasty: nasty}, "network": {"n_parameters": nasty}},
+        record=Record(
+            scores={nasty: 1.0},
+            calibration=Calibration(coverage={nasty: {nasty: 0.5}}),
+            network=Architecture(nasty, {nasty: nasty}, 7),
+        ),
         files={"README.md": nasty.encode()},
     )
     add_draft(zoo, draft, "zips")
@@ -90,8 +95,8 @@ def test_everything_in_a_manifest_is_text(zoo, tmp_path):
 
 
 def test_a_page_tells_what_one_wants_to_know(zoo, tmp_path):
-    sections = {"scores": {"psnr_gain_db": 7.25, "n_images": 3}, "calibration": {"factor": 1.07}}
-    draft = packages.ensemble_2d(sections=sections, files={"README.md": b"# Card\n\n## Limits\n\nNone known.\n"})
+    record = Record(scores={"psnr_gain_db": 7.25, "n_images": 3}, calibration=Calibration(factor=1.07))
+    draft = packages.ensemble_2d(record=record, files={"README.md": b"# Card\n\n## Limits\n\nNone known.\n"})
     add_draft(zoo, draft, "zips")
     assert write_site(zoo, tmp_path / "site", url="https://example.org/zoo") == 1
     text = (tmp_path / "site" / "test-2d-ensemble" / "index.html").read_text("utf8")

@@ -10,6 +10,7 @@ from carezoo import files
 from carezoo.cli.main import run
 from carezoo.domain_check import Sample, describe
 from carezoo.image import Image
+from carezoo.package.manifest import Record
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
@@ -24,13 +25,13 @@ def speckled(seed, gain=1.0):
 def package(tmp_path_factory):
     samples = [Sample(Image(speckled(seed), "YX", {"Y": 0.1, "X": 0.1}), (0,)) for seed in range(6)]
     record = describe({"speckled": samples}, np.random.default_rng(0))
-    draft = packages.denoise_2d(sections={"training_images": record})
+    draft = packages.denoise_2d(record=Record(training_images=record))
     return write_package(draft, tmp_path_factory.mktemp("package") / "model.zip")
 
 
 def test_the_record_survives_the_package_in_few_lines(package):
     opened = open_package(package)
-    record = opened.manifest.carezoo["training_images"]
+    record = opened.manifest.carezoo.training_images
     assert record["channels"][0]["kinds"][0]["n_images"] == 6
     text = packages_text(package)
     assert text.count("\n", text.index("training_images:")) < 150

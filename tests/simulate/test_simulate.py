@@ -296,7 +296,7 @@ def test_exact_factors_come_from_yaml():
         ({"structures": {"kind": "tubule"}}, r"simulate.structures\[0\]: unknown kind 'tubule'; did you mean tubules"),
         ({"structures": {"kind": "tubules", "lenght_um": 3}}, "unknown key 'lenght_um'; did you mean length_um"),
         ({"camera": {"photons": 0}}, "simulate.camera: photons: expected above 0"),
-        ({"camera": None}, "camera: task restore needs one"),
+        ({"camera": None}, "camera: task denoise needs one"),
         ({"psf": None}, "psf: simulated structures need one"),
         ({"psf": {"kind": "gaussian", "sigma_um": -0.1}}, "sigma_um: expected a number above 0"),
         ({"images": "a.tif"}, "either structures .* or images .*, and not both"),
@@ -323,13 +323,17 @@ def test_exact_factors_come_from_yaml():
         (
             {"targets": "source", "task": "upsample", "factor": 2, "psf": PSF_3D}
             | {"shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1]},
-            "targets: source is for structures and the tasks restore and project",
+            "targets: source is for structures and the tasks denoise and project",
         ),
     ],
 )
 def test_a_description_that_cannot_be_followed_is_refused(changes, message):
     with pytest.raises(RecipeError, match=message):
         describe(TUBULES | changes)
+
+
+def test_the_former_name_of_a_task_is_read_as_the_task_of_recipes():
+    assert describe(TUBULES | {"task": "restore"}) == describe(TUBULES | {"task": "denoise"}) == describe(TUBULES)
 
 
 def test_a_stack_to_project_needs_its_height_map():

@@ -6,6 +6,7 @@ import packages
 import pytest
 from zoos import add_draft
 
+from carezoo.package.manifest import Record
 from carezoo.registry.site.pages import write_site
 
 FLAGS = (
@@ -38,10 +39,10 @@ def driver():
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery")
     (folder / "zoo").mkdir()
-    scores = {"scores": {"psnr_gain_db": 7.0, "psnr_db": 30.0}}
-    add_draft(folder / "zoo", packages.probabilistic_2d(id="nuclei-2d", sections=scores), "zips")
+    scored = Record(scores={"psnr_gain_db": 7.0, "psnr_db": 30.0})
+    add_draft(folder / "zoo", packages.probabilistic_2d(id="nuclei-2d", record=scored), "zips")
     add_draft(folder / "zoo", packages.denoise_3d(id="nuclei-3d", description="Stacks of nuclei."))
-    add_draft(folder / "zoo", packages.project_3d(id="wing", sections={"scores": {"psnr_gain_db": 9.0}}))
+    add_draft(folder / "zoo", packages.project_3d(id="wing", record=Record(scores={"psnr_gain_db": 9.0})))
     write_site(folder / "zoo", folder / "site", url="https://example.org/zoo")
     return folder / "site"
 

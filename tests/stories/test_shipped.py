@@ -12,6 +12,7 @@ from carezoo import files
 from carezoo.check.run import check
 from carezoo.package.read import open_package
 from carezoo.registry.zoo import embedded
+from carezoo.tasks import TASKS
 
 VERSIONS = embedded().index().versions
 REFERENCES = [version.reference for version in VERSIONS]
@@ -36,13 +37,13 @@ def test_it_passes_its_checks_and_those_of_bioimageio(reference):
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_it_says_what_a_zoo_wants_to_know(reference):
     manifest = _package(reference).manifest
-    assert manifest.carezoo["task"] in {"denoise", "upsample", "isotropic", "project"}
-    scores = manifest.carezoo["scores"]
+    assert manifest.carezoo.task in TASKS
+    scores = manifest.carezoo.scores
     for below in ("psnr_db_input", "psnr_db_best_baseline"):
         assert scores["psnr_db"] > scores.get(below, 0.0), f"no better than {below}"
-    for each in manifest.carezoo["training"]["data"]:
-        assert each["license"], f"{each['name']} has no licence"
-        assert each["origin"], f"{each['name']} has no origin"
+    for each in manifest.carezoo.training.data:
+        assert each.license, f"{each.name} has no licence"
+        assert each.origin, f"{each.name} has no origin"
 
 
 def test_the_demo_image_scores_what_the_card_of_its_model_says():
@@ -50,7 +51,7 @@ def test_the_demo_image_scores_what_the_card_of_its_model_says():
     folder = embedded().folder / "demo"
     model = carezoo.load("denoise-bpae-2d")
     noisy, clean = files.open_image(folder / "noisy.tif").array(), files.open_image(folder / "clean.tif").array()
-    told = model.manifest.carezoo["scores"]
+    told = model.manifest.carezoo.scores
     before, after = carezoo.score(noisy, clean), carezoo.score(model.restore(noisy, "YX").mean, clean)
     assert after.psnr_db - before.psnr_db == pytest.approx(told["psnr_gain_db"], abs=1.0)
 
@@ -77,7 +78,7 @@ def _scored(image):
 def test_scores_measured_again_are_those_of_the_card(reference):
     package = _package(reference)
     pairs = list(_pairs(package, Path(DATA)))
-    told = package.manifest.carezoo["scores"]
+    told = package.manifest.carezoo.scores
     if package.manifest.spatial_axes != "YX" or len(pairs) != told.get("n_images"):
         pytest.skip(f"the {told.get('n_images')} images of the card of {reference} are not in CAREZOO_DATA as they are")
     model = carezoo.load(package.path)

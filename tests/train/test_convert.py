@@ -19,6 +19,7 @@ import torch
 from carezoo.errors import CheckError, ConversionError, InputError
 from carezoo.files import write_image
 from carezoo.image import Image
+from carezoo.package.manifest import IntensityUse
 from carezoo.package.read import open_package
 from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
@@ -288,8 +289,8 @@ def test_a_conversion_from_start_to_end(model, tmp_path):
     manifest = package.manifest
     assert (manifest.id, manifest.version, manifest.input.channels) == ("my-model-2d", "0.1.0", ("signal",))
     assert manifest.input.pixel_size_um == pytest.approx({"Y": 0.1, "X": 0.1})
-    assert manifest.carezoo["intensity"] == {"mode": "own", "undo": "input_range"}
-    assert manifest.carezoo["converted"]["class"] == "CARE"
+    assert manifest.carezoo.intensity == IntensityUse("own", "input_range")
+    assert manifest.carezoo.converted["class"] == "CARE"
     assert {"README.md", "cover.png", "csbdeep_config.json", "sample_input.tif"} <= set(package.names())
     card = zipfile.ZipFile(tmp_path / "out.zip").read("README.md").decode()
     assert "mine.tif, (CC0-1.0)" in card

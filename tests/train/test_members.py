@@ -13,6 +13,7 @@ import torch
 
 from carezoo.check.run import check
 from carezoo.errors import RecipeError, TrainError
+from carezoo.package.manifest import Members
 from carezoo.package.read import open_package
 from carezoo.runtime.session import Session
 from carezoo.train import history, loop
@@ -96,9 +97,9 @@ def test_a_run_grows_and_its_members_differ_in_weights_and_patches(grown):
 def test_the_graph_holds_the_members_and_mixes_them(grown):
     package = open_package(grown / "blobs-ensemble-0.1.0.zip")
     assert check(package).passed
-    assert package.manifest.carezoo["members"] == {"output": "members", "n": 3}
-    assert [channel["kind"] for channel in package.manifest.carezoo["channels"]] == ["mean", "scale", "disagreement"]
-    assert len(package.manifest.carezoo["training"]["members"]) == 3
+    assert package.manifest.carezoo.members == Members("members", 3)
+    assert [channel.kind for channel in package.manifest.carezoo.channels] == ["mean", "scale", "disagreement"]
+    assert len(package.manifest.carezoo.training.members) == 3
     stored = {
         each.name: onnx.numpy_helper.to_array(each)
         for each in onnx.load_from_string(package.read_weights()).graph.initializer
@@ -120,7 +121,7 @@ def test_one_member_is_packed_alone_without_training(grown, pairs, tmp_path, mon
     monkeypatch.setattr(loop._Run, "train", lambda self, batches: pytest.fail("nothing is left to train"))
     package = open_package(train(recipe_of(pairs, 3), out, member=2))
     assert package.manifest.id == "blobs"
-    assert package.manifest.carezoo.get("members") is None
+    assert package.manifest.carezoo.members is None
     stored = initializers(package)
     for name, value in weights_of(out, 2).items():
         np.testing.assert_array_equal(stored[name], value.numpy())
@@ -149,8 +150,8 @@ def test_a_run_stopped_in_its_second_member_goes_on_there(pairs, tmp_path, monke
     package = open_package(train(recipe, tmp_path, resume=True))
     assert (tmp_path / "member-1" / "log.csv").stat().st_mtime_ns == before
     # Without scales there is nothing that tells disagreement from difference.
-    assert [channel["kind"] for channel in package.manifest.carezoo["channels"]] == ["mean"]
-    assert "calibration" not in package.manifest.carezoo
+    assert [channel.kind for channel in package.manifest.carezoo.channels] == ["mean"]
+    assert package.manifest.carezoo.calibration is None
 
 
 def test_members_of_another_architecture_or_number_are_refused(grown, pairs, tmp_path):
@@ -183,4 +184,4 @@ def test_scores_and_words_of_the_ensemble(grown):
     card = package.read_bytes("README.md").decode()
     assert "3 members" in card
     assert "Member 3: 4 steps" in card
-    assert package.manifest.carezoo["scores"]["n_images"] == 1
+    assert package.manifest.carezoo.scores["n_images"] == 1

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from carezoo.tasks import TASKS
 from carezoo.train.losses import laplace
+from carezoo.train.networks import NETWORKS
 from carezoo.train.networks.unet import UNet, axis_rule
 
 
@@ -21,6 +23,10 @@ def unet(axes: str, depth: int, kernel: int, n_first: int, channels: int = 1, *,
         is_residual=True,
         is_probabilistic=probabilistic,
     )
+
+
+def test_every_task_has_a_network():
+    assert set(NETWORKS) == set(TASKS)
 
 
 # Counted for CSBDeep's networks: axes, depth, kernel, first filters, channels, parameters, those with a scale head.

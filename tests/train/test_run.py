@@ -18,6 +18,7 @@ import tifffile
 import carezoo
 from carezoo.check.run import check
 from carezoo.errors import CheckError, DataError, MissingExtraError, ParityError, RecipeError, TrainError
+from carezoo.package.manifest import IntensityUse
 from carezoo.package.read import open_package
 from carezoo.tiling import AxisRule
 from carezoo.train import networks
@@ -109,19 +110,20 @@ def test_the_package_is_complete_and_passes_its_check(trained):
 
 
 def test_config_carezoo_tells_what_was_measured(trained):
-    section = open_package(trained / "package").manifest.carezoo
-    assert section["axes"]["y"] == {"min": 2, "step": 2, "halo": 10, "tileable": True}
-    assert 0 < section["halo_measured"]["y"] <= 10
-    assert section["parity"]["torch"] < 1e-5
-    assert len(section["parity"]["sizes"]) == 4
-    assert 32 < section["bytes_per_pixel"] < 400
-    assert section["fast"].get("unmeasured") or section["fast"]["rms_difference"] < 0.1
-    assert section["network"]["n_parameters"] == sum(p.numel() for p in networks.core(recipe_of("")).parameters())
-    assert section["network"]["kernel"] == 3
-    training = section["training"]
-    assert [training["data"][0][part] for part in ("fit", "choose", "report")] == [1, 1, 1]
-    assert training["members"][0]["n_steps"] == 4
-    assert training["libraries"]["torch"]
+    manifest = open_package(trained / "package").manifest
+    section = manifest.carezoo
+    assert manifest.input.rules["Y"] == AxisRule(2, 2, 10)
+    assert 0 < section.halo_measured["y"] <= 10
+    assert section.parity["torch"] < 1e-5
+    assert len(section.parity["sizes"]) == 4
+    assert 32 < section.bytes_per_pixel < 400
+    assert section.fast.get("unmeasured") or section.fast["rms_difference"] < 0.1
+    assert section.network.n_parameters == sum(p.numel() for p in networks.core(recipe_of("")).parameters())
+    assert section.network.settings["kernel"] == 3
+    training = section.training
+    assert training.data[0].n_files == {"fit": 1, "choose": 1, "report": 1}
+    assert training.members[0].n_steps == 4
+    assert training.libraries["torch"]
 
 
 def test_scores_are_those_of_the_package_on_the_report_file(trained, pairs):
@@ -129,10 +131,10 @@ def test_scores_are_those_of_the_package_on_the_report_file(trained, pairs):
     noisy, clean = (tifffile.imread(pairs / side / "report.tif") for side in ("low", "high"))
     restored = carezoo.load(trained / "cells-0.1.0.zip").restore(noisy, "YX").mean
     expected = carezoo.score(restored, clean)
-    assert section["scores"]["psnr_db"] == pytest.approx(expected.psnr_db, abs=1e-2)
-    assert section["scores"]["psnr_db_input"] == pytest.approx(carezoo.score(noisy, clean).psnr_db, abs=1e-2)
+    assert section.scores["psnr_db"] == pytest.approx(expected.psnr_db, abs=1e-2)
+    assert section.scores["psnr_db_input"] == pytest.approx(carezoo.score(noisy, clean).psnr_db, abs=1e-2)
     assert json.loads((trained / "report" / "scores.json").read_text())["all"]["scores"]["n"] == 1
-    assert section["scores"]["psnr_db_best_baseline"] > section["scores"]["psnr_db_input"]
+    assert section.scores["psnr_db_best_baseline"] > section.scores["psnr_db_input"]
 
 
 def test_the_training_data_are_recorded_without_paths_of_the_machine(trained, pairs):
@@ -172,7 +174,7 @@ def test_sample_files_hold_the_piece_and_its_restoration(trained):
 def test_packing_again_gives_the_same_bytes(trained, pairs, tmp_path, monkeypatch):
     out = tmp_path / "run"
     shutil.copytree(trained, out)
-    measured = open_package(trained / "package").manifest.carezoo["bytes_per_pixel"]
+    measured = open_package(trained / "package").manifest.carezoo.bytes_per_pixel
     monkeypatch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: measured)
     again = train(recipe_of(pairs), out, resume=True)
     assert again.read_bytes() == (trained / again.name).read_bytes()
@@ -200,7 +202,7 @@ def test_fine_tuning_starts_from_a_package_and_says_so(trained, pairs, tmp_path)
     assert tuned.manifest.rdf["parent"] == {"id": "cells", "version": "0.1.0"}
     # At that learning rate the weights are still those of the package.
     for name in ("psnr_db", "nrmse", "gain_error"):
-        assert tuned.manifest.carezoo["scores"][name] == pytest.approx(first.manifest.carezoo["scores"][name], rel=1e-3)
+        assert tuned.manifest.carezoo.scores[name] == pytest.approx(first.manifest.carezoo.scores[name], rel=1e-3)
     train(replace(still, version="0.2.0"), tmp_path / "run", resume=True)
     assert open_package(tmp_path / "run" / "package").manifest.rdf["parent"]["id"] == "cells"
 
@@ -222,10 +224,10 @@ def test_a_3d_probabilistic_model_with_constants(tmp_path):
     train(recipe, out)
     package = open_package(out / "package")
     assert package.manifest.input.axes == "BCZYX"
-    assert package.manifest.carezoo["network"]["kernel"] == 3
+    assert package.manifest.carezoo.network.settings["kernel"] == 3
     assert package.manifest.input.pixel_size_um == pytest.approx({"Z": 0.29, "Y": 0.26, "X": 0.26})
-    assert [channel["kind"] for channel in package.manifest.carezoo["channels"]] == ["mean", "scale"]
-    assert package.manifest.carezoo["intensity"] == {"mode": "fixed", "undo": "in_rdf"}
+    assert [channel.kind for channel in package.manifest.carezoo.channels] == ["mean", "scale"]
+    assert package.manifest.carezoo.intensity == IntensityUse("fixed", "in_rdf")
     # The test image is a real one, continued by reflection where it has too few planes and columns.
     assert package.load_array("test_input.npy").shape == (1, 1, 32, 32, 32)
     restoration = carezoo.load(out / "package").restore(noisy, "ZYX")
@@ -287,7 +289,7 @@ def test_a_short_training_gains_psnr_on_a_field_it_has_not_seen(pairs, tmp_path)
         training={"n_epochs": 8, "steps_per_epoch": 40, "batch_size": 4, "learning_rate": 2e-3, "averaging": 0.98},
     )
     package = open_package(train(recipe, tmp_path / "run"))
-    scores = package.manifest.carezoo["scores"]
+    scores = package.manifest.carezoo.scores
     assert scores["psnr_gain_db"] > 4
     assert scores["ssim"] > scores["ssim_input"] + 0.1
     assert abs(scores["gain_error"]) < 0.25

@@ -64,8 +64,8 @@ def packed_fast(monkeypatch):
 
 def test_a_model_learns_from_nothing_and_says_so(tmp_path, packed_fast):
     package = open_package(train(recipe_of(tmp_path, {**SIMULATED, "simulate": TUBULES}), tmp_path / "run"))
-    (data,) = package.manifest.carezoo["training"]["data"]
-    assert data["parts"] == "simulated pairs, made anew while training to fit, 2 to choose on, 2 to report on"
+    (data,) = package.manifest.carezoo.training.data
+    assert data.parts == "simulated pairs, made anew while training to fit, 2 to choose on, 2 to report on"
     assert "simulated pairs, made anew while training" in package.read_bytes("README.md").decode()
     records = list(csv.DictReader(io.StringIO(package.read_bytes("training_data.csv").decode())))
     assert {(row["part"], row["role"]) for row in records} == {("report", "source"), ("report", "target")}
@@ -95,7 +95,7 @@ def test_every_task_draws_what_its_network_takes(tmp_path, task):
 def test_a_simulation_for_another_task_is_told(tmp_path):
     simulation = {**OTHER_TASKS["upsample"][0], "task": "upsample", "factor": 4, "camera": {"photons": 100}}
     recipe = recipe_of(tmp_path, {**SIMULATED, "simulate": simulation})
-    with pytest.raises(RecipeError, match=r"a model for task denoise .* task restore, found task upsample"):
+    with pytest.raises(RecipeError, match=r"a model for task denoise .* the same task, found task upsample"):
         prepare(recipe, tmp_path / "cache")
     size = {"size": {"z": 4, "y": 16, "x": 16}}
     recipe = recipe_of(tmp_path, {**SIMULATED, "simulate": simulation}, task="upsample", factor=2, patches=size)

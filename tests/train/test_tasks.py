@@ -106,8 +106,8 @@ def restored(package, shape, **settings):
 def test_packages_pass_their_check(run):
     for package in packages_of(run):
         assert check(package).passed
-        assert package.manifest.carezoo["task"] == run[0]
-        assert 0 < package.manifest.carezoo["halo_measured"]["y"] <= package.manifest.carezoo["axes"]["y"]["halo"]
+        assert package.manifest.carezoo.task == run[0]
+        assert 0 < package.manifest.carezoo.halo_measured["y"] <= package.manifest.input.rules["Y"].halo
 
 
 def test_sizes_pixel_sizes_and_origins_of_restored_images(run):
@@ -137,9 +137,9 @@ def test_tiled_equals_whole_and_z_is_never_cut(run):
 def test_scores_and_coverage_are_of_the_pairs_that_were_held_back(run):
     for package, folder in zip(packages_of(run), ("", "member-2"), strict=True):
         section = package.manifest.carezoo
-        assert section["scores"]["n_images"] == 2  # one for each channel
-        assert section["scores"]["psnr_db"] > 5
-        assert {"50", "90", "95"} == set(next(iter(section["calibration"]["coverage"].values())))
+        assert section.scores["n_images"] == 2  # one for each channel
+        assert section.scores["psnr_db"] > 5
+        assert {"50", "90", "95"} == set(next(iter(section.calibration.coverage.values())))
         assert any((run[1] / folder / "report").glob("*.html"))
 
 
@@ -155,9 +155,9 @@ def test_test_tensors_are_whole_and_what_others_may_not_cut_is_fixed(run):
 
 def test_both_packages_show_one_calibration_on_the_files_to_choose_on(run):
     for package in packages_of(run):
-        calibration = package.manifest.carezoo["calibration"]
-        assert calibration["nll"] <= calibration["nll_before"]
-        assert 0.1 < calibration["factor"] < 10  # scales begin at what noise has, so they cannot be far off
+        calibration = package.manifest.carezoo.calibration
+        assert calibration.nll <= calibration.nll_before
+        assert 0.1 < calibration.factor < 10  # scales begin at what noise has, so they cannot be far off
 
 
 @pytest.mark.slow

@@ -102,8 +102,7 @@ def title(source: str, name: str) -> str:
 def _depth_factor(model: Model, name: str) -> float:
     """Return how many planes come out for one."""
     which = next(result for result in model.manifest.results if result.name == name)
-    sizes = model.manifest.outputs[which.tensor].sizes
-    return float(sizes["Z"].factor) if "Z" in sizes else 1.0
+    return float(model.manifest.tensor(which).factor("Z"))
 
 
 def _calibrate(imp: Any, source: Any, factor: float, region: Mapping[str, slice] | None) -> None:

@@ -41,7 +41,7 @@ def before_after(package: Package) -> BeforeAfter | None:
     try:
         source = package.load_array(manifest.test_input)
         restored = package.load_array(manifest.test_outputs[manifest.results[0].tensor])
-        output = manifest.outputs[manifest.results[0].tensor]
+        output = manifest.main
         before = _channels(source, manifest.input.axes, range(len(manifest.input.channels)))
         after = _channels(restored, output.axes, manifest.results[0].channels)
     except (CarezooError, ValueError, IndexError):

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from carezoo.package.info import TASKS
 from carezoo.package.read import Package
+from carezoo.package.section import write_calibration
 from carezoo.registry.index import Version
+from carezoo.tasks import TASKS
 
 _SCORES = {
     "psnr_gain_db": ("gain in PSNR", "{:+.1f} dB"),
@@ -71,7 +72,7 @@ def card_of(version: Version) -> Card:
         title=version.title or version.model,
         description=version.description,
         task=version.task or "other",
-        task_in_words=TASKS.get(version.task, version.task or "other"),
+        task_in_words=_task(version) or "other",
         dims=f"{version.n_dims}D",
         channels=", ".join(version.channels),
         kind=_kind(version),
@@ -102,30 +103,34 @@ def scores_of(version: Version) -> list[Fact]:
 
 def calibration_of(package: Package) -> list[Fact]:
     """Return what the package says of how far its uncertainty can be trusted; empty where it says nothing."""
-    section = package.manifest.carezoo.get("calibration")
-    return list(_flat(section, ())) if isinstance(section, Mapping) else []
+    calibration = package.manifest.carezoo.calibration
+    return list(_flat(write_calibration(calibration), ())) if calibration else []
 
 
 def facts_of(version: Version, package: Package) -> list[Fact]:
     """Return what a person asks before using a model."""
     manifest, rdf = package.manifest, package.manifest.rdf
     sizes = manifest.input.pixel_size_um
-    network = manifest.carezoo.get("network")
-    n_parameters = network.get("n_parameters") if isinstance(network, Mapping) else None
+    network = manifest.carezoo.network
     found = {
-        "task": TASKS.get(version.task, version.task),
+        "task": _task(version),
         "images": f"{version.n_dims}D ({version.axes}), channels: {', '.join(version.channels)}",
         "gives": _kind(version),
         "trained at": ", ".join(f"{letter} {value:g}" for letter, value in sizes.items()) + " µm per pixel"
         if sizes
         else "",
-        "parameters": f"{n_parameters:,}" if isinstance(n_parameters, int) else "",
+        "parameters": f"{network.n_parameters:,}" if network and network.n_parameters else "",
         "download": size(version.zip.size),
         "licence": version.license or "not told",
         "authors": ", ".join(str(author.get("name", "")) for author in _mappings(rdf.get("authors"))),
         "tuned from": _parent(rdf.get("parent")),
     }
     return [Fact(name, value) for name, value in found.items() if value]
+
+
+def _task(version: Version) -> str:
+    """Return the task in words, or as it is called where this carezoo does not know it."""
+    return TASKS[version.task].title if version.task in TASKS else version.task
 
 
 def _kind(version: Version) -> str:

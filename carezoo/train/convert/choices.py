@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from carezoo.package.draft import Task
-
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
     """What a model folder does not say."""
 
-    task: Task | None = None
+    task: str | None = None
     """What the model does, where config.json leaves a choice; None: CARE, or what a factor implies."""
     factor: Fraction | None = None
     """Output planes for one input plane: the `factor` given to CSBDeep's predict. Isotropic and upsampling only."""

@@ -8,19 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carezoo.errors import ConversionError
-from carezoo.package.draft import Task
+from carezoo.tasks import DENOISE, ISOTROPIC, PROJECT, TASKS, UPSAMPLE
 from carezoo.train.convert import config as config_
 from carezoo.train.convert.config import Config
 
-CLASSES: dict[str, Task] = {
-    "CARE": "denoise",
-    "IsotropicCARE": "isotropic",
-    "UpsamplingCARE": "upsample",
-    "ProjectionCARE": "project",
-}
+CLASSES = {task.csbdeep: task.name for task in TASKS.values()}
 """CSBDeep's classes by their names, and what carezoo calls what they do."""
-
-NEEDS_FACTOR = ("isotropic", "upsample")
 
 _HOW_TO_GET_WEIGHTS = (
     "TensorFlow's exported graph cannot be converted. Convert the folder in which CSBDeep trained the model instead: "
@@ -36,17 +29,17 @@ class ModelFolder:
     path: Path
     config: Config
     weights: Path
-    task: Task
+    task: str
     is_certain: bool
     """False: nothing in the folder says whether interpolation belongs to the model; CARE was assumed."""
 
     @property
     def class_name(self) -> str:
         """CSBDeep's name of the class."""
-        return next(name for name, task in CLASSES.items() if task == self.task)
+        return TASKS[self.task].csbdeep
 
 
-def find(path: Path, weights: str | None = None, task: Task | None = None, *, has_factor: bool = False) -> ModelFolder:
+def find(path: Path, weights: str | None = None, task: str | None = None, *, has_factor: bool = False) -> ModelFolder:
     """Look at a model folder.
 
     Parameters
@@ -73,7 +66,7 @@ def find(path: Path, weights: str | None = None, task: Task | None = None, *, ha
             f"{path}: asked for {chosen}, but config.json describes a {len(config.axes)}D network "
             f"{'with' if config.surface else 'without'} projection, which can only be used to {' or '.join(possible)}"
         )
-    if has_factor and chosen not in NEEDS_FACTOR:
+    if has_factor and not TASKS[chosen].has_factor:
         raise ConversionError(f"{path}: a model to {chosen} has no factor; leave it out")
     is_certain = task is not None or said is not None or has_factor or len(possible) == 1
     return ModelFolder(path, config, _weights(path, weights, config), chosen, is_certain)
@@ -106,7 +99,7 @@ def _is_saved_model(path: Path) -> bool:
         return False
 
 
-def _said_by_export(path: Path) -> Task | None:
+def _said_by_export(path: Path) -> str | None:
     """Return the task by the class that an export beside the weights names; the folder itself does not."""
     try:
         with zipfile.ZipFile(path / "TF_SavedModel.zip") as archive:
@@ -116,13 +109,13 @@ def _said_by_export(path: Path) -> Task | None:
     return CLASSES.get(str(meta.get("type"))) if isinstance(meta, dict) else None
 
 
-def _possible(config: Config) -> tuple[Task, ...]:
+def _possible(config: Config) -> tuple[str, ...]:
     if config.surface is not None:
-        return ("project",)
-    return ("denoise", "isotropic" if len(config.axes) == 2 else "upsample")
+        return (PROJECT.name,)
+    return (DENOISE.name, ISOTROPIC.name if len(config.axes) == 2 else UPSAMPLE.name)
 
 
-def _guessed(possible: tuple[Task, ...], *, has_factor: bool) -> Task:
+def _guessed(possible: tuple[str, ...], *, has_factor: bool) -> str:
     return possible[-1] if has_factor else possible[0]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from carezoo.package.draft import Task
+from carezoo.tasks import ISOTROPIC, PROJECT, UPSAMPLE
 from carezoo.train.convert import weights
 from carezoo.train.convert.config import Config
 from carezoo.train.networks.isotropic import Isotropic
@@ -19,7 +19,7 @@ from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
 
 
-def load(config: Config, path: Path, task: Task, factor: Fraction) -> Network:
+def load(config: Config, path: Path, task: str, factor: Fraction) -> Network:
     """Return the network that restores as CSBDeep's class for `task` does, with the weights in `path`.
 
     Parameters
@@ -45,14 +45,14 @@ def load(config: Config, path: Path, task: Task, factor: Fraction) -> Network:
             layer.weight.copy_(torch.from_numpy(moved.copy()))
             assert layer.bias is not None
             layer.bias.copy_(torch.from_numpy(bias))
-    if task == "isotropic":
+    if task == ISOTROPIC.name:
         return Isotropic(network, factor, merge="geometric")
-    return Upsampling(network, factor) if task == "upsample" else network
+    return Upsampling(network, factor) if task == UPSAMPLE.name else network
 
 
-def _trained(config: Config, task: Task) -> Network:
+def _trained(config: Config, task: str) -> Network:
     """Return the network that was trained, freshly initialized."""
-    kept = "ZYX" if task != "project" and "Z" in config.axes else "YX"
+    kept = "ZYX" if task != PROJECT.name and "Z" in config.axes else "YX"
     network = UNet(
         kept,
         config.n_in,
@@ -92,12 +92,12 @@ def _keras_shape(layer: nn.Conv2d | nn.Conv3d) -> tuple[int, ...]:
     return (*sides, n_in, n_out)
 
 
-def _axis_order(config: Config, task: Task) -> dict[int, tuple[int, ...]]:
+def _axis_order(config: Config, task: str) -> dict[int, tuple[int, ...]]:
     """Return where carezoo's axes stand in the kernels, by number of sides.
 
     Isotropic prediction turns every slice so that Z is the last axis, whatever the configuration calls it.
     """
-    if task == "isotropic":
+    if task == ISOTROPIC.name:
         return {2: (0, 1)}
     lateral = config.axes.replace("Z", "")
     return {

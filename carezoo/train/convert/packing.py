@@ -12,9 +12,11 @@ from pathlib import Path
 
 from carezoo.errors import ConversionError
 from carezoo.package.draft import Author, Draft, Percentiles
+from carezoo.package.manifest import Record
 from carezoo.package.read import Package
+from carezoo.tasks import TASKS
 from carezoo.train.convert.choices import Choices
-from carezoo.train.convert.folder import NEEDS_FACTOR, ModelFolder
+from carezoo.train.convert.folder import ModelFolder
 from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import card
@@ -66,14 +68,14 @@ def draft(found: ModelFolder, network: Network, sample: Sample, choices: Choices
         pixel_size_um={letter: size for letter, size in choices.pixel_size_um.items() if letter in geometry.axes},
         opset=OPSET,
         tags=("CARE", "CSBDeep", "fluorescence", f"{len(geometry.axes)}d"),
-        sections={
-            "converted": {
+        record=Record(
+            converted={
                 "from": "CSBDeep",
                 "class": found.class_name,
                 "weights": found.weights.name,
                 "weights_sha256": hashlib.sha256(found.weights.read_bytes()).hexdigest(),
-            },
-        },
+            }
+        ),
     )
     return drafting.measured(described, network, cut_out(sample, geometry.rules, geometry.factors), seed=0)
 
@@ -127,7 +129,7 @@ def _validation(found: ModelFolder) -> Iterator[str]:
         "loaded into. **How well the model restores was not measured by the conversion**: compare restored images with "
         "clean ones (`carezoo evaluate`) before you rely on it."
     )
-    if found.task in NEEDS_FACTOR:
+    if TASKS[found.task].has_factor:
         yield ""
         yield (
             "Whole results differ slightly from CSBDeep's, because planes are interpolated at their true distance; "

@@ -19,6 +19,7 @@ from carezoo.check.run import check
 from carezoo.package.consistency import ONE
 from carezoo.package.read import open_package
 from carezoo.package.write import check_target, write_package
+from carezoo.tasks import ISOTROPIC, TASKS, UPSAMPLE
 from carezoo.train.convert import example, folder, network, packing
 from carezoo.train.convert.choices import Choices
 from carezoo.train.convert.folder import ModelFolder
@@ -77,7 +78,7 @@ def convert(
 
 
 def _factor(found: ModelFolder, choices: Choices) -> Fraction:
-    if found.task not in folder.NEEDS_FACTOR:
+    if not TASKS[found.task].has_factor:
         return ONE
     if choices.factor is None:
         raise ConversionError(
@@ -90,12 +91,12 @@ def _factor(found: ModelFolder, choices: Choices) -> Fraction:
 def _tell(found: ModelFolder) -> None:
     log.info("%s: %s, weights %s", found.path, found.class_name, found.weights.name)
     if not found.is_certain:
-        other = "isotropic" if len(found.config.axes) == 2 else "upsample"
+        other = ISOTROPIC if len(found.config.axes) == 2 else UPSAMPLE
         log.warning(
             "config.json does not name the class; it was taken as CARE. If the model was trained to %s, convert it "
             "with --as %s --factor N",
-            {"isotropic": "make stacks isotropic (IsotropicCARE)", "upsample": "make planes (UpsamplingCARE)"}[other],
-            other,
+            f"{other.title} ({other.csbdeep})",
+            other.name,
         )
 
 

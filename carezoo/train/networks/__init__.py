@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from carezoo.tasks import DENOISE, ISOTROPIC, PROJECT, TASKS, UPSAMPLE
 from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.isotropic import Isotropic
 from carezoo.train.networks.network import Network
@@ -17,7 +18,6 @@ from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
 from carezoo.train.recipe import Recipe
 from carezoo.train.sections import Network as Section
-from carezoo.train.tasks import TASKS
 
 _KERNEL = {2: 5, 3: 3}
 """CARE's kernels by number of axes of a patch, where the recipe does not say."""
@@ -99,9 +99,9 @@ def _factor(recipe: Recipe) -> Fraction:
 
 
 NETWORKS: Mapping[str, Parts] = {
-    "denoise": Parts(_unet),
-    "upsample": Parts(_unet, lambda recipe, core: Upsampling(core, _factor(recipe))),
-    "isotropic": Parts(_unet, lambda recipe, core: Isotropic(core, _factor(recipe), recipe.network.merge)),
-    "project": Parts(_projection),
+    DENOISE.name: Parts(_unet),
+    UPSAMPLE.name: Parts(_unet, lambda recipe, core: Upsampling(core, _factor(recipe))),
+    ISOTROPIC.name: Parts(_unet, lambda recipe, core: Isotropic(core, _factor(recipe), recipe.network.merge)),
+    PROJECT.name: Parts(_projection),
 }
-"""By task."""
+"""By the name of the task."""

@@ -9,6 +9,7 @@ from carezoo.evaluate.findings import Findings, Group
 from carezoo.evaluate.report import page
 from carezoo.package import consistency
 from carezoo.package.draft import Constants, Draft
+from carezoo.package.manifest import Architecture
 from carezoo.train.pack.sample import Sample
 from carezoo.train.recipe import Recipe
 
@@ -135,7 +136,7 @@ def _methods(findings: Findings, group: Group) -> Iterator[str]:
 
 
 def _intervals(draft: Draft, findings: Findings) -> Iterator[str]:
-    factor = draft.sections.get("calibration", {}).get("factor")
+    factor = draft.record.calibration.factor if draft.record.calibration else None
     yield "### Do the intervals hold?"
     yield ""
     yield (
@@ -156,11 +157,13 @@ def _intervals(draft: Draft, findings: Findings) -> Iterator[str]:
 
 
 def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
-    training, network = draft.sections["training"], draft.sections["network"]
+    training, network = draft.record.training, draft.record.network
+    assert training is not None  # of a model that was trained here
+    assert network is not None
     yield "## Training"
     yield ""
-    for each in training["data"]:
-        yield f"- Data `{each['name']}`: {each['parts']}. Licence: {each['license']}. Origin: {each['origin']}."
+    for each in training.data:
+        yield f"- Data `{each.name}`: {each.parts}. Licence: {each.license}. Origin: {each.origin}."
     moved = [f"`{each.name}`" for each in recipe.data.sets if each.register]
     if moved:
         yield (
@@ -168,19 +171,21 @@ def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
             "interpolation), those that scores are measured against, too."
         )
     yield "- Every file with its hash stands in `training_data.csv`, every setting in `recipe.yaml`."
-    fits = training["members"]
-    kind = f"{len(fits)} members, each a {network['name']}" if len(fits) > 1 else network["name"]
-    yield (
-        f"- {kind} of depth {network['depth']}, {network['n_first']} first filters; {network['n_parameters']:,} "
-        "parameters in all."
-    )
+    fits = training.members
+    each_a = f"{len(fits)} members, each a " if len(fits) > 1 else ""
+    yield f"- {each_a}{architecture(network)}; {network.n_parameters:,} parameters in all."
     for number, fit in enumerate(fits, start=1):
         yield (
-            f"- {f'Member {number}: ' if len(fits) > 1 else ''}{fit['n_steps']} steps of {recipe.training.batch_size} "
-            f"patches; the weights are those of epoch {fit['best_epoch']} of {fit['n_epochs']}, seed {recipe.seed}."
+            f"- {f'Member {number}: ' if len(fits) > 1 else ''}{fit.n_steps} steps of {recipe.training.batch_size} "
+            f"patches; the weights are those of epoch {fit.best_epoch} of {fit.n_epochs}, seed {recipe.seed}."
         )
     if draft.parent:
         yield f"- Fine-tuned from {draft.parent[0]} {draft.parent[1]}."
+
+
+def architecture(network: Architecture) -> str:
+    """Return a network in words."""
+    return f"{network.name} of depth {network.settings['depth']}, {network.settings['n_first']} first filters"
 
 
 def use(draft: Draft) -> Iterator[str]:

@@ -19,7 +19,7 @@ from carezoo.package.draft import (
     Draft,
     Percentiles,
 )
-from carezoo.package.own import ChannelMeaning
+from carezoo.package.manifest import ChannelMeaning
 from carezoo.package.read import Package
 from carezoo.pictures import before_after as pictures
 from carezoo.runtime.restore import restore
@@ -82,11 +82,11 @@ def measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
     return replace(
         complete,
         bytes_per_pixel=bytes_per_pixel(weights, network.n_in, list(draft.rules.values())),
-        sections={
-            "parity": {"torch": parity.max_difference, "sizes": [list(sizes) for sizes in parity.sizes]},
-            "fast": dict(measure.measure_fast(weights, tensors.normalized, names)),
-            **draft.sections,
-        },
+        record=replace(
+            draft.record,
+            parity={"torch": parity.max_difference, "sizes": [list(sizes) for sizes in parity.sizes]},
+            fast=dict(measure.measure_fast(weights, tensors.normalized, names)),
+        ),
     )
 
 
@@ -108,8 +108,8 @@ def shown(draft: Draft, package: Package, sample: Sample) -> Draft:
         "sample_output.tif": as_tiff(restore(piece, package, settings).images["mean"]),
         "cover.png": pictures.cover(*side_by_side(sample.image.array()[0], np.asarray(whole)[0], draft.factors)),
     }
-    sections = {**draft.sections, "halo_measured": {letter.lower(): size for letter, size in halo.items()}}
-    return replace(draft, files=files, sections=sections)
+    record = replace(draft.record, halo_measured={letter.lower(): size for letter, size in halo.items()})
+    return replace(draft, files=files, record=record)
 
 
 def _operations(how: Percentiles | Constants) -> tuple[Operation, ...]:

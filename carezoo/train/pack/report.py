@@ -20,6 +20,7 @@ from carezoo.pictures import charts
 from carezoo.pictures.charts import Frame, Series
 from carezoo.settings import Settings
 from carezoo.train import history
+from carezoo.train.pack import card
 
 MOST_FRAMES, MOST_FRAMES_PER_FILE = 16, 5
 """Planes, frames and samples that are scored in all, at least one of each file; and of one file. Spread evenly."""
@@ -111,21 +112,22 @@ def _by_condition(pairs: Sequence[Pair]) -> Iterator[Pair]:
 
 
 def _facts(draft: Draft, members: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    training, network = draft.sections["training"], draft.sections["network"]
-    for each in training["data"]:
-        yield f"Data {each['name']}", f"{each['parts']}; {each['license']}; {each['origin']}"
-    kind = f"{network['name']} of depth {network['depth']}, {network['n_first']} first filters"
-    yield "Network", f"{kind}, {network['n_parameters']:,} parameters"
-    for number, (fit, folder) in enumerate(zip(training["members"], members, strict=True), start=1):
+    training, network = draft.record.training, draft.record.network
+    assert training is not None  # of a model that was trained here
+    assert network is not None
+    for each in training.data:
+        yield f"Data {each.name}", f"{each.parts}; {each.license}; {each.origin}"
+    yield "Network", f"{card.architecture(network)}, {network.n_parameters:,} parameters"
+    for number, (fit, folder) in enumerate(zip(training.members, members, strict=True), start=1):
         name = f"Member {number}" if len(members) > 1 else "Steps"
         seconds = sum(float(row.get("seconds") or 0) for row in history.read(folder))
         yield (
             name,
-            f"{fit['n_steps']} in {fit['n_epochs']} epochs, {_duration(seconds)}; best epoch {fit['best_epoch']}",
+            f"{fit.n_steps} in {fit.n_epochs} epochs, {_duration(seconds)}; best epoch {fit.best_epoch}",
         )
-    yield "Ran with", ", ".join(f"{name} {version}" for name, version in training["libraries"].items())
-    if calibration := draft.sections.get("calibration"):
-        yield "Calibration", f"scales multiplied by {calibration['factor']:.3g}, found on the files to choose on"
+    yield "Ran with", ", ".join(f"{name} {version}" for name, version in training.libraries.items())
+    if calibration := draft.record.calibration:
+        yield "Calibration", f"scales multiplied by {calibration.factor:.3g}, found on the files to choose on"
 
 
 def _duration(seconds: float) -> str:

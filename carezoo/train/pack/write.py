@@ -16,6 +16,7 @@ from typing import Any
 from carezoo.evaluate.findings import Findings
 from carezoo.package import write
 from carezoo.package.draft import Author, Constants, Draft, Percentiles
+from carezoo.package.manifest import Architecture, Calibration, DataSource, FitSummary, Record, TrainingSummary
 from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Matching
@@ -23,8 +24,9 @@ from carezoo.pairs.section import FileSet
 from carezoo.pairs.split import PARTS
 from carezoo.schema.build import plain
 from carezoo.simulate.sets import SimulatedSet
+from carezoo.tasks import DENOISE, TASKS
 from carezoo.train import networks
-from carezoo.train.calibrate import Calibration, calibrate
+from carezoo.train.calibrate import calibrate
 from carezoo.train.loop import Fit
 from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.graph import OPSET
@@ -35,7 +37,6 @@ from carezoo.train.pack.records import FileRecord
 from carezoo.train.pack.sample import Sample, cut_out, of_pair
 from carezoo.train.prepare import Prepared, training_images
 from carezoo.train.recipe import Recipe
-from carezoo.train.tasks import TASKS
 
 _LIBRARIES = ("torch", "lightning-fabric", "onnx", "onnxruntime", "onnxruntime-gpu", "numpy")
 
@@ -106,12 +107,12 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
         tags=(*TASKS[recipe.task].tags, "CARE", "fluorescence", f"{len(network.geometry.axes)}d", *recipe.tags),
         parent=model.parent,
         n_members=len(model.cores) if is_ensemble else None,
-        sections={
-            "network": _architecture(recipe, model),
-            "training": _training(recipe, model, prepared),
-            **({"training_images": looks} if (looks := training_images(recipe, prepared)) else {}),
-            **({"calibration": _told(calibration)} if calibration else {}),
-        },
+        record=Record(
+            network=_architecture(recipe, model),
+            training=_training(recipe, model, prepared),
+            training_images=training_images(recipe, prepared),
+            calibration=_rounded(calibration) if calibration else None,
+        ),
     )
     return drafting.measured(
         described, network, cut_out(sample, network.geometry.rules, network.geometry.factors), recipe.seed
@@ -139,7 +140,7 @@ def judged(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pair]) ->
     alone = replace(
         draft,
         id=f"{draft.id}-slices",
-        task="denoise",
+        task=DENOISE.name,
         axes=geometry.axes,
         output_axes=geometry.output_axes,
         rules=geometry.rules,
@@ -162,10 +163,10 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evalu
     """
     finished = drafting.shown(draft, package, sample)
     readme = card.readme(recipe, draft, evaluation, sample).encode()
-    sections = {**finished.sections, "scores": report.summary(evaluation)}
+    record = replace(finished.record, scores=report.summary(evaluation))
     if coverage := report.coverage(evaluation):
-        sections["calibration"] = {**sections.get("calibration", {}), "coverage": coverage}
-    return replace(finished, files={**finished.files, "README.md": readme}, sections=sections)
+        record = replace(record, calibration=replace(record.calibration or Calibration(), coverage=coverage))
+    return replace(finished, files={**finished.files, "README.md": readme}, record=record)
 
 
 def seal(draft: Draft, folder: Path, target: Path) -> Path:
@@ -201,62 +202,68 @@ def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[s
     return {letter: float(known[letter]) for letter in axes.source if letter in known}
 
 
-def _architecture(recipe: Recipe, model: Model) -> dict[str, Any]:
+def _architecture(recipe: Recipe, model: Model) -> Architecture:
     chosen, core = plain(networks.resolved(recipe)), model.cores[0]
     n_parameters = sum(p.numel() for each in model.cores for p in each.parameters())
     if not TASKS[recipe.task].is_projecting:
         del chosen["projection"]
     if not TASKS[recipe.task].model_axes:
         del chosen["merge"]
-    return {"name": type(core).__name__, **chosen, "n_parameters": n_parameters}
+    return Architecture(type(core).__name__, chosen, n_parameters)
 
 
-def _training(recipe: Recipe, model: Model, prepared: Prepared) -> dict[str, Any]:
+def _training(recipe: Recipe, model: Model, prepared: Prepared) -> TrainingSummary:
     last = model.fits[-1]
-    return {
-        "data": [
-            {
-                "name": each.name,
-                "license": each.license or "not stated",
-                "origin": each.origin or "not stated",
-                **_parts(each, prepared.records),
-            }
-            for each in recipe.data.every_set
-        ],
-        "members": [
-            {
-                "n_steps": fit.n_steps,
-                "n_epochs": fit.n_epochs,
-                "best_epoch": fit.best_epoch,
-                "best_validation_loss": float(f"{fit.best_loss:.6g}"),
-            }
+    return TrainingSummary(
+        data=tuple(_source(each, prepared.records) for each in recipe.data.every_set),
+        members=tuple(
+            FitSummary(
+                n_steps=fit.n_steps,
+                n_epochs=fit.n_epochs,
+                best_epoch=fit.best_epoch,
+                best_validation_loss=float(f"{fit.best_loss:.6g}"),
+            )
             for fit in model.fits
-        ],
-        "precision": last.dtype,
-        "device": last.device.partition(":")[0],
-        "libraries": _versions(),
-        "python": platform.python_version(),
-    }
+        ),
+        precision=last.dtype,
+        device=last.device.partition(":")[0],
+        libraries=_versions(),
+        python=platform.python_version(),
+    )
 
 
-def _told(calibration: Calibration) -> dict[str, Any]:
-    numbers = {"factor": calibration.factor, "nll_before": calibration.nll_before, "nll": calibration.nll}
-    rounded = {name: float(f"{value:.6g}") for name, value in numbers.items()}
-    return {**rounded, "n_pixels": calibration.n_pixels, "levels": calibration.levels.to_plain()}
+def _rounded(calibration: Calibration) -> Calibration:
+    return replace(
+        calibration,
+        factor=float(f"{calibration.factor:.6g}"),
+        nll_before=float(f"{calibration.nll_before:.6g}"),
+        nll=float(f"{calibration.nll:.6g}"),
+    )
 
 
-def _parts(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> dict[str, Any]:
+def _source(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> DataSource:
+    n_files, words = _parts(each, records)
+    return DataSource(
+        name=each.name,
+        license=each.license or "not stated",
+        origin=each.origin or "not stated",
+        n_files=n_files,
+        parts=words,
+    )
+
+
+def _parts(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> tuple[dict[str, int], str]:
     """Return how much of a set served for what, as numbers and in words."""
     mine = [record for record in records if record.dataset == each.name]
     files: dict[str, int] = {part: sum(one.part == part and one.role == "source" for one in mine) for part in PARTS}
     if isinstance(each, FileSet):
         words = f"{files['fit']} files to fit, {files['choose']} to choose on, {files['report']} to report on"
         words += f"; sources are averages of {each.average} frames" if each.average > 1 else ""
-        return {**files, "parts": words}
+        return files, words
     n_clean = len({record.sha256 for record in mine if record.role == "clean"})
     made = f"pairs degraded from {n_clean} clean image(s)" if n_clean else "simulated pairs"
     words = f"{made}, made anew while training to fit, {each.n_choose} to choose on, {each.n_report} to report on"
-    return {"choose": each.n_choose, "report": each.n_report, "parts": words}
+    return {"choose": each.n_choose, "report": each.n_report}, words
 
 
 def _versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ import torch
 
 from carezoo.image import Image
 from carezoo.package.draft import Draft
-from carezoo.package.own import ChannelMeaning
+from carezoo.package.manifest import ChannelMeaning
 from carezoo.package.read import Package, open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
