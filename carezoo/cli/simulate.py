@@ -75,12 +75,12 @@ def pairs_command(
         if not preview:
             with tqdm(total=simulation.n_pairs, desc="pairs", unit="pair", leave=False, disable=None) as bar:
 
-                def on_pair(i: int, _: simulate.SimulatedPair) -> None:
+                def on_pair(i: int, _: object) -> None:
                     bar.update(i + 1 - bar.n)
 
                 table = write_pairs(prepared, folder, simulation.seed, on_pair=on_pair)
             click.echo(str(table))
-    shown = simulate.pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
+    shown = simulate.make_pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
     made_folder(folder)
     contact_sheet([(pair.source, pair.target, pair.parameters) for pair in shown], folder / "preview.png")
     click.echo(str(folder / "preview.png"))

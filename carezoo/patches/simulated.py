@@ -15,7 +15,7 @@ from carezoo.pairs.intensity import EPS, Intensity, Levels, Scaling, identity, p
 from carezoo.patches.files import Float, Patches, augmented, drawn_percentiles, normalized, rng_for
 from carezoo.patches.foreground import windows_with_bright_middle
 from carezoo.simulate import pairs as simulate
-from carezoo.simulate.pairs import Prepared
+from carezoo.simulate.section import PreparedSimulation
 
 _N_ATTEMPTS = 20
 """Images without contrast or foreground in a row before that is an error."""
@@ -49,7 +49,7 @@ class SimulatedSampler:
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepared: PreparedSimulation,
         axes: PairAxes,
         settings: Patches,
         intensity: Intensity,
@@ -96,7 +96,7 @@ class SimulatedSampler:
 
     def _make(self, number: int) -> _Made:
         for attempt in range(_N_ATTEMPTS):
-            pair = simulate.pair(self.prepared, self.seed, number + attempt * _APART)
+            pair = simulate.make_pair(self.prepared, self.seed, number + attempt * _APART)
             source = pair.source if self.prepared.has_channels else pair.source[None]
             target = pair.target if self.prepared.has_channels else pair.target[None]
             scaling = _scaling(source, target, self.intensity, self.constants)
@@ -175,7 +175,7 @@ def _levels(channels: NDArray[np.generic], intensity: Intensity) -> Levels:
     return Levels(np.array(wanted), values)
 
 
-def measured_constants(prepared: Prepared, intensity: Intensity, seed: int) -> Levels:
+def measured_constants(prepared: PreparedSimulation, intensity: Intensity, seed: int) -> Levels:
     """Return the two intensities of each channel that become 0 and 1 (mode `fixed`), from 16 sources.
 
     Raises
@@ -183,7 +183,7 @@ def measured_constants(prepared: Prepared, intensity: Intensity, seed: int) -> L
     DataError
         If the sources have no range of intensities.
     """
-    sources = [pair.source for pair in simulate.pairs(prepared, seed, range(16))]
+    sources = [pair.source for pair in simulate.make_pairs(prepared, seed, range(16))]
     n_channels = len(sources[0]) if prepared.has_channels else 1
     pixels = np.concatenate([source.reshape(n_channels, -1) for source in sources], axis=1)
     limits = intensity.range or np.percentile(pixels.astype(np.float64), intensity.percentiles, axis=1).T

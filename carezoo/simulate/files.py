@@ -16,9 +16,9 @@ from carezoo.errors import InputError
 from carezoo.files import write_image
 from carezoo.files.atomic import replacing
 from carezoo.image import Image
-from carezoo.schema.build import plain
+from carezoo.schema.build import to_plain
 from carezoo.simulate import pairs as simulate
-from carezoo.simulate.pairs import Prepared, SimulatedPair
+from carezoo.simulate.section import PreparedSimulation, SimulatedPair
 
 SOURCES, TARGETS, TABLE, DESCRIPTION = "source", "target", "parameters.csv", "simulation.yaml"
 
@@ -28,12 +28,12 @@ Row = Mapping[str, object]
 
 
 def write_pairs(
-    prepared: Prepared,
+    prepared: PreparedSimulation,
     folder: Path,
     seed: int,
     *,
     prefix: str = "",
-    make: Callable[[Prepared, int, int], SimulatedPair] = simulate.pair,
+    make: Callable[[PreparedSimulation, int, int], SimulatedPair] = simulate.make_pair,
     on_pair: Callable[[int, SimulatedPair], None] | None = None,
 ) -> Path:
     """Make all pairs of a description and write them to ``source/``, ``target/`` and ``parameters.csv`` in `folder`.
@@ -84,9 +84,9 @@ def n_written(folder: Path) -> int:
     return len(_read_table(folder / TABLE))
 
 
-def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
+def _begin(prepared: PreparedSimulation, folder: Path, seed: int) -> list[Row]:
     """Make the folders and write the description, or return the rows of pairs that are there already."""
-    words = yaml.safe_dump(plain(prepared.simulation) | {"seed": seed}, sort_keys=False, default_flow_style=None)
+    words = yaml.safe_dump(to_plain(prepared.simulation) | {"seed": seed}, sort_keys=False, default_flow_style=None)
     kept = folder / DESCRIPTION
     if kept.exists():
         if kept.read_text(encoding="utf-8") != words:
@@ -114,14 +114,14 @@ def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
     return []
 
 
-def as_image(prepared: Prepared, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
+def as_image(prepared: PreparedSimulation, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
     """Return `pixels` with axes and pixel size; where planes are restored, those of a source are further apart."""
     simulation = prepared.simulation
     n_axes = pixels.ndim - int(prepared.has_channels)
     # Volumes of a simulation in 2D have cubic voxels.
     size_um = dict(zip("ZYX", (simulation.pixel_size_um[-1], *simulation.pixel_size_um)[-3:], strict=True))
-    if is_source and n_axes == 3 and simulation.factor is not None:
-        size_um["Z"] *= float(simulation.factor)
+    if is_source:
+        size_um["Z"] *= float(simulation.plane_factor)
     letters = "ZYX"[-n_axes:]
     axes = f"C{letters}" if prepared.has_channels else letters
     return Image(pixels, axes, {letter: size_um[letter] for letter in letters})

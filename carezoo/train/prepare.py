@@ -12,13 +12,13 @@ import torch
 
 from carezoo.domain_check import Sample, describe
 from carezoo.errors import RecipeError
+from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Matching, Relation, identity
 from carezoo.pairs.registration import RegistrationReport, check_files, registered
 from carezoo.pairs.split import Part, Parts, split_pairs
 from carezoo.patches.files import Sampler
 from carezoo.patches.sampler import Drawing, prepare_all
-from carezoo.simulate import isotropic_volumes
 from carezoo.simulate import pairs as simulate
 from carezoo.simulate.files import as_image
 from carezoo.simulate.sets import OpenSet, open_set, write_report_files
@@ -115,12 +115,12 @@ def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
     opened = []
     for each in recipe.data.simulated:
         wanted = _SIMULATED_TASK.get(recipe.task, recipe.task)
-        found = (each.simulate.task, each.simulate.factor)
-        if found != (wanted, recipe.factor):
+        found = (each.simulate.task, each.simulate.plane_factor)
+        if found != (wanted, recipe.factor or ONE):
             factor = f" and factor {recipe.factor}" if recipe.factor else ""
             raise RecipeError(
                 f"set {each.name}: a model for task {recipe.task} learns from a simulation with task {wanted}{factor}, "
-                f"found task {found[0]}" + (f" and factor {found[1]}" if found[1] else "")
+                f"found task {found[0]}" + (f" and factor {found[1]}" if found[1] != 1 else "")
             )
         opened.append(open_set(each, Path(recipe.data.folder), recipe.seed))
         _check_axes(opened[-1], recipe)
@@ -129,7 +129,7 @@ def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
 
 def _check_axes(opened: OpenSet, recipe: Recipe) -> None:
     name, channels, axes = opened.described.name, recipe.data.channels, recipe.pair_axes.source
-    found = "ZYX"[-len(opened.described.simulate.pixel_size_um) :]
+    found = opened.described.simulate.spatial_axes
     if found != axes:
         raise RecipeError(
             f"set {name}: simulates {found}, and the model takes patches {axes}; give pixel_size_um (and shape) for "
@@ -194,6 +194,8 @@ def training_images(recipe: Recipe, prepared: Prepared) -> dict[str, Any] | None
 
 def _computed(opened: OpenSet) -> Iterator[Sample]:
     of_fit, seed = opened.parts["fit"], opened.seeds["fit"]
-    make = isotropic_volumes.pair if opened.described.simulate.task == "isotropic" else simulate.pair
     for i in range(_N_COMPUTED):
-        yield Sample(as_image(of_fit, make(of_fit, seed, i).source, is_source=True), tuple(range(opened.n_channels)))
+        yield Sample(
+            as_image(of_fit, simulate.make_whole_pair(of_fit, seed, i).source, is_source=True),
+            tuple(range(opened.n_channels)),
+        )

@@ -16,8 +16,7 @@ from carezoo.simulate import files as written_pairs
 from carezoo.simulate import pairs as simulate
 from carezoo.simulate.files import write_pairs
 from carezoo.simulate.noise import fit_files
-from carezoo.simulate.pairs import prepare
-from carezoo.simulate.section import describe
+from carezoo.simulate.pairs import describe, prepare
 from carezoo.train.sections import Data
 
 IMAGES = Path(__file__).parents[1] / "images"
@@ -40,7 +39,7 @@ def test_pairs_are_written_as_training_expects_them(tmp_path):
     data = Data(sets=(FileSet(source=("source",), target=("target",)),), folder=str(folder))
     found = find_pairs(data, PairAxes("YX"))
     assert len(found) == 3
-    made = list(simulate.pairs(ready, 5))
+    made = list(simulate.make_pairs(ready, 5))
     for pair, expected in zip(found, made, strict=True):
         np.testing.assert_array_equal(pair.source.array(), expected.source)
         np.testing.assert_array_equal(pair.target.array(), expected.target)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from carezoo.train.sections import Data
 
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
@@ -13,6 +12,7 @@ from carezoo.pairs.section import FileSet
 from carezoo.pairs.split import split_pairs
 from carezoo.patches.files import Patches, PatchSampler, PatchSize, prepare_patches
 from carezoo.train.batches import default_workers, draw_batches
+from carezoo.train.sections import Data
 
 
 @pytest.fixture(scope="module")

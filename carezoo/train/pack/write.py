@@ -21,7 +21,7 @@ from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Matching
 from carezoo.pairs.section import FileSet
 from carezoo.pairs.split import PARTS
-from carezoo.schema.build import plain
+from carezoo.schema.build import to_plain
 from carezoo.simulate.sets import SimulatedSet
 from carezoo.train import networks
 from carezoo.train.calibrate import Calibration, calibrate
@@ -202,7 +202,7 @@ def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[s
 
 
 def _architecture(recipe: Recipe, model: Model) -> dict[str, Any]:
-    chosen, core = plain(networks.resolved(recipe)), model.cores[0]
+    chosen, core = to_plain(networks.resolved(recipe)), model.cores[0]
     n_parameters = sum(p.numel() for each in model.cores for p in each.parameters())
     if not TASKS[recipe.task].is_projecting:
         del chosen["projection"]
