@@ -73,9 +73,9 @@ def split_pairs(
     for each in sorted(sets, key=lambda one: not one.split.is_by_name):
         members = [pair for pair in pairs if pair.dataset == each.name]
         if each.split.is_by_name:
-            parts.update(_assigned_by_name(each, members, parts))
+            parts.update(_assign_by_name(each, members, parts))
         else:
-            parts.update(_assigned_by_seed(each, members, parts, seed))
+            parts.update(_assign_by_seed(each, members, parts, seed))
     by_part = {part: tuple(pair for pair in pairs if parts[pair.target_path] == part) for part in PARTS}
     for part, members_of_part in by_part.items():
         if not members_of_part and part not in elsewhere:
@@ -86,7 +86,7 @@ def split_pairs(
     return Parts(**by_part)
 
 
-def _assigned_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -> Assignment:
+def _assign_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -> Assignment:
     """Assign the scenes of a set by the file names it lists."""
     patterns: dict[Part, tuple[str, ...]] = {
         "fit": each.split.fit,
@@ -121,7 +121,7 @@ def _check_patterns(each: FileSet, patterns: Mapping[Part, Sequence[str]], names
                 raise DataError(f"set {each.name}: split.{part} names {pattern!r}, which is no file of the set; {hint}")
 
 
-def _assigned_by_seed(each: FileSet, pairs: Sequence[Pair], earlier: Assignment, seed: int) -> Assignment:
+def _assign_by_seed(each: FileSet, pairs: Sequence[Pair], earlier: Assignment, seed: int) -> Assignment:
     """Deal the scenes out at random; scenes that an earlier set has assigned stay where they are."""
     scenes = sorted({pair.target_path for pair in pairs} - set(earlier), key=lambda path: (path.name, str(path)))
     if not scenes:

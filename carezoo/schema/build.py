@@ -190,7 +190,7 @@ def _convert_scalar(hint: Any, value: object, where: str) -> Any:
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
     if hint is Fraction:
-        return _fraction(value, where)
+        return _to_fraction(value, where)
     if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             return float(value)  # YAML 1.1 reads 1e3 as text.
@@ -201,7 +201,7 @@ def _convert_scalar(hint: Any, value: object, where: str) -> Any:
     raise RecipeError(f"{where}: expected {getattr(hint, '__name__', hint)}, found {value!r}")
 
 
-def _fraction(value: object, where: str) -> Fraction:
+def _to_fraction(value: object, where: str) -> Fraction:
     try:
         # Through the decimal text: 10.2 is 51/5, not the nearest binary number.
         return value if isinstance(value, Fraction) else Fraction(str(value))

@@ -176,7 +176,7 @@ def degrade(
         If `maps` are smaller than the image.
     """
     exposure = expose(image, camera, rng, black=black, white=white)
-    return record(electrons(image, exposure), exposure, rng, maps=maps)
+    return record(expect_electrons(image, exposure), exposure, rng, maps=maps)
 
 
 def expose(
@@ -223,14 +223,14 @@ def expose(
     )
 
 
-def electrons(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
+def expect_electrons(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
     """Return the expected photoelectrons of every pixel of `image`, background not included; none are negative."""
     above_black = np.maximum(image.astype(np.float32) - np.float32(exposure.black), np.float32(0.0))
     expected: NDArray[np.float32] = above_black * np.float32(exposure.electrons_per_unit)
     return expected
 
 
-def grey_levels(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
+def to_grey_levels(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
     """Return clean `image` in the grey levels of the recorded one: without noise, maps and limits.
 
     This brings a target into the intensity units of its source; values below black stay below those of no light. The
@@ -256,7 +256,7 @@ def acquire(
 ) -> NDArray[np.generic]:
     """Return one recorded image of `expected` photoelectrons (last two axes YX); `exposure.background` is added."""
     size = (expected.shape[-2], expected.shape[-1])
-    maps = draw_maps(size, exposure, rng) if maps is None else _window(maps, size, rng)
+    maps = draw_maps(size, exposure, rng) if maps is None else _cut_window(maps, size, rng)
     counts = rng.poisson(expected + np.float32(exposure.background)).astype(np.float32)
     if exposure.em_gain > 1:
         # n electrons leave a register of high gain as an Erlang distribution of shape n (Basden et al. 2003, eq. 3).
@@ -289,7 +289,7 @@ def draw_maps(shape: tuple[int, int], exposure: Exposure, rng: np.random.Generat
     return PixelMaps(gain, normal(exposure.offset_spread), np.exp(normal(exposure.read_noise_spread)))
 
 
-def _window(maps: PixelMaps, size: tuple[int, int], rng: np.random.Generator) -> PixelMaps:
+def _cut_window(maps: PixelMaps, size: tuple[int, int], rng: np.random.Generator) -> PixelMaps:
     sensor = maps.gain.shape
     if any(each.shape != sensor for each in maps) or sensor[0] < size[0] or sensor[1] < size[1]:
         raise DataError(

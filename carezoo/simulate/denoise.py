@@ -81,10 +81,10 @@ def _render(
     canvas = simulation.plan_canvas(source_psf, target_psf)
     spectrum, drawn = draw_structures(simulation.structures, canvas, rng)
     parameters |= drawn
-    seen = rendering.image(spectrum, source_psf, canvas)
-    blurred, uniform, drawn = background.add(simulation.background, seen, spectrum, canvas, rng)
+    seen = rendering.render(spectrum, source_psf, canvas)
+    blurred, uniform, drawn = background.add_background(simulation.background, seen, spectrum, canvas, rng)
     parameters |= prefix_names("background", drawn)
-    clean = blurred if keep_blur else rendering.image(spectrum, target_psf, canvas) + uniform
+    clean = blurred if keep_blur else rendering.render(spectrum, target_psf, canvas) + uniform
     sampled, target, drawn = simulation.sample(blurred, clean)
     images = np.maximum(sampled, 0), target  # Interpolation between planes may overshoot.
     # Photons are those of the structure without its background.
@@ -129,5 +129,5 @@ def _record(
     if simulation.camera is None:
         return SimulatedPair(seen, target.astype(np.float32), parameters)
     exposure = camera_.expose(exposed.image, simulation.camera, rng, black=exposed.black, white=exposed.white)
-    source, drawn = camera_.record(camera_.electrons(seen, exposure), exposure, rng, maps=prepared.maps)
-    return SimulatedPair(source, camera_.grey_levels(target, exposure), parameters | prefix_names("camera", drawn))
+    source, drawn = camera_.record(camera_.expect_electrons(seen, exposure), exposure, rng, maps=prepared.maps)
+    return SimulatedPair(source, camera_.to_grey_levels(target, exposure), parameters | prefix_names("camera", drawn))

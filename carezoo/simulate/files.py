@@ -68,8 +68,8 @@ def write_pairs(
     for i in range(len(rows), prepared.simulation.n_pairs):
         pair = make(prepared, seed, i)
         name = f"{prefix}{i:05d}.tif"
-        write_image(folder / SOURCES / name, as_image(prepared, pair.source, is_source=True))
-        write_image(folder / TARGETS / name, as_image(prepared, pair.target, is_source=False))
+        write_image(folder / SOURCES / name, to_image(prepared, pair.source, is_source=True))
+        write_image(folder / TARGETS / name, to_image(prepared, pair.target, is_source=False))
         rows.append({"name": name, "seed": seed, "pair": i} | pair.parameters)
         if on_pair is not None:
             on_pair(i, pair)
@@ -79,7 +79,7 @@ def write_pairs(
     return _write_table(folder / TABLE, rows)
 
 
-def n_written(folder: Path) -> int:
+def count_written(folder: Path) -> int:
     """Return how many pairs the table of `folder` lists."""
     return len(_read_table(folder / TABLE))
 
@@ -114,7 +114,7 @@ def _begin(prepared: PreparedSimulation, folder: Path, seed: int) -> list[Row]:
     return []
 
 
-def as_image(prepared: PreparedSimulation, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
+def to_image(prepared: PreparedSimulation, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
     """Return `pixels` with axes and pixel size; where planes are restored, those of a source are further apart."""
     simulation = prepared.simulation
     n_axes = pixels.ndim - int(prepared.has_channels)

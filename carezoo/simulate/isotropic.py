@@ -106,9 +106,9 @@ class Isotropic(Simulation):
         parameters: dict[str, float] = {}
         if clean is None:
             psf = Gaussian((self.clean_sigma_um,) * 2)
-            canvas = rendering.canvas(self.field, psf.sigma_um, rendering.reach_um(psf))
+            canvas = rendering.plan_canvas(self.field, psf.sigma_um, rendering.estimate_reach_um(psf))
             spectrum, parameters = draw_structures(self.structures, canvas, rng)
-            pixels: NDArray[np.generic] = rendering.image(spectrum, psf, canvas)
+            pixels: NDArray[np.generic] = rendering.render(spectrum, psf, canvas)
         else:
             pixels, _ = clean.cut(self.piece, rng)
             # Before X is degraded, a lateral slice may be turned.
@@ -150,10 +150,10 @@ class Isotropic(Simulation):
         isotropic = Gaussian((self.clean_sigma_um,) * 3)
         other, degraded = (math.hypot(self.clean_sigma_um, sigma) for sigma in part.sigma_um)
         anisotropic = Gaussian((degraded, other, other))
-        canvas = rendering.canvas(self.stack_field, isotropic.sigma_um, rendering.reach_um(anisotropic))
+        canvas = rendering.plan_canvas(self.stack_field, isotropic.sigma_um, rendering.estimate_reach_um(anisotropic))
         spectrum, drawn = draw_structures(self.structures, canvas, rng)
-        clean = rendering.image(spectrum, isotropic, canvas)
-        seen = rendering.image(spectrum, anisotropic, canvas)
+        clean = rendering.render(spectrum, isotropic, canvas)
+        seen = rendering.render(spectrum, anisotropic, canvas)
         return self._record_stack(prepared, [(seen, clean)], [(None, None)], parameters | drawn, rng)
 
     def _turn_stack(self, prepared: PreparedSimulation, clean: CleanImage, rng: np.random.Generator) -> SimulatedPair:
@@ -182,7 +182,7 @@ class Isotropic(Simulation):
             planes = sampling.subsample(seen, self.factor, axis=0)
             source, target, drawn = record_like(planes, clean, self.camera, rng, black_white)
             sources.append(source)
-            targets.append(target[: sampling.n_fine(len(source), self.factor)])
+            targets.append(target[: sampling.count_fine(len(source), self.factor)])
             suffix = f"_{k}" if len(channels) > 1 else ""
             parameters = parameters | {f"camera.{name}{suffix}": value for name, value in drawn.items()}
         source, target = (np.stack(each) if prepared.has_channels else each[0] for each in (sources, targets))
@@ -226,7 +226,7 @@ def degrade_laterally(
     factor
         Distance of the planes over the lateral pixel size.
     psfs
-        What turns lateral into axial (`psf.anisotropic_part`), YX: one for all channels or one for each.
+        What turns lateral into axial (`psf.take_anisotropic_part`), YX: one for all channels or one for each.
     pixel_size_um
         Of Y and X.
     camera
@@ -274,5 +274,5 @@ def record_like(
     if camera is None:
         return degraded, clean.astype(np.float32), {}
     exposure = camera_.expose(clean, camera, rng, black=black_white[0], white=black_white[1])
-    source, parameters = camera_.record(camera_.electrons(degraded, exposure), exposure, rng)
-    return source.astype(np.float32), camera_.grey_levels(clean, exposure), parameters
+    source, parameters = camera_.record(camera_.expect_electrons(degraded, exposure), exposure, rng)
+    return source.astype(np.float32), camera_.to_grey_levels(clean, exposure), parameters

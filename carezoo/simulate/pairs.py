@@ -91,7 +91,7 @@ def _choose_image(prepared: PreparedSimulation, i: int) -> CleanImage | None:
     return prepared.images[i % len(prepared.images)] if prepared.images else None
 
 
-def n_bytes(prepared: PreparedSimulation) -> int:
+def estimate_n_bytes(prepared: PreparedSimulation) -> int:
     """Return an upper limit of the size of all pairs as uncompressed files."""
     simulation = prepared.simulation
     if not simulation.images:
@@ -118,4 +118,4 @@ def check_disk(prepared: PreparedSimulation, folder: Path, n_done: int = 0) -> N
     folder = folder.resolve()
     there = next(each for each in (folder, *folder.parents) if each.is_dir())
     file = folder / "pairs" if there == folder else there / folder.name
-    require_space(file, n_bytes(prepared) * (n_pairs - n_done) // n_pairs)
+    require_space(file, estimate_n_bytes(prepared) * (n_pairs - n_done) // n_pairs)

@@ -144,8 +144,8 @@ def degrade_stack(
         height = ndimage.gaussian_filter(height, smoothing_px, mode="reflect")
     projection = project(stack, height)
     exposure = camera_.expose(stack, camera, rng, black=black_white[0], white=black_white[1])
-    source, parameters = camera_.record(camera_.electrons(stack, exposure), exposure, rng)
-    return ProjectionPair(source, camera_.grey_levels(projection, exposure), height.astype(np.float32), parameters)
+    source, parameters = camera_.record(camera_.expect_electrons(stack, exposure), exposure, rng)
+    return ProjectionPair(source, camera_.to_grey_levels(projection, exposure), height.astype(np.float32), parameters)
 
 
 def render_sheet(
@@ -166,16 +166,19 @@ def render_sheet(
         Of the source and of the target (ZYX both). The target is the volume seen through the second, along the surface,
         so its brightness is that of the in-focus sheet in the source.
     """
-    sheet = epithelium_.sheet(epithelium, canvas, rng)
-    junctions, second = rendering.spectrum(sheet.junctions, canvas), rendering.spectrum(sheet.second, canvas)
-    seen = rendering.image(junctions + second, psfs[0], canvas)
-    volume, uniform, drawn = background_.add(background, seen, junctions + second, canvas, rng)
+    sheet = epithelium_.draw_sheet(epithelium, canvas, rng)
+    junctions, second = (
+        rendering.compute_spectrum(sheet.junctions, canvas),
+        rendering.compute_spectrum(sheet.second, canvas),
+    )
+    seen = rendering.render(junctions + second, psfs[0], canvas)
+    volume, uniform, drawn = background_.add_background(background, seen, junctions + second, canvas, rng)
     inside = tuple(slice(m, m + n) for m, n in zip(canvas.margin_px[1:], canvas.image.shape[1:], strict=True))
     height = (sheet.height_um[inside] - canvas.margin_um[0]) / canvas.image.pixel_size_um[0] - 0.5
     height = np.clip(height, 0, canvas.image.shape[0] - 1)
-    clean = project(rendering.image(junctions, psfs[1], canvas), height) + uniform
+    clean = project(rendering.render(junctions, psfs[1], canvas), height) + uniform
     exposure = camera_.expose(seen, camera, rng, black=0.0)
-    source, recorded = camera_.record(camera_.electrons(volume, exposure), exposure, rng)
+    source, recorded = camera_.record(camera_.expect_electrons(volume, exposure), exposure, rng)
     parameters = prefix_names("epithelium", sheet.parameters) | prefix_names("background", drawn)
     parameters |= prefix_names("camera", recorded)
-    return ProjectionPair(source, camera_.grey_levels(clean, exposure), height.astype(np.float32), parameters)
+    return ProjectionPair(source, camera_.to_grey_levels(clean, exposure), height.astype(np.float32), parameters)

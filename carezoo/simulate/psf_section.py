@@ -164,10 +164,10 @@ def _compute_psf(
     names = ("na", "wavelength_um", "index_sample", "depth_um")
     drawn = {name: getattr(described, name).draw(rng) for name in names}
     optics = Optics(index_immersion=described.index_immersion, model=described.model, **drawn)
-    axial, lateral = psf.sigma_um(optics)
+    axial, lateral = psf.estimate_sigma_um(optics)
     # Wide enough for the first rings; the light beyond is a haze over the whole field.
     extent_um = (10 * axial, 20 * lateral, 20 * lateral)[-len(pixel_size_um) :]
-    computed = psf.computed(optics, pixel_size_um, extent_um=extent_um)
+    computed = psf.compute_psf(optics, pixel_size_um, extent_um=extent_um)
     return computed, {f"psf.{name}": value for name, value in drawn.items()}
 
 
@@ -192,17 +192,17 @@ def take_widest(described: SourcePsf) -> SourcePsf:
 def draw_axial_psf(
     described: AxialPsf, measured: Kernel | None, width: Literal["physical", "csbdeep"], rng: np.random.Generator
 ) -> tuple[Gaussian, dict[str, float]]:
-    """Draw what turns a lateral slice into an axial one (`psf.anisotropic_part`), and the widths it comes from."""
+    """Draw what turns a lateral slice into an axial one (`psf.take_anisotropic_part`), and the widths it comes from."""
     if isinstance(described, AxialWidths):
         axial, lateral = described.axial_um.draw(rng), described.lateral_um.draw(rng)
     elif isinstance(described, AxialOptics):
         optics = Optics(
             na=described.na, wavelength_um=described.wavelength_um, index_immersion=described.index_immersion
         )
-        axial, lateral = psf.sigma_um(optics, is_confocal=described.is_confocal)
+        axial, lateral = psf.estimate_sigma_um(optics, is_confocal=described.is_confocal)
     else:
         assert measured is not None
-        axial, *lateral_yx = psf.measured_sigma_um(measured)
+        axial, *lateral_yx = psf.measure_sigma_um(measured)
         lateral = float(np.mean(lateral_yx))
-    part = psf.anisotropic_part(axial, lateral, width=width)
+    part = psf.take_anisotropic_part(axial, lateral, width=width)
     return part, {"axial_um": axial, "lateral_um": lateral}

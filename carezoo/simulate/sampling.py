@@ -29,20 +29,20 @@ def check_factor(factor: Fraction) -> None:
         raise RecipeError(f"factor: expected 1 or more, found {factor}; did you mean {1 / factor}?")
 
 
-def n_coarse(n_fine: int, factor: Fraction) -> int:
-    """Return how many whole coarse pixels `n_fine` fine ones hold."""
+def count_coarse(n_fine: int, factor: Fraction) -> int:
+    """Return how many whole coarse pixels `count_fine` fine ones hold."""
     return math.floor(n_fine / factor)
 
 
 def check_coarse(n_fine: int, factor: Fraction) -> int:
-    """Return how many coarse pixels `n_fine` fine ones hold.
+    """Return how many coarse pixels `count_fine` fine ones hold.
 
     Raises
     ------
     DataError
         If they are fewer than two, between which nothing can be interpolated.
     """
-    n = n_coarse(n_fine, factor)
+    n = count_coarse(n_fine, factor)
     if n < 2:
         raise DataError(
             f"factor {float(factor):g} leaves {n} of {n_fine} pixels or planes; expected at least 2. Use larger "
@@ -51,8 +51,8 @@ def check_coarse(n_fine: int, factor: Fraction) -> int:
     return n
 
 
-def n_fine(n_coarse: int, factor: Fraction) -> int:
-    """Return how many whole fine pixels `n_coarse` coarse ones hold."""
+def count_fine(n_coarse: int, factor: Fraction) -> int:
+    """Return how many whole fine pixels `count_coarse` coarse ones hold."""
     return math.floor(n_coarse * factor)
 
 
@@ -75,7 +75,7 @@ def upsample(image: NDArray[np.float32], factor: Fraction, axis: int) -> NDArray
 
     Beyond the centres of the first and the last pixel values are constant (ONNX Resize, linear, half_pixel).
     """
-    n = n_fine(image.shape[axis], factor)
+    n = count_fine(image.shape[axis], factor)
     at = np.array([float((j + Fraction(1, 2)) / factor - Fraction(1, 2)) for j in range(n)])
     return _interpolate(image, np.clip(at, 0, image.shape[axis] - 1), axis, order=1)
 

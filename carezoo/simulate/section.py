@@ -236,7 +236,7 @@ class BlurredSimulation(Simulation):
 
     def target_psf(self, source: Psf) -> Gaussian:
         """Return the Gaussian of the targets of simulated structures, given the PSF of their source."""
-        widths = source.sigma_um if isinstance(source, Gaussian) else psf_.measured_sigma_um(source)
+        widths = source.sigma_um if isinstance(source, Gaussian) else psf_.measure_sigma_um(source)
         # With Gaussian sources one width for all images, whatever was drawn for this one.
         narrowest = self.psf.sigma_um.low if isinstance(self.psf, GaussianPsf) else widths[-1]
         lateral = self.target_sigma_um or max(narrowest / 2, 0.6 * self.pixel_size_um[-1])
@@ -252,8 +252,8 @@ class BlurredSimulation(Simulation):
 
     def plan_canvas(self, source: Psf, target: Gaussian) -> Canvas:
         """Return a canvas for a simulated image that is seen through both PSFs."""
-        reach = map(max, rendering.reach_um(source), rendering.reach_um(target))
-        return rendering.canvas(self.field, target.sigma_um, tuple(reach))
+        reach = map(max, rendering.estimate_reach_um(source), rendering.estimate_reach_um(target))
+        return rendering.plan_canvas(self.field, target.sigma_um, tuple(reach))
 
 
 @dataclass(frozen=True, kw_only=True)

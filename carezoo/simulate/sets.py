@@ -17,7 +17,7 @@ from carezoo.errors import RecipeError
 from carezoo.pairs.section import FileSet, Split
 from carezoo.pairs.split import PARTS, Part
 from carezoo.simulate.clean_images import CleanImage, check_size
-from carezoo.simulate.files import SOURCES, TARGETS, n_written, write_pairs
+from carezoo.simulate.files import SOURCES, TARGETS, count_written, write_pairs
 from carezoo.simulate.pairs import AnySimulation, make_whole_pair, prepare
 from carezoo.simulate.section import PreparedSimulation
 
@@ -160,7 +160,7 @@ def _prepare_part(prepared: PreparedSimulation, described: SimulatedSet, part: P
 
 def _choose_images(images: tuple[CleanImage, ...], split: ImageSplit, part: Part) -> tuple[CleanImage, ...]:
     if not split.is_by_name:
-        return tuple(replace(each, bounds=_strip(each, split, part)) for each in images)
+        return tuple(replace(each, bounds=_cut_strip(each, split, part)) for each in images)
     named: dict[Part, tuple[str, ...]] = {"choose": split.choose, "report": split.report}
     for patterns in named.values():
         for pattern in patterns:
@@ -176,7 +176,7 @@ def _choose_images(images: tuple[CleanImage, ...], split: ImageSplit, part: Part
     return tuple(each for each in images if (parts_of(each) or ["fit"]) == [part])
 
 
-def _strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, slice]:
+def _cut_strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, slice]:
     if split.axis not in image.sizes:
         raise RecipeError(f"split.axis: {image.path.name} has axes {image.image.axes}, not {split.axis}")
     n = image.sizes[split.axis]
@@ -201,8 +201,8 @@ def write_report_files(opened: OpenSet, cache: Path) -> FileSet | None:
     described, prepared = opened.described, opened.parts["report"]
     if described.n_report == 0:
         return None
-    folder = _folder(opened, cache)
-    n_missing = described.n_report - n_written(folder)
+    folder = _choose_folder(opened, cache)
+    n_missing = described.n_report - count_written(folder)
     if n_missing > 0:
         log.info("set %s: making %d pairs to report on in %s", described.name, n_missing, folder)
     write_pairs(prepared, folder, opened.seeds["report"], prefix="report-", make=make_whole_pair)
@@ -216,7 +216,7 @@ def write_report_files(opened: OpenSet, cache: Path) -> FileSet | None:
     )
 
 
-def _folder(opened: OpenSet, cache: Path) -> Path:
+def _choose_folder(opened: OpenSet, cache: Path) -> Path:
     """Return a folder of its own for every description, seed and state of the clean images."""
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in opened.clean_files["report"]]
     key = f"{opened.described}|{opened.seeds['report']}|{states}"

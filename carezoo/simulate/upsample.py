@@ -50,5 +50,5 @@ class Upsample(BlurredSimulation):
     ) -> tuple[NDArray[np.generic], NDArray[np.generic], dict[str, float]]:
         """Return the planes that a source has, and the target without planes that fill no plane of the source."""
         planes = sampling.subsample(blurred.astype(np.float32), self.factor, axis=0)
-        n_planes = sampling.n_fine(len(planes), self.factor)
+        n_planes = sampling.count_fine(len(planes), self.factor)
         return planes, target[:n_planes], {"factor": float(self.factor)}

@@ -14,13 +14,13 @@ from carezoo.domain_check import Sample, describe
 from carezoo.errors import RecipeError
 from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
-from carezoo.pairs.intensity import Matching, Relation, identity
-from carezoo.pairs.registration import RegistrationReport, check_files, registered
+from carezoo.pairs.intensity import Matching, Relation, make_identity
+from carezoo.pairs.registration import RegistrationReport, check_files, register_pairs
 from carezoo.pairs.split import Part, Parts, split_pairs
 from carezoo.patches.files import Sampler
-from carezoo.patches.sampler import Drawing, prepare_all
+from carezoo.patches.sampler import PatchPlan, prepare_all
 from carezoo.simulate import pairs as simulate
-from carezoo.simulate.files import as_image
+from carezoo.simulate.files import to_image
 from carezoo.simulate.sets import OpenSet, open_set, write_report_files
 from carezoo.train.batches import Batch, default_workers, draw_batches
 from carezoo.train.loop import Data
@@ -69,7 +69,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
-    how = Drawing(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
+    how = PatchPlan(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
     registration = check_files(acquired, recipe.pair_axes)
     patches = prepare_all(parts, opened, how, cache)
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
@@ -83,9 +83,9 @@ def acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
     Raises
     ------
     DataError
-        See `find_pairs` and `registered`.
+        See `find_pairs` and `register_pairs`.
     """
-    return registered(find_pairs(recipe.data, recipe.pair_axes), recipe.data.sets, recipe.pair_axes)
+    return register_pairs(find_pairs(recipe.data, recipe.pair_axes), recipe.data.sets, recipe.pair_axes)
 
 
 def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:
@@ -101,7 +101,7 @@ def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -
     known = {}
     for pair in pairs:
         if pair.dataset in computed:
-            known[pair.source_path] = identity(len(pair.target_channels))
+            known[pair.source_path] = make_identity(len(pair.target_channels))
         elif recipe.model_axes.is_projected:
             known[pair.source_path] = prepared.matching.relation(pair)
     return known
@@ -196,6 +196,6 @@ def _computed(opened: OpenSet) -> Iterator[Sample]:
     of_fit, seed = opened.parts["fit"], opened.seeds["fit"]
     for i in range(_N_COMPUTED):
         yield Sample(
-            as_image(of_fit, simulate.make_whole_pair(of_fit, seed, i).source, is_source=True),
+            to_image(of_fit, simulate.make_whole_pair(of_fit, seed, i).source, is_source=True),
             tuple(range(opened.n_channels)),
         )

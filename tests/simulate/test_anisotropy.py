@@ -12,7 +12,7 @@ from carezoo.schema.span import Span
 from carezoo.simulate import sampling
 from carezoo.simulate.camera import Camera
 from carezoo.simulate.isotropic import degrade_laterally
-from carezoo.simulate.psf import Gaussian, anisotropic_part, kernel
+from carezoo.simulate.psf import Gaussian, make_kernel, take_anisotropic_part
 
 FACTORS = [Fraction(2), Fraction(3), Fraction(4), Fraction(51, 5), Fraction(7, 3), Fraction(1)]
 
@@ -55,7 +55,7 @@ def test_the_axis_can_be_any():
     assert np.moveaxis(moved, 2, 0) == pytest.approx(sampling.upsample(volume, Fraction(2), axis=0))
 
 
-@pytest.mark.parametrize("psf", [anisotropic_part(1.5, 0.3), kernel(np.ones((1, 21)), (0.25, 0.25))])
+@pytest.mark.parametrize("psf", [take_anisotropic_part(1.5, 0.3), make_kernel(np.ones((1, 21)), (0.25, 0.25))])
 @pytest.mark.parametrize("factor", [Fraction(4), Fraction(51, 5)])
 def test_borders_do_not_darken(psf, factor):
     made = degrade_laterally(np.full((60, 130), 50.0), factor, [psf], (0.25, 0.25), None, np.random.default_rng(0))
@@ -76,7 +76,7 @@ def test_source_and_target_lie_on_each_other():
 def test_only_x_is_degraded():
     rng = np.random.default_rng(1)
     image = rng.random((100, 120)) * 50
-    made = degrade_laterally(image, Fraction(4), [anisotropic_part(0.8, 0.2)], (0.2, 0.2), None, rng)
+    made = degrade_laterally(image, Fraction(4), [take_anisotropic_part(0.8, 0.2)], (0.2, 0.2), None, rng)
     roughness = [
         np.abs(np.diff(made.source, axis=axis)).mean() / np.abs(np.diff(image, axis=axis)).mean() for axis in (0, 1)
     ]

@@ -15,7 +15,7 @@ from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.intensity import Intensity
 from carezoo.patches.files import Patches, PatchSize
 from carezoo.patches.sampler import MixedSampler
-from carezoo.patches.simulated import SimulatedSampler, measured_constants
+from carezoo.patches.simulated import SimulatedSampler, measure_constants
 from carezoo.schema.build import build, to_plain
 from carezoo.simulate import pairs as simulate
 from carezoo.simulate.sets import ImageSplit, SimulatedSet, open_set, write_report_files
@@ -92,7 +92,7 @@ def test_patches_are_normalized_by_the_whole_source_and_the_target_in_its_units(
 def test_fixed_constants_are_measured_on_the_pairs_to_fit():
     opened = open_set(described(TUBULES), Path(), 1)
     intensity = Intensity(mode="fixed")
-    constants = measured_constants(opened.parts["fit"], intensity, opened.seeds["fit"])
+    constants = measure_constants(opened.parts["fit"], intensity, opened.seeds["fit"])
     sources = np.stack([simulate.make_pair(opened.parts["fit"], opened.seeds["fit"], i).source for i in range(16)])
     np.testing.assert_allclose(constants.values[0], np.percentile(sources, (2, 99.8)))
     drawn = sampler(

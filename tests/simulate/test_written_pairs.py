@@ -102,7 +102,7 @@ def test_an_interrupted_folder_is_completed_and_made_pairs_are_kept(tmp_path, mo
     monkeypatch.setattr(written_pairs, "_SECONDS_BETWEEN_TABLES", -1.0)
     with pytest.raises(KeyboardInterrupt):
         write_pairs(ready, tmp_path / "again", seed=3, on_pair=stop)
-    assert written_pairs.n_written(tmp_path / "again") == 1
+    assert written_pairs.count_written(tmp_path / "again") == 1
     seen = []
     table = write_pairs(ready, tmp_path / "again", seed=3, on_pair=lambda i, _: seen.append(i))
     assert seen == [1, 2]

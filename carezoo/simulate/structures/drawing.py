@@ -58,7 +58,7 @@ def draw_structures(
     parameters: dict[str, float] = {}
     for structure in structures:
         emitters, drawn = _emit(structure, canvas, rng)
-        spectrum = spectrum + rendering.spectrum(emitters, canvas)
+        spectrum = spectrum + rendering.compute_spectrum(emitters, canvas)
         parameters |= {f"{structure.kind}.{name}": value for name, value in drawn.items()}
     return spectrum, parameters
 

@@ -76,11 +76,11 @@ def emit(tubules: Tubules, canvas: Canvas, rng: np.random.Generator) -> tuple[Em
     }
     # Steps of 3/4 pixel leave no ripple: below 2e-4 of the light at a standard deviation of half a pixel.
     step_um = 0.75 * min(canvas.field.pixel_size_um[-2:])
-    points = filaments(parameters, tubules.length_spread, canvas, step_um, rng)
+    points = draw_filaments(parameters, tubules.length_spread, canvas, step_um, rng)
     return _label(points, tubules, canvas.field, step_um, rng), parameters
 
 
-def filaments(
+def draw_filaments(
     parameters: dict[str, float], length_spread: float, canvas: Canvas, step_um: float, rng: np.random.Generator
 ) -> Points:
     """Grow filaments until their length inside `canvas.field` is the density times the area, the last one cut.
@@ -100,10 +100,10 @@ def filaments(
         # Longer than a few fields is invisible and costs memory.
         lengths_um = np.minimum(np.exp(rng.normal(median, length_spread, n_filaments)), 4 * max(field.extent_um))
         is_radiating = rng.random(n_filaments) < parameters["radiating"]
-        starts, directions = _starts(is_radiating, centres, canvas, parameters["thickness_um"], rng)
+        starts, directions = _draw_starts(is_radiating, centres, canvas, parameters["thickness_um"], rng)
         n_steps = np.maximum(1, np.rint(lengths_um / step_um).astype(int))
-        chains = _chains(directions, int(n_steps.max()), step_um, parameters["persistence_length_um"], rng)
-        points = _confined(starts[:, None, :] + chains, canvas, parameters["thickness_um"], is_radiating)
+        chains = _draw_chains(directions, int(n_steps.max()), step_um, parameters["persistence_length_um"], rng)
+        points = _confine(starts[:, None, :] + chains, canvas, parameters["thickness_um"], is_radiating)
         points[np.arange(points.shape[1]) >= n_steps[:, None]] = np.nan
         points = _cut(points, wanted - n_points, field)
         grown.append(points)
@@ -114,7 +114,7 @@ def filaments(
     )
 
 
-def _starts(
+def _draw_starts(
     is_radiating: NDArray[np.bool_],
     centres: NDArray[np.float64],
     canvas: Canvas,
@@ -139,7 +139,7 @@ def _starts(
     return starts, directions
 
 
-def _chains(
+def _draw_chains(
     directions: NDArray[np.float64],
     n_steps: int,
     step_um: float,
@@ -163,7 +163,7 @@ def _chains(
     return np.asarray(np.cumsum(tangents * step_um, axis=1) - tangents[:, :1] * step_um)
 
 
-def _confined(points: Points, canvas: Canvas, thickness_um: float, is_radiating: NDArray[np.bool_]) -> Points:
+def _confine(points: Points, canvas: Canvas, thickness_um: float, is_radiating: NDArray[np.bool_]) -> Points:
     """Return `points` reflected in Z at the slab, those of random filaments taken modulo the field in YX."""
     if points.shape[-1] == 3:
         low, high = canvas.slab_um(thickness_um)
