@@ -1,6 +1,6 @@
 """A second renderer, written without the first: what models trained on simulated pairs are tested on.
 
-Nothing here comes from `carezoo.data`, and nothing is splatted or convolved: every pixel is the value of a closed
+Nothing here comes from `carezoo.simulate`, and nothing is splatted or convolved: every pixel is the value of a closed
 formula (Gaussian integrals along straight pieces, over balls and over spheres; distances to the borders of cells).
 Filaments are chains of circular arcs, not worm-like chains; cells are a distorted honeycomb, not relaxed Voronoi cells;
 surfaces are sums of cosines, not Perlin noise; a source is seen through a core with a pedestal, not through one

@@ -191,7 +191,7 @@ _MARGIN = 12
 
 @dataclass(frozen=True, eq=False)
 class MovedPixels:
-    """Other pixels, moved; interpolated by cubic splines, and continued at their borders by the pixel there."""
+    """Pixels moved by a shift: interpolated by cubic splines, with the border pixels repeated outside."""
 
     pixels: Pixels
     shift: tuple[float, ...]

@@ -1,7 +1,7 @@
 """Do acquired pairs match? Shift, similarity and intensity relation of each, reported before training.
 
-Nothing is resampled here. Targets that are merely shifted can be moved (`FileSet.register`); other pairs that do not
-match are acquired again, or registered with a tool made for it.
+Targets that are merely shifted can be moved (`FileSet.register`). Other pairs that do not match must be acquired again,
+or registered with a tool made for it.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ MOST_PAIRS = 40
 """Pairs that are measured, spread evenly over the data: a second each for large images."""
 
 N_LOGGED = 10
-"""Pairs told one by one; all of them stand in the table."""
+"""Pairs that the log shows one by one; the table has all of them."""
 
 
 def register_pairs(pairs: Sequence[Pair], sets: Sequence[FileSet], axes: PairAxes) -> tuple[Pair, ...]:
@@ -306,7 +306,7 @@ def register_pairs(pairs: Sequence[Pair], sets: Sequence[FileSet], axes: PairAxe
 
 
 def check_files(pairs: Sequence[Pair], axes: PairAxes) -> RegistrationReport | None:
-    """Measure shift, similarity and intensity relation of pairs, and tell them; warn of those that do not match.
+    """Measure and log shift, similarity and intensity relation of pairs; warn of those that do not match.
 
     Of a file with many frames or samples the middle one is measured, of channels the first.
 

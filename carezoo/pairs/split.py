@@ -1,4 +1,4 @@
-"""Three parts of the pairs: to fit the network, to choose the checkpoint, to report scores. No scene is in two."""
+"""Three parts of the pairs: to fit the network, to choose the checkpoint, to report scores; a scene is in one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Assignment = dict[Path, Part | None]
 
 
 @dataclass(frozen=True)
-class Parts:
+class PairParts:
     """The three parts of the data."""
 
     fit: tuple[Pair, ...]
@@ -45,12 +45,12 @@ class Parts:
 
 def split_pairs(
     pairs: Sequence[Pair], sets: Sequence[FileSet], seed: int, *, elsewhere: Collection[Part] = ()
-) -> Parts:
+) -> PairParts:
     """Split pairs by scene.
 
     A scene is a target file. All its sources go to the same part, and all planes, frames and samples of a file stay
-    together. Where a set names no files for its parts, its scenes are dealt out by `seed`, whatever the order in which
-    the file system lists them.
+    together. Where a set names no files for its parts, its scenes are dealt out by `seed`. The order in which the file
+    system lists them does not matter.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def split_pairs(
     Raises
     ------
     DataError
-        If a name in a split is no file, a scene belongs to two parts, or the scenes do not suffice for three parts.
+        If a split names a file that does not exist, a scene belongs to two parts, or there are too few scenes.
     """
     parts: Assignment = {}
     # Sets that name files first: a set that is dealt out follows them where it shares scenes.
@@ -83,7 +83,7 @@ def split_pairs(
                 f"no file is left to {part}; name files for it under split in one of data.sets, or remove the three "
                 "lists there, so that the scenes are dealt out"
             )
-    return Parts(**by_part)
+    return PairParts(**by_part)
 
 
 def _assign_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -> Assignment:

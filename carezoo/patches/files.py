@@ -20,7 +20,7 @@ from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.cache import make_raw, read
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Scaling, match
-from carezoo.pairs.split import Parts
+from carezoo.pairs.split import PairParts
 from carezoo.patches.foreground import Starts, find_foreground_starts, list_all_starts, measure_bright_limits
 
 log = logging.getLogger("carezoo")
@@ -135,8 +135,8 @@ class PatchSampler:
     def patch(self, number: int) -> tuple[Float, Float]:
         """Return the `number`-th patch of the training: source and target, axes C(Z)YX, float32, normalized.
 
-        All files have their turn in each round, in another order each time. Within a file every eligible place is
-        equally likely.
+        Each round draws once from every file, in another order each time. Within a file every eligible place is equally
+        likely.
         """
         cycle, turn = divmod(number, len(self.prepared))
         one = self.prepared[_draw_order(self.seed, cycle, len(self.prepared))[turn]]
@@ -195,7 +195,7 @@ class FilePatches:
 
 
 def prepare_patches(
-    parts: Parts, intensity: Intensity, settings: Patches, cache: Path, seed: int, axes: PairAxes | None = None
+    parts: PairParts, intensity: Intensity, settings: Patches, cache: Path, seed: int, axes: PairAxes | None = None
 ) -> FilePatches:
     """Make the files to fit and to choose on ready for drawing patches.
 
@@ -288,7 +288,7 @@ def make_rng(seed: int, purpose: int, number: int) -> np.random.Generator:
 
 @lru_cache(maxsize=4)
 def _draw_order(seed: int, cycle: int, n_files: int) -> NDArray[np.int64]:
-    """Return in which order the files have their turn in one round. Cached: every patch of the round asks."""
+    """Return the order of the files in one round; cached, because every patch of the round needs it."""
     return make_rng(seed, _FILES, cycle).permutation(n_files)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from carezoo.errors import DataError
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.intensity import Intensity, Levels, Matching
-from carezoo.pairs.split import Part, Parts
+from carezoo.pairs.split import PairParts, Part
 from carezoo.patches.files import Float, Patches, Sampler, prepare_patches
 from carezoo.patches.simulated import SimulatedSampler, measure_constants
 from carezoo.simulate.sets import OpenSet
@@ -30,7 +30,7 @@ class TrainingPatches:
 
 @dataclass(frozen=True)
 class PatchPlan:
-    """The recipe's words on patches."""
+    """What a recipe says about patches."""
 
     intensity: Intensity
     settings: Patches
@@ -38,7 +38,7 @@ class PatchPlan:
     seed: int
 
 
-def prepare_all(parts: Parts, opened: Sequence[OpenSet], how: PatchPlan, cache: Path) -> TrainingPatches:
+def prepare_all(parts: PairParts, opened: Sequence[OpenSet], how: PatchPlan, cache: Path) -> TrainingPatches:
     """Make files and computed sets ready for drawing patches.
 
     Parameters

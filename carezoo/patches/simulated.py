@@ -42,7 +42,7 @@ class _MadePair:
 
 
 class SimulatedSampler:
-    """Draws normalized patches from pairs made on the way (`patches.Sampler`).
+    """Draws normalized patches from pairs that are made when they are needed (`carezoo.patches.files.Sampler`).
 
     Patch k depends on the seed and on k alone. Patches with neighbouring numbers are cut from the same pair.
     """
@@ -122,7 +122,7 @@ class SimulatedSampler:
         if threshold == 0:
             return np.arange(math.prod(grid)), grid
         spatial = tuple(range(1, target.ndim))
-        # A simulated target knows its own black, so that the offset of the camera does not count as light.
+        # The darkest pixel of a simulated target is black, so that the offset of the camera does not count as light.
         dark = target.min(axis=spatial, keepdims=True)
         bright = np.percentile(target, self.settings.background_percentile, axis=spatial, keepdims=True)
         is_bright = (target > dark + threshold * (bright - dark)).any(axis=0)

@@ -21,7 +21,7 @@ from carezoo.errors import DataError, PixelError, RecipeError
 from carezoo.schema.span import Span
 
 REFERENCE_PERCENTILE = 99.9
-"""`Camera.photons` is meant at this percentile of the clean image, in percent."""
+"""Percentile of the clean image that `Camera.photons` refers to, in percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,8 @@ class Camera:
     clean_offset: float = 0.0
     """Grey level of no light in the clean image; used with `dose_factor`."""
     background: Span = Span(0.0, 0.0)
-    """Uniform background, photoelectrons a pixel. Targets show it, too: nothing in an image tells it from `offset`."""
+    """Uniform background, photoelectrons a pixel. Targets show it, too, because an image
+    cannot show which part of it is `offset`."""
     gain: Span = Span(1.0, 1.0)
     """Grey levels per photoelectron, EM multiplication included."""
     offset: Span = Span(100.0, 100.0)
@@ -62,7 +63,7 @@ class Camera:
         if (self.photons is None) == (self.dose_factor is None):
             raise RecipeError("a camera needs either photons or dose_factor, and not both")
         if self.photons is not None:
-            _require("photons", self.photons.low > 0, self.photons, "above 0: without light there is nothing to see")
+            _require("photons", self.photons.low > 0, self.photons, "above 0: without light nothing can be seen")
         if self.dose_factor is not None:
             _require("dose_factor", self.dose_factor.low > 0, self.dose_factor, "above 0")
         _require("gain", self.gain.low > 0, self.gain, "above 0")

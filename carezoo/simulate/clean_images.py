@@ -19,7 +19,7 @@ from carezoo.simulate.camera import REFERENCE_PERCENTILE
 
 @dataclass(frozen=True, eq=False)
 class CleanImage:
-    """An image to degrade, read when a piece of it is cut, and what no piece can tell."""
+    """An image to degrade, read when a piece of it is cut, and what is measured on the whole of it."""
 
     image: Image
     axes: str

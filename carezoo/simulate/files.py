@@ -24,7 +24,7 @@ SOURCES, TARGETS, TABLE, DESCRIPTION = "source", "target", "parameters.csv", "si
 
 _SECONDS_BETWEEN_TABLES = 5.0
 
-Row = Mapping[str, object]
+TableRow = Mapping[str, object]
 
 
 def write_pairs(
@@ -38,9 +38,9 @@ def write_pairs(
 ) -> Path:
     """Make all pairs of a description and write them to ``source/``, ``target/`` and ``parameters.csv`` in `folder`.
 
-    Files have the names that training on pairs expects (same name, two folders), the table a row for each. What the
-    pairs were made from stands in ``simulation.yaml``: a folder with the same description is completed, pairs it has
-    are not made again.
+    Files have the names that training on pairs expects (same name, two folders); the table has a row for each pair.
+    ``simulation.yaml`` records the description. A folder with the same description is completed; its pairs are not made
+    again.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def write_pairs(
         If the disk has less space than needed, the folder has other pairs already, or cannot be written.
     """
     rows = _begin(prepared, folder, seed)
-    told = time.monotonic()
+    written_at = time.monotonic()
     for i in range(len(rows), prepared.simulation.n_pairs):
         pair = make(prepared, seed, i)
         name = f"{prefix}{i:05d}.tif"
@@ -73,9 +73,9 @@ def write_pairs(
         rows.append({"name": name, "seed": seed, "pair": i} | pair.parameters)
         if on_pair is not None:
             on_pair(i, pair)
-        if time.monotonic() - told > _SECONDS_BETWEEN_TABLES:
+        if time.monotonic() - written_at > _SECONDS_BETWEEN_TABLES:
             _write_table(folder / TABLE, rows)
-            told = time.monotonic()
+            written_at = time.monotonic()
     return _write_table(folder / TABLE, rows)
 
 
@@ -84,7 +84,7 @@ def count_written(folder: Path) -> int:
     return len(_read_table(folder / TABLE))
 
 
-def _begin(prepared: PreparedSimulation, folder: Path, seed: int) -> list[Row]:
+def _begin(prepared: PreparedSimulation, folder: Path, seed: int) -> list[TableRow]:
     """Make the folders and write the description, or return the rows of pairs that are there already."""
     words = yaml.safe_dump(to_plain(prepared.simulation) | {"seed": seed}, sort_keys=False, default_flow_style=None)
     kept = folder / DESCRIPTION
@@ -127,13 +127,13 @@ def to_image(prepared: PreparedSimulation, pixels: NDArray[np.generic], *, is_so
     return Image(pixels, axes, {letter: size_um[letter] for letter in letters})
 
 
-def _read_table(path: Path) -> list[Row]:
+def _read_table(path: Path) -> list[TableRow]:
     if not path.exists():
         return []
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
-def _write_table(path: Path, rows: list[Row]) -> Path:
+def _write_table(path: Path, rows: list[TableRow]) -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, names, lineterminator="\n")

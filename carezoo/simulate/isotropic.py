@@ -25,7 +25,7 @@ from carezoo.simulate.camera import Camera
 from carezoo.simulate.clean_images import CleanImage
 from carezoo.simulate.psf import Gaussian, Kernel, Psf
 from carezoo.simulate.psf_section import AxialPsf, draw_axial_psf, read_beads
-from carezoo.simulate.rendering import Field
+from carezoo.simulate.rendering import FieldOfView
 from carezoo.simulate.section import PreparedSimulation, SimulatedPair, Simulation, prefix_names
 from carezoo.simulate.structures.drawing import check_structures, draw_structures
 
@@ -60,10 +60,10 @@ class Isotropic(Simulation):
         return self.factor
 
     @property
-    def stack_field(self) -> Field:
+    def stack_field(self) -> FieldOfView:
         """The cube that simulated stacks show."""
         edge = min(*self.field_shape, MOST_PIXELS)
-        return Field((edge,) * 3, (self.pixel_size_um[-1],) * 3)
+        return FieldOfView((edge,) * 3, (self.pixel_size_um[-1],) * 3)
 
     @property
     def clean_sigma_um(self) -> float:
@@ -92,8 +92,8 @@ class Isotropic(Simulation):
         for image in prepared.images:
             if image.sizes.get("Z", 1) < 2:
                 raise RecipeError(
-                    f"{image.path.name} is no stack, and models for task isotropic are scored on stacks; set n_report: "
-                    "0 and let another set report"
+                    f"{image.path.name} is not a stack, and models for task isotropic are scored on stacks; set "
+                    "n_report: 0 and let another set report"
                 )
         check_structures(self.structures, self.stack_field)
 

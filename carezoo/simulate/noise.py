@@ -2,8 +2,8 @@
 
 Photon transfer: the variance of a pixel is ``gain * (mean - offset) + read^2`` (all in grey levels), a line over the
 mean. Its intercept holds offset and read noise together. Shot noise is skewed and read noise is not, so the third
-cumulant, proportional to ``mean - offset``, is zero where there is no light: where it is measured well enough, it tells
-the two apart; else one of them must be known. Every result says which it was.
+cumulant, proportional to ``mean - offset``, is zero where there is no light. Where it is measured well enough, it
+separates the two; otherwise one of them must be known. Every result says which it was.
 
 Pixels are sorted into bins by the brightness of their neighbours, never by their own value, so that a bin is not
 selected by the noise it measures; and of each bin only the half with the flattest surroundings is used, because motion
@@ -78,7 +78,7 @@ class NoiseFit:
     excess_skew: Estimate | None
     """Third cumulant over that of a Poisson distribution of this gain: 1 for plain shot noise, 1.5 for an EMCCD."""
     basis: str
-    """In words: how offset and read noise were told apart."""
+    """In words: how offset and read noise were separated."""
     photons: float
     """Photoelectrons of the bright pixels (99.9th percentile) of the frames."""
     bit_depth: int | None
@@ -389,7 +389,7 @@ def to_numbers(fit: NoiseFit) -> dict[str, object]:
 
 def format_camera(fit: NoiseFit, paths: Sequence[Path]) -> str:
     """Return the section ``camera`` of a recipe as YAML, with what it comes from as comments."""
-    told = [
+    comments = [
         f"Noise fitted from {', '.join(path.name for path in paths[:3])}{' and others' if len(paths) > 3 else ''}",
         f"gain {fit.gain} grey levels per photoelectron",
         f"offset {fit.offset} grey levels",
@@ -398,11 +398,11 @@ def format_camera(fit: NoiseFit, paths: Sequence[Path]) -> str:
     ]
     skew = fit.excess_skew
     if skew is not None and skew.value - 2 * skew.se > 1.3:
-        told.append(
+        comments.append(
             f"the noise is {skew.value:.2f} times as skewed as shot noise: with an EM register set em_gain, too"
         )
     body = yaml.safe_dump(fit.section(), sort_keys=False, default_flow_style=None)
-    return "".join(f"# {line}\n" for line in told) + body
+    return "".join(f"# {line}\n" for line in comments) + body
 
 
 def _read_channel(image: Image, channel: int, lead: str, path: Path) -> NDArray[np.generic]:

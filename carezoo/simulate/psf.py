@@ -37,7 +37,7 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """Samples of a PSF: not negative, sum 1, odd sizes, centre in the middle sample. Made by `kernel`."""
+    """Samples of a PSF: not negative, sum 1, odd sizes, centre in the middle sample. Made by `make_kernel`."""
 
     values: NDArray[np.float32]
     """YX or ZYX."""
@@ -157,7 +157,7 @@ def resample(psf: Kernel, pixel_size_um: tuple[float, ...]) -> Kernel:
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """A widefield microscope, for `computed` and `sigma_um`."""
+    """A widefield microscope, for `compute_psf` and `estimate_sigma_um`."""
 
     na: float
     """Numerical aperture."""

@@ -23,7 +23,7 @@ _BATCH = 1 << 20
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldOfView:
     """The part of space an image shows."""
 
     shape: tuple[int, ...]
@@ -52,9 +52,9 @@ class Emitters:
 class Canvas:
     """The grid on which a field is rendered: it has a margin, so that light from outside reaches the image."""
 
-    image: Field
+    image: FieldOfView
     """What is cut out in the end."""
-    field: Field
+    field: FieldOfView
     """With margins, sizes that transform fast; origin of `Emitters.position_um` is the corner of *this* field."""
     margin_px: tuple[int, ...]
     """Pixels of `field` before the first of `image`, along each axis."""
@@ -73,7 +73,7 @@ class Canvas:
         return middle - half, middle + half
 
 
-def plan_canvas(image: Field, narrowest_um: tuple[float, ...], reach_um: tuple[float, ...]) -> Canvas:
+def plan_canvas(image: FieldOfView, narrowest_um: tuple[float, ...], reach_um: tuple[float, ...]) -> Canvas:
     """Plan a canvas for `image`.
 
     Parameters
@@ -86,7 +86,7 @@ def plan_canvas(image: Field, narrowest_um: tuple[float, ...], reach_um: tuple[f
     margin = [math.ceil(reach / size) for reach, size in zip(reach_um, image.pixel_size_um, strict=True)]
     sizes = tuple(fft.next_fast_len(n + 2 * m, real=True) for n, m in zip(image.shape, margin, strict=True))
     oversampling = choose_oversampling(narrowest_um, image.pixel_size_um)
-    return Canvas(image, Field(sizes, image.pixel_size_um), tuple(margin), oversampling)
+    return Canvas(image, FieldOfView(sizes, image.pixel_size_um), tuple(margin), oversampling)
 
 
 def choose_oversampling(sigma_um: tuple[float, ...], pixel_size_um: tuple[float, ...]) -> tuple[int, ...]:
@@ -155,12 +155,14 @@ def compute_transfer(psf: Psf, canvas: Canvas) -> NDArray[np.complex64] | NDArra
     return transformed
 
 
-def _refine(canvas: Canvas) -> Field:
+def _refine(canvas: Canvas) -> FieldOfView:
     shape = tuple(n * k for n, k in zip(canvas.field.shape, canvas.oversampling, strict=True))
-    return Field(shape, tuple(s / k for s, k in zip(canvas.field.pixel_size_um, canvas.oversampling, strict=True)))
+    return FieldOfView(
+        shape, tuple(s / k for s, k in zip(canvas.field.pixel_size_um, canvas.oversampling, strict=True))
+    )
 
 
-def _list_frequencies(field: Field) -> list[NDArray[np.float64]]:
+def _list_frequencies(field: FieldOfView) -> list[NDArray[np.float64]]:
     """Return the frequencies along each axis, cycles a pixel; a real transform halves the last axis."""
     return [fft.fftfreq(n) for n in field.shape[:-1]] + [fft.rfftfreq(field.shape[-1])]
 
@@ -172,7 +174,7 @@ def _multiply_outer(factors: list[NDArray[np.float64]]) -> NDArray[np.float32]:
     return product
 
 
-def _spread(emitters: Emitters, canvas: Canvas, fine: Field) -> NDArray[np.float32]:
+def _spread(emitters: Emitters, canvas: Canvas, fine: FieldOfView) -> NDArray[np.float32]:
     """Spread every point over 4 fine pixels along each axis with the weights of a cubic B-spline."""
     # Fine pixel 0 lies at the centre of pixel 0, so that every k-th one is the centre of a pixel.
     half_pixel_um = np.array(canvas.field.pixel_size_um) / 2

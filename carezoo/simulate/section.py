@@ -23,7 +23,7 @@ from carezoo.simulate.camera import Camera, PixelMaps
 from carezoo.simulate.clean_images import CleanImage, check_size, open_clean_images
 from carezoo.simulate.psf import Gaussian, Kernel, Psf
 from carezoo.simulate.psf_section import GaussianPsf, SourcePsf, draw_source_psf, read_beads, take_widest
-from carezoo.simulate.rendering import Canvas, Field
+from carezoo.simulate.rendering import Canvas, FieldOfView
 from carezoo.simulate.structures.background import Background
 from carezoo.simulate.structures.drawing import Structure
 
@@ -134,9 +134,9 @@ class Simulation(ABC):
         return self.shape or (256, 256)
 
     @property
-    def field(self) -> Field:
+    def field(self) -> FieldOfView:
         """The part of space that a simulated image shows."""
-        return Field(self.field_shape, self.pixel_size_um)
+        return FieldOfView(self.field_shape, self.pixel_size_um)
 
     @property
     def piece(self) -> dict[str, int]:

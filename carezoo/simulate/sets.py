@@ -80,7 +80,7 @@ share is 1."""
     """Pairs to report on, made once as files, clean images whole (their part of `split`); 0 where another set does \
 that. Task isotropic: stacks, of structures in 3D, or of stacks of images that are turned so that their X becomes Z."""
     split: ImageSplit = field(default_factory=ImageSplit)
-    """Which clean images, or which parts of them, fit, choose and report; structures have no need of it."""
+    """Which clean images, or which parts of them, fit, choose and report; structures do not need it."""
 
     def __post_init__(self) -> None:
         if not self.share > 0:

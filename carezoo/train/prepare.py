@@ -16,7 +16,7 @@ from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Matching, Relation, make_identity
 from carezoo.pairs.registration import RegistrationReport, check_files, register_pairs
-from carezoo.pairs.split import Part, Parts, split_pairs
+from carezoo.pairs.split import PairParts, Part, split_pairs
 from carezoo.patches.files import Sampler
 from carezoo.patches.sampler import PatchPlan, prepare_all
 from carezoo.simulate import pairs as simulate
@@ -33,7 +33,7 @@ from carezoo.train.sections import Training
 class Prepared:
     """Everything a training needs of its images."""
 
-    parts: Parts
+    parts: PairParts
     matching: Matching
     """Intensities as measured on the files to fit."""
     data: Data

@@ -25,7 +25,7 @@ from carezoo.pairs.cache import RawPixels, make_raw, read
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Intensity
 from carezoo.pairs.section import FileSet
-from carezoo.pairs.split import Parts
+from carezoo.pairs.split import PairParts
 from carezoo.patches.files import Patches, PatchSampler, PatchSize, augment, prepare_patches
 from carezoo.patches.foreground import find_foreground_starts, measure_bright_limits
 from carezoo.train.sections import Data
@@ -60,7 +60,7 @@ def numbered(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
 
 
 def sampler_of(pairs, tmp_path, patches: Patches, intensity: Intensity = IDENTITY, seed: int = 1) -> PatchSampler:
-    return prepare_patches(Parts(pairs, pairs, ()), intensity, patches, tmp_path / "cache", seed).fit
+    return prepare_patches(PairParts(pairs, pairs, ()), intensity, patches, tmp_path / "cache", seed).fit
 
 
 def plain(y: int, x: int, z: int | None = None, **options) -> Patches:
@@ -355,12 +355,13 @@ def test_background_alone_says_what_to_change(tmp_path, caplog):
 BOUNDED = """
 import json, sys
 from pathlib import Path
-from carezoo.data.matching import Intensity
-from carezoo.data.pair_axes import PairAxes
-from carezoo.data.pairs import find_pairs
-from carezoo.data.patches import Patches, PatchSize, prepare_patches
-from carezoo.data.sources import Data, FileSet
-from carezoo.data.split import Parts
+from carezoo.pairs.axes import PairAxes
+from carezoo.pairs.find import find_pairs
+from carezoo.pairs.intensity import Intensity
+from carezoo.pairs.section import FileSet
+from carezoo.pairs.split import PairParts
+from carezoo.patches.files import Patches, PatchSize, prepare_patches
+from carezoo.train.sections import Data
 
 def peak_kib():
     # Not getrusage, whose peak starts at that of the process that started this one.
@@ -371,7 +372,7 @@ folder = Path(sys.argv[1])
 pairs = find_pairs(Data(sets=(FileSet(source=("low",), target=("high",)),), folder=str(folder)), PairAxes("ZYX"))
 before = peak_kib()
 patches = Patches(size=PatchSize(z=16, y=64, x=64))
-sampler = prepare_patches(Parts(pairs, pairs, ()), Intensity(), patches, folder / "cache", 1).fit
+sampler = prepare_patches(PairParts(pairs, pairs, ()), Intensity(), patches, folder / "cache", 1).fit
 for number in range(200):
     sampler.patch(number)
 print(json.dumps([before, peak_kib()]))

@@ -8,7 +8,7 @@ from carezoo.schema.span import Span
 from carezoo.simulate import project, rendering
 from carezoo.simulate.camera import Camera
 from carezoo.simulate.psf import Gaussian
-from carezoo.simulate.rendering import Field
+from carezoo.simulate.rendering import FieldOfView
 from carezoo.simulate.structures.background import Background
 from carezoo.simulate.structures.epithelium import Epithelium
 
@@ -21,7 +21,7 @@ QUIET = Background(level=fixed(0), texture=fixed(0), haze=fixed(0), vesicle_dens
 
 
 def simulated(seed=0, photons=1e5, second="below", background=QUIET):
-    canvas = rendering.plan_canvas(Field((32, 96, 96), (0.5, 0.2, 0.2)), (0.5, 0.15, 0.15), (2.0, 0.6, 0.6))
+    canvas = rendering.plan_canvas(FieldOfView((32, 96, 96), (0.5, 0.2, 0.2)), (0.5, 0.15, 0.15), (2.0, 0.6, 0.6))
     both = Gaussian((0.5, 0.15, 0.15)), Gaussian((0.5, 0.15, 0.15))
     camera = Camera(photons=fixed(photons), gain=fixed(2.0), offset=fixed(100.0), read_noise=fixed(1.0), bit_depth=None)
     described = Epithelium(second=second, second_brightness=fixed(0.8), relief_um=fixed(4.0))

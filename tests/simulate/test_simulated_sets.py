@@ -209,7 +209,7 @@ def test_stacks_of_images_are_turned_so_that_x_is_degraded(tmp_path):
     assert pair.source.max() < 90.0
     flat = open_image(tmp_path / "stack.tif").array()[0]
     tifffile.imwrite(tmp_path / "flat.tif", flat)
-    with pytest.raises(RecipeError, match=r"flat\.tif is no stack"):
+    with pytest.raises(RecipeError, match=r"flat\.tif is not a stack"):
         open_set(described(isotropic | {"images": "flat.tif", "axes": "YX"}), tmp_path, 1)
 
 

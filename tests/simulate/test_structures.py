@@ -10,7 +10,7 @@ from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
 from carezoo.simulate import rendering
 from carezoo.simulate.psf import Gaussian
-from carezoo.simulate.rendering import Field
+from carezoo.simulate.rendering import FieldOfView
 from carezoo.simulate.structures import background, epithelium, granules, nuclei, tubules
 from carezoo.simulate.structures.background import Background, draw_perlin
 from carezoo.simulate.structures.epithelium import Epithelium
@@ -24,7 +24,7 @@ def fixed(value):
 
 
 def canvas(shape=(256, 256), pixel_um=(0.1, 0.1), reach_um=None):
-    return rendering.plan_canvas(Field(shape, pixel_um), pixel_um, reach_um or tuple(4 * p for p in pixel_um))
+    return rendering.plan_canvas(FieldOfView(shape, pixel_um), pixel_um, reach_um or tuple(4 * p for p in pixel_um))
 
 
 def area_um2(where):
@@ -197,7 +197,7 @@ def test_texture_nucleoli_and_irregular_outlines_change_the_image():
 
 
 def sheet_canvas():
-    return rendering.plan_canvas(Field((40, 160, 160), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (1.6, 0.6, 0.6))
+    return rendering.plan_canvas(FieldOfView((40, 160, 160), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (1.6, 0.6, 0.6))
 
 
 @pytest.mark.parametrize("diameter", [3.0, 6.0])
@@ -263,7 +263,7 @@ def test_the_sheet_lies_at_its_height_and_the_second_structure_on_its_side(secon
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sheet_that_just_fits_lies_in_the_image(second, seed):
     """7.8 um of sheet and second structure in 8 um of image, between margins of 2 um."""
-    where = rendering.plan_canvas(Field((16, 100, 100), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (2.0, 0.6, 0.6))
+    where = rendering.plan_canvas(FieldOfView((16, 100, 100), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (2.0, 0.6, 0.6))
     described = Epithelium(
         second=second, relief_um=fixed(3.0), second_distance_um=fixed(4.0), junction_height_um=fixed(0.8)
     )
@@ -282,7 +282,7 @@ def test_in_two_dimensions_the_sheet_is_flat_and_alone():
 
 def test_a_sheet_that_does_not_fit_the_volume_is_refused():
     with pytest.raises(RecipeError, match=r"need up to 12.2 um, but the volume is 5 um deep \(10 planes\)"):
-        epithelium.check_fits(Epithelium(), Field((10, 64, 64), (0.5, 0.2, 0.2)))
+        epithelium.check_fits(Epithelium(), FieldOfView((10, 64, 64), (0.5, 0.2, 0.2)))
 
 
 def test_relaxed_cells_are_more_even():

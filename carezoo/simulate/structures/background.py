@@ -1,8 +1,8 @@
 """What is in an image besides the structure: uniform light, uneven background, out-of-focus haze, vesicles.
 
-Of all that, targets have the uniform light alone: nothing in an image tells it from the camera's offset, so a model
-that had to take it off could only guess. All amounts are shares of the structure's own brightness, so that they mean
-the same at any photon count.
+Targets keep only the uniform light: an image does not show which part of it is the camera's offset, so a model that had
+to subtract it could only guess. All amounts are shares of the structure's own brightness, so that they mean the same at
+any photon count.
 """
 
 from __future__ import annotations

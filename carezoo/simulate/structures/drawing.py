@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
 from carezoo.simulate import rendering
-from carezoo.simulate.rendering import Canvas, Emitters, Field
+from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 from carezoo.simulate.structures import epithelium as epithelium_
 from carezoo.simulate.structures import granules, nuclei, tubules
 from carezoo.simulate.structures.epithelium import Epithelium
@@ -21,7 +21,7 @@ from carezoo.simulate.structures.tubules import Tubules
 Structure = Tubules | Granules | Nuclei | Epithelium
 
 
-def check_structures(structures: Sequence[Structure], field: Field) -> None:
+def check_structures(structures: Sequence[Structure], field: FieldOfView) -> None:
     """Check that the largest pieces fit an image that shows `field`.
 
     Raises

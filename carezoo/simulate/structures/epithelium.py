@@ -16,7 +16,7 @@ from scipy import ndimage, spatial
 
 from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
-from carezoo.simulate.rendering import Canvas, Emitters, Field
+from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 from carezoo.simulate.structures.background import draw_perlin
 
 
@@ -135,7 +135,7 @@ def draw_sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator)
     return Sheet(junctions, other, middle, parameters)
 
 
-def check_fits(epithelium: Epithelium, field: Field) -> None:
+def check_fits(epithelium: Epithelium, field: FieldOfView) -> None:
     """Check that the tallest sheet fits into the depth of an image that shows `field`.
 
     Raises
@@ -175,7 +175,11 @@ def _draw_edges(
 
 
 def _place_along(
-    edges: NDArray[np.float64], epithelium: Epithelium, vertex_excess: float, field: Field, rng: np.random.Generator
+    edges: NDArray[np.float64],
+    epithelium: Epithelium,
+    vertex_excess: float,
+    field: FieldOfView,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return points (N, YX) along the junctions, slightly bent, and their light."""
     step_um = 0.75 * min(field.pixel_size_um[-2:])
@@ -199,7 +203,11 @@ def _place_along(
 
 
 def _add_cytoplasm(
-    points_yx: NDArray[np.float64], light: NDArray[np.float64], share: float, field: Field, rng: np.random.Generator
+    points_yx: NDArray[np.float64],
+    light: NDArray[np.float64],
+    share: float,
+    field: FieldOfView,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the points with others spread over the cells, which have `share` of the light of all."""
     if share == 0:
@@ -223,7 +231,7 @@ def _draw_surface(
     return canvas.margin_um[0] + above + relief + slack * rng.uniform(0.25, 0.75)
 
 
-def _look_up(height: NDArray[np.float64], points_yx: NDArray[np.float64], field: Field) -> NDArray[np.float64]:
+def _look_up(height: NDArray[np.float64], points_yx: NDArray[np.float64], field: FieldOfView) -> NDArray[np.float64]:
     """Return `height` at points (N, YX) in micrometres."""
     pixel = points_yx / np.array(field.pixel_size_um[-2:]) - 0.5
     return np.asarray(ndimage.map_coordinates(height, pixel.T, order=1, mode="nearest"))
@@ -234,7 +242,7 @@ def _place_belt(
     light: NDArray[np.float64],
     top: NDArray[np.float64],
     height_um: float,
-    field: Field,
+    field: FieldOfView,
 ) -> Emitters:
     """Return points of a surface drawn out downwards by `height_um`."""
     n_layers = max(1, math.ceil(height_um / (0.75 * field.pixel_size_um[0])))
@@ -249,7 +257,7 @@ def _draw_second(
     junctions: Emitters,
     top: NDArray[np.float64],
     parameters: dict[str, float],
-    field: Field,
+    field: FieldOfView,
     rng: np.random.Generator,
 ) -> Emitters:
     brightness, distance = parameters["second_brightness"], parameters["second_distance_um"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
-from carezoo.simulate.rendering import Canvas, Emitters, Field
+from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 from carezoo.simulate.structures.background import draw_perlin
 
 MAX_COVERAGE = {2: 0.75, 3: 0.55}
@@ -95,7 +95,9 @@ def emit(nuclei: Nuclei, canvas: Canvas, rng: np.random.Generator) -> tuple[Emit
     return Emitters(no_points, no_points[:, 0], density), parameters
 
 
-def _place(parameters: dict[str, float], radius_spread: float, field: Field, rng: np.random.Generator) -> _Ellipsoids:
+def _place(
+    parameters: dict[str, float], radius_spread: float, field: FieldOfView, rng: np.random.Generator
+) -> _Ellipsoids:
     """Draw ellipsoids at random and push them apart until they only touch; the field is periodic."""
     extent = np.array(field.extent_um)
     n_axes = len(extent)
@@ -127,7 +129,7 @@ def _add(
     one: _Ellipsoids,
     brightness: float,
     parameters: dict[str, float],
-    field: Field,
+    field: FieldOfView,
     rng: np.random.Generator,
 ) -> None:
     """Add one nucleus to `density`, wrapped around the borders; where two overlap, the brighter one counts."""
@@ -143,7 +145,7 @@ def _add(
     radius = np.sqrt((unit**2).sum(axis=0))
     bumps = _draw_bumps(unit / np.maximum(radius, np.float32(1e-6)), parameters["irregularity"], rng)
     inside = 1 + bumps - radius
-    # A soft edge one pixel wide stands for the part of the pixel that is inside.
+    # A soft edge one pixel wide approximates the part of the pixel that is inside.
     edge = np.clip(inside * np.float32(one.semi_axes_um.min() / size_um.min()) + np.float32(0.5), 0, 1)
     where = np.ix_(*(p % n for p, n in zip(pixels, field.shape, strict=True)))
     light = edge * np.float32(brightness)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
-from carezoo.simulate.rendering import Canvas, Emitters, Field
+from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 
 Points = NDArray[np.float64]
 """Filaments as points at equal steps: (filaments, steps, axes), micrometres; NaN beyond the end of a filament."""
@@ -173,7 +173,7 @@ def _confine(points: Points, canvas: Canvas, thickness_um: float, is_radiating: 
     return points
 
 
-def _is_inside(points: Points, field: Field) -> NDArray[np.bool_]:
+def _is_inside(points: Points, field: FieldOfView) -> NDArray[np.bool_]:
     inside = np.ones(points.shape[:-1], bool)
     for axis, extent in enumerate(field.extent_um):
         # NaN compares as False.
@@ -181,13 +181,13 @@ def _is_inside(points: Points, field: Field) -> NDArray[np.bool_]:
     return inside
 
 
-def _cut(points: Points, wanted: int, field: Field) -> Points:
+def _cut(points: Points, wanted: int, field: FieldOfView) -> Points:
     """Return `points` without those after the first `wanted` inside the field, filament by filament."""
     count = np.cumsum(_is_inside(points, field)).reshape(points.shape[:2])
     return np.where((count <= wanted)[..., None], points, np.nan)
 
 
-def _label(points: Points, tubules: Tubules, field: Field, step_um: float, rng: np.random.Generator) -> Emitters:
+def _label(points: Points, tubules: Tubules, field: FieldOfView, step_um: float, rng: np.random.Generator) -> Emitters:
     """Return the points inside `field` as light: brightness differs between filaments and along each."""
     n_filaments, n_steps, _ = points.shape
     sigma = tubules.brightness_spread
