@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def describe(values: object, where: str = "simulate") -> Simulation:
         If a key is unknown (the nearest one is named), belongs to another task, or is missing, or if its value makes no
         sense.
     """
-    return build_one_of((Denoise, Upsample, Isotropic, Project), values, where)
+    kinds: tuple[type[Simulation], ...] = get_args(AnySimulation)
+    return build_one_of(kinds, values, where)
 
 
 def prepare(simulation: Simulation, folder: Path, *, maps: PixelMaps | None = None) -> PreparedSimulation:

@@ -27,8 +27,6 @@ from carezoo.simulate.rendering import Canvas, FieldOfView
 from carezoo.simulate.structures.background import Background
 from carezoo.simulate.structures.drawing import Structure
 
-ONE = Fraction(1)
-
 
 class SimulatedPair(NamedTuple):
     """A pair and what it was made with."""
@@ -126,7 +124,7 @@ class Simulation(ABC):
     @property
     def plane_factor(self) -> Fraction:
         """Distance of the planes of a whole source over that of its target's planes."""
-        return ONE
+        return Fraction(1)
 
     @property
     def field_shape(self) -> tuple[int, ...]:
