@@ -252,6 +252,33 @@ def record(
     return recorded, exposure.parameters() | {"saturated": float(np.mean(recorded.astype(np.float32) >= highest))}
 
 
+def record_pair(
+    seen: NDArray[np.generic],
+    clean: NDArray[np.generic],
+    camera: Camera | None,
+    rng: np.random.Generator,
+    *,
+    like: NDArray[np.generic],
+    black: float | None = None,
+    white: float | None = None,
+    maps: PixelMaps | None = None,
+) -> tuple[NDArray[np.generic], NDArray[np.float32], dict[str, float]]:
+    """Return what `camera` records of `seen`, `clean` in the same grey levels, and the drawn numbers.
+
+    Parameters
+    ----------
+    camera
+        None: both images stay as they are.
+    like
+        The image that sets the exposure; its `black` and `white` as for `degrade`.
+    """
+    if camera is None:
+        return seen, clean.astype(np.float32), {}
+    exposure = expose(like, camera, rng, black=black, white=white)
+    source, parameters = record(expect_electrons(seen, exposure), exposure, rng, maps=maps)
+    return source, to_grey_levels(clean, exposure), parameters
+
+
 def acquire(
     expected: NDArray[np.float32], exposure: Exposure, rng: np.random.Generator, *, maps: PixelMaps | None = None
 ) -> NDArray[np.generic]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.simulate import camera as camera_
-from carezoo.simulate import psf, rendering
+from carezoo.simulate import camera, psf, rendering
 from carezoo.simulate.clean_images import CleanImage
 from carezoo.simulate.psf_section import draw_source_psf
 from carezoo.simulate.section import (
@@ -86,9 +85,12 @@ def _render(
     parameters |= prefix_names("background", drawn)
     clean = blurred if keep_blur else rendering.render(spectrum, target_psf, canvas) + uniform
     sampled, target, drawn = simulation.sample(blurred, clean)
-    images = np.maximum(sampled, 0), target  # Interpolation between planes may overshoot.
+    sampled = np.maximum(sampled, 0)  # Interpolation between planes may overshoot.
     # Photons are those of the structure without its background.
-    return _record(simulation, prepared, images, _Exposed(seen, 0.0, None), parameters | drawn, rng)
+    source, target, recorded = camera.record_pair(
+        sampled, target, simulation.camera, rng, like=seen, black=0.0, maps=prepared.maps
+    )
+    return SimulatedPair(source, target, parameters | drawn | prefix_names("camera", recorded))
 
 
 def _degrade(
@@ -105,29 +107,8 @@ def _degrade(
         source_psf, parameters = draw_source_psf(simulation.psf, prepared.beads[0], simulation.pixel_size_um, rng)
         blurred = psf.blur(channel, source_psf, simulation.pixel_size_um)
     sampled, target, drawn = simulation.sample(blurred, channel)
-    return _record(simulation, prepared, (sampled, target), _Exposed(channel, *black_white), parameters | drawn, rng)
-
-
-class _Exposed(NamedTuple):
-    """The image whose brightness sets the exposure, and its black and white if they are known (`camera.expose`)."""
-
-    image: NDArray[np.generic]
-    black: float | None
-    white: float | None
-
-
-def _record(
-    simulation: BlurredSimulation,
-    prepared: PreparedSimulation,
-    images: tuple[NDArray[np.generic], NDArray[np.generic]],
-    exposed: _Exposed,
-    parameters: dict[str, float],
-    rng: np.random.Generator,
-) -> SimulatedPair:
-    """Return what the camera records of the first image, and the second in the same grey levels."""
-    seen, target = images
-    if simulation.camera is None:
-        return SimulatedPair(seen, target.astype(np.float32), parameters)
-    exposure = camera_.expose(exposed.image, simulation.camera, rng, black=exposed.black, white=exposed.white)
-    source, drawn = camera_.record(camera_.expect_electrons(seen, exposure), exposure, rng, maps=prepared.maps)
-    return SimulatedPair(source, camera_.to_grey_levels(target, exposure), parameters | prefix_names("camera", drawn))
+    black, white = black_white
+    source, target, recorded = camera.record_pair(
+        sampled, target, simulation.camera, rng, like=channel, black=black, white=white, maps=prepared.maps
+    )
+    return SimulatedPair(source, target, parameters | drawn | prefix_names("camera", recorded))

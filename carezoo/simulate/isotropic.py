@@ -12,16 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import DataError, RecipeError
-from carezoo.simulate import camera as camera_
 from carezoo.simulate import psf as psf_
 from carezoo.simulate import rendering, sampling
-from carezoo.simulate.camera import Camera
+from carezoo.simulate.camera import Camera, record_pair
 from carezoo.simulate.clean_images import CleanImage
 from carezoo.simulate.psf import Gaussian, Kernel, Psf
 from carezoo.simulate.psf_section import AxialPsf, draw_axial_psf, read_beads
@@ -180,8 +179,9 @@ class Isotropic(Simulation):
         sources, targets = [], []
         for k, ((seen, clean), black_white) in enumerate(zip(channels, ranges, strict=True)):
             planes = sampling.subsample(seen, self.factor, axis=0)
-            source, target, drawn = record_like(planes, clean, self.camera, rng, black_white)
-            sources.append(source)
+            black, white = black_white
+            source, target, drawn = record_pair(planes, clean, self.camera, rng, like=clean, black=black, white=white)
+            sources.append(source.astype(np.float32))
             targets.append(target[: sampling.count_fine(len(source), self.factor)])
             suffix = f"_{k}" if len(channels) > 1 else ""
             parameters = parameters | {f"camera.{name}{suffix}": value for name, value in drawn.items()}
@@ -195,16 +195,6 @@ def _turn_to_depth(stack: NDArray[np.float32], spacing: Fraction) -> NDArray[np.
     return np.ascontiguousarray(fine.transpose(2, 1, 0))
 
 
-class AnisotropicPair(NamedTuple):
-    """A lateral slice made to look axial, and the slice."""
-
-    source: NDArray[np.float32]
-    """Shape of `target`."""
-    target: NDArray[np.float32]
-    parameters: dict[str, float]
-    """Numbers drawn for the camera, by name; those of channel k end in ``_k`` if there are several."""
-
-
 def degrade_laterally(
     image: NDArray[np.generic],
     factor: Fraction,
@@ -213,7 +203,7 @@ def degrade_laterally(
     camera: Camera | None,
     rng: np.random.Generator,
     ranges: Sequence[tuple[float, float]] | None = None,
-) -> AnisotropicPair:
+) -> SimulatedPair:
     """Return a lateral slice made to look axial along X, and the slice itself.
 
     PSF, sampling at the coarse pixels of X, photon and read noise of every sample, linear interpolation back. (Noise
@@ -236,7 +226,7 @@ def degrade_laterally(
 
     Returns
     -------
-    AnisotropicPair
+    SimulatedPair
         Source and target of the same shape, in the grey levels of the source; X is cut to whole coarse pixels.
 
     Raises
@@ -255,24 +245,10 @@ def degrade_laterally(
     for k, channel in enumerate(channels):
         psf = psfs[k] if len(psfs) > 1 else psfs[0]
         sampled = sampling.subsample(psf_.blur(channel, psf, pixel_size_um), factor, axis=-1)
-        source, target, drawn = record_like(sampled, channel, camera, rng, ranges[k] if ranges else (None, None))
-        sources.append(sampling.upsample(source, factor, axis=-1))
+        black, white = ranges[k] if ranges else (None, None)
+        source, target, drawn = record_pair(sampled, channel, camera, rng, like=channel, black=black, white=white)
+        sources.append(sampling.upsample(source.astype(np.float32), factor, axis=-1))
         targets.append(target[..., : sources[-1].shape[-1]])
         parameters |= {f"{name}_{k}" if len(channels) > 1 else name: value for name, value in drawn.items()}
     shape = (*image.shape[:-1], sources[0].shape[-1])
-    return AnisotropicPair(np.stack(sources).reshape(shape), np.stack(targets).reshape(shape), parameters)
-
-
-def record_like(
-    degraded: NDArray[np.float32],
-    clean: NDArray[np.generic],
-    camera: Camera | None,
-    rng: np.random.Generator,
-    black_white: tuple[float | None, float | None],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, float]]:
-    """Return `degraded` through the camera, `clean` in the same grey levels, and the drawn numbers."""
-    if camera is None:
-        return degraded, clean.astype(np.float32), {}
-    exposure = camera_.expose(clean, camera, rng, black=black_white[0], white=black_white[1])
-    source, parameters = camera_.record(camera_.expect_electrons(degraded, exposure), exposure, rng)
-    return source.astype(np.float32), camera_.to_grey_levels(clean, exposure), parameters
+    return SimulatedPair(np.stack(sources).reshape(shape), np.stack(targets).reshape(shape), parameters)

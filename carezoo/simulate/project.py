@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from carezoo.errors import DataError, RecipeError
-from carezoo.simulate import camera as camera_
 from carezoo.simulate import rendering
-from carezoo.simulate.camera import Camera
+from carezoo.simulate.camera import Camera, record_pair
 from carezoo.simulate.clean_images import CleanImage, add_heights
 from carezoo.simulate.psf import Psf
 from carezoo.simulate.psf_section import draw_source_psf
@@ -143,9 +142,9 @@ def degrade_stack(
     if smoothing_px:
         height = ndimage.gaussian_filter(height, smoothing_px, mode="reflect")
     projection = project(stack, height)
-    exposure = camera_.expose(stack, camera, rng, black=black_white[0], white=black_white[1])
-    source, parameters = camera_.record(camera_.expect_electrons(stack, exposure), exposure, rng)
-    return ProjectionPair(source, camera_.to_grey_levels(projection, exposure), height.astype(np.float32), parameters)
+    black, white = black_white
+    source, target, parameters = record_pair(stack, projection, camera, rng, like=stack, black=black, white=white)
+    return ProjectionPair(source, target, height.astype(np.float32), parameters)
 
 
 def render_sheet(
@@ -177,8 +176,7 @@ def render_sheet(
     height = (sheet.height_um[inside] - canvas.margin_um[0]) / canvas.image.pixel_size_um[0] - 0.5
     height = np.clip(height, 0, canvas.image.shape[0] - 1)
     clean = project(rendering.render(junctions, psfs[1], canvas), height) + uniform
-    exposure = camera_.expose(seen, camera, rng, black=0.0)
-    source, recorded = camera_.record(camera_.expect_electrons(volume, exposure), exposure, rng)
+    source, target, recorded = record_pair(volume, clean, camera, rng, like=seen, black=0.0)
     parameters = prefix_names("epithelium", sheet.parameters) | prefix_names("background", drawn)
     parameters |= prefix_names("camera", recorded)
-    return ProjectionPair(source, camera_.to_grey_levels(clean, exposure), height.astype(np.float32), parameters)
+    return ProjectionPair(source, target, height.astype(np.float32), parameters)
