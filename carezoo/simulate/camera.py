@@ -63,7 +63,7 @@ class Camera:
         if (self.photons is None) == (self.dose_factor is None):
             raise RecipeError("a camera needs either photons or dose_factor, and not both")
         if self.photons is not None:
-            _require("photons", self.photons.low > 0, self.photons, "above 0: without light nothing can be seen")
+            _require("photons", self.photons.low > 0, self.photons, "above 0: without light there is nothing to see")
         if self.dose_factor is not None:
             _require("dose_factor", self.dose_factor.low > 0, self.dose_factor, "above 0")
         _require("gain", self.gain.low > 0, self.gain, "above 0")

@@ -223,7 +223,7 @@ def _measure_points(
             "least 3 of different brightness; use a larger or less saturated image"
         )
     mean, variance, variance_se, third_cumulant, third_se, n_pixels = np.array(rows).T
-    # Cameras are linear to about 1 %: no group may claim to know more, or dark ones, of which there are many, decide.
+    # Cameras are linear to about 1 %: no group may claim to know more, or the many dark ones decide.
     variance_se = np.hypot(variance_se, 0.01 * variance) + 1e-12
     if cubes is None:
         return Points(mean, variance, variance_se, None, None, n_pixels.astype(np.int64))
