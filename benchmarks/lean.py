@@ -26,7 +26,7 @@ from benchmarks.against_csbdeep import MISSING
 from benchmarks.figures import Figure
 from benchmarks.models import network
 from carezoo.image import Image
-from carezoo.pairs.split import Parts, split_pairs
+from carezoo.pairs.split import PairParts, split_pairs
 from carezoo.train.prepare import acquired_pairs
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
@@ -53,13 +53,13 @@ def figures() -> Iterator[Figure]:
         yield _ahead_of_csbdeep(title, training, split, lean)
 
 
-def _split(raw: dict[str, Any], data: str) -> Parts:
+def _split(raw: dict[str, Any], data: str) -> PairParts:
     recipe = Recipe.from_dict(raw)
     found = acquired_pairs(replace(recipe, data=replace(recipe.data, folder=data)))
     return split_pairs(found, recipe.data.sets, recipe.seed)
 
 
-def _trained(raw: dict[str, Any], data: str, split: Parts) -> float:
+def _trained(raw: dict[str, Any], data: str, split: PairParts) -> float:
     """Return the mean PSNR of a recipe's model on the files to report on."""
     with tempfile.TemporaryDirectory(prefix="carezoo-benchmark-") as folder:
         recipe = Path(folder, "recipe.yaml")
@@ -68,7 +68,7 @@ def _trained(raw: dict[str, Any], data: str, split: Parts) -> float:
         return _psnr([np.asarray(model.restore(_pixels(pair.source), "YX").mean) for pair in split.report], split)
 
 
-def _ahead_of_default(title: str, raw: dict[str, Any], data: str, split: Parts, lean: float) -> Iterator[Figure]:
+def _ahead_of_default(title: str, raw: dict[str, Any], data: str, split: PairParts, lean: float) -> Iterator[Figure]:
     full = _trained({**raw, "network": {**raw["network"], **DEFAULT}}, data, split)
     note = f"{lean:.2f} against {full:.2f} dB on {len(split.report)} files, {_steps(raw['training'])}"
     yield Figure(title.format("CARE's default"), lean - full, "dB", at_least=-0.1, note=note)
@@ -77,7 +77,7 @@ def _ahead_of_default(title: str, raw: dict[str, Any], data: str, split: Parts, 
     yield Figure("operations of the lean network / CARE's default", share, at_most=0.25, note=str(used))
 
 
-def _ahead_of_csbdeep(title: str, training: dict[str, Any], split: Parts, lean: float) -> Figure:
+def _ahead_of_csbdeep(title: str, training: dict[str, Any], split: PairParts, lean: float) -> Figure:
     python = os.environ.get("CAREZOO_CSBDEEP_PYTHON")
     if python is None:
         return Figure(title.format("CSBDeep"), None, at_least=-0.1, note=MISSING)
@@ -96,7 +96,7 @@ def _ahead_of_csbdeep(title: str, training: dict[str, Any], split: Parts, lean: 
     return Figure(title.format("CSBDeep"), lean - theirs, "dB", at_least=-0.1, note=note)
 
 
-def _arrays(split: Parts) -> dict[str, np.ndarray[Any, Any]]:
+def _arrays(split: PairParts) -> dict[str, np.ndarray[Any, Any]]:
     parts = {"fit": split.fit, "choose": split.choose, "report": split.report}
     return {
         f"{part}_{end}_{i}": _pixels(getattr(pair, end))
@@ -111,7 +111,7 @@ def _pixels(image: Image) -> np.ndarray[Any, Any]:
     return plane
 
 
-def _psnr(restored: list[np.ndarray[Any, Any]], split: Parts) -> float:
+def _psnr(restored: list[np.ndarray[Any, Any]], split: PairParts) -> float:
     scores = [carezoo.score(image, _pixels(pair.target)) for image, pair in zip(restored, split.report, strict=True)]
     return float(np.mean([score.psnr_db for score in scores]))
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from carezoo.simulate.pairs import pairs, prepare
-from carezoo.simulate.section import describe
+from carezoo.simulate.pairs import describe, make_pairs, prepare
 
 CAMERA = {"photons": {"log": [10, 300]}, "gain": [0.5, 2.0], "read_noise": [1.0, 3.0]}
 GAUSSIAN = {"kind": "gaussian", "sigma_um": [0.1, 0.15]}
@@ -50,9 +49,9 @@ AT_LEAST = {"tubules 256x256": 20.0, "granules 256x256": 20.0}
 
 def pairs_per_second(description: dict[str, object], n: int) -> float:
     prepared = prepare(describe(description | {"camera": CAMERA}), Path())
-    list(pairs(prepared, seed=1, indices=range(2)))  # plans of the Fourier transforms
+    list(make_pairs(prepared, seed=1, indices=range(2)))  # plans of the Fourier transforms
     start = time.process_time()
-    list(pairs(prepared, seed=0, indices=range(n)))
+    list(make_pairs(prepared, seed=0, indices=range(n)))
     return n / (time.process_time() - start)
 
 

@@ -130,7 +130,7 @@ def _on_microtubules_with(model: carezoo.Model, photons: float) -> Figure:
     weak = Camera(photons=Span(photons, photons), read_noise=Span(2, 2))
     rng = np.random.default_rng(0)
     exposure = camera.expose(clean, weak, rng)
-    source = camera.acquire(camera.electrons(blurred, exposure), exposure, rng).astype(np.float32)
+    source = camera.acquire(camera.expect_electrons(blurred, exposure), exposure, rng).astype(np.float32)
     at = np.arange(-6, 7) * size_um
     bell = np.exp(-(at[:, None] ** 2 + at**2) / (2 * sigma_um**2)).astype(np.float32)
     result = np.asarray(model.restore(source).mean)

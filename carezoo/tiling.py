@@ -57,7 +57,7 @@ class AxisRule:
 
 
 @dataclass(frozen=True)
-class Span:
+class TileSpan:
     """One tile along one axis, in pixels of the padded axis."""
 
     read: slice
@@ -81,7 +81,7 @@ class AxisPlan:
     """Pixels of padding before the first pixel of the image."""
     padded: int
     """Length with padding on both sides."""
-    spans: tuple[Span, ...]
+    spans: tuple[TileSpan, ...]
 
     @property
     def tile(self) -> int:
@@ -197,7 +197,7 @@ def smallest_tile(rule: AxisRule) -> int:
     return rule.accepted(2 * rule.halo + rule.grid)
 
 
-def _spans(padded: int, tile: int, rule: AxisRule, image: slice) -> tuple[Span, ...]:
+def _spans(padded: int, tile: int, rule: AxisRule, image: slice) -> tuple[TileSpan, ...]:
     core = tile - 2 * rule.halo
     starts = [0]
     while starts[-1] + tile < padded:
@@ -206,7 +206,7 @@ def _spans(padded: int, tile: int, rule: AxisRule, image: slice) -> tuple[Span, 
     for start in starts:
         stop = image.stop if start + tile >= padded else min(start + tile - rule.halo, image.stop)
         if stop > written:
-            spans.append(Span(slice(start, start + tile), slice(written, stop)))
+            spans.append(TileSpan(slice(start, start + tile), slice(written, stop)))
             written = stop
     return tuple(spans)
 

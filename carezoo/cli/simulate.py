@@ -75,12 +75,12 @@ def pairs_command(
         if not preview:
             with tqdm(total=simulation.n_pairs, desc="pairs", unit="pair", leave=False, disable=None) as bar:
 
-                def on_pair(i: int, _: simulate.SimulatedPair) -> None:
+                def on_pair(i: int, _: object) -> None:
                     bar.update(i + 1 - bar.n)
 
                 table = write_pairs(prepared, folder, simulation.seed, on_pair=on_pair)
             click.echo(str(table))
-    shown = simulate.pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
+    shown = simulate.make_pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
     made_folder(folder)
     contact_sheet([(pair.source, pair.target, pair.parameters) for pair in shown], folder / "preview.png")
     click.echo(str(folder / "preview.png"))
@@ -113,16 +113,16 @@ def fit_noise_command(
     """
     from carezoo.files.atomic import made_folder, replacing
     from carezoo.pictures.noise import noise_plot
-    from carezoo.simulate.noise import camera_text, fit_files, numbers
+    from carezoo.simulate.noise import fit_files, format_camera, to_numbers
 
     if path is not None and path.suffix not in {".yaml", ".yml"}:
         raise InputError(f"-o: expected a name that ends in .yaml, found {path}")
     fit = fit_files(files, is_repeats=repeats or len(files) != 2, axes=axes, channel=channel, offset=offset)
-    text = camera_text(fit, files)
+    text = format_camera(fit, files)
     if path is not None:
         made_folder(path.parent)
         noise_plot(fit, path.with_suffix(".png"))
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         click.echo(f"written: {path}, {path.with_suffix('.png')}; in a recipe: camera: !include {path.name}", err=True)
-    click.echo(json.dumps(numbers(fit), indent=2) if as_json else text, nl=as_json)
+    click.echo(json.dumps(to_numbers(fit), indent=2) if as_json else text, nl=as_json)

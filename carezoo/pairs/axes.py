@@ -1,4 +1,4 @@
-"""The spatial axes of training pairs: what the network that is trained takes and gives."""
+"""The spatial axes of training pairs: those of the images that a network is trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ONE = Fraction(1)
 
 @dataclass(frozen=True)
 class PairAxes:
-    """Spatial axes of sources and targets, and how their sizes go together."""
+    """Spatial axes of sources and targets, and how their sizes are related."""
 
     source: str
     """YX or ZYX."""
@@ -41,3 +41,10 @@ class PairAxes:
         """Return the pixels of a target along each of its axes, given those of its source."""
         kept = {letter: size[letter] for letter in self.target}
         return kept | ({"Z": int(kept["Z"] * self.factor)} if "Z" in kept else {})
+
+    def align_planes(self, target_plane: int) -> tuple[int, int]:
+        """Return the planes of source and target at which a patch starts that should start at `target_plane`."""
+        # Source and target planes start at the same depth only every `factor.numerator` target planes; round down to
+        # the last such plane.
+        aligned = target_plane // self.factor.numerator * self.factor.numerator
+        return int(aligned / self.factor), aligned

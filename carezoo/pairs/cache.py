@@ -76,24 +76,24 @@ def make_raw(pairs: Sequence[Pair], cache: Path) -> tuple[Pair, ...]:
     DataError
         If the disk has too little room, before anything is decoded.
     """
-    ends = [(path, image) for pair in pairs for path, image in _ends(pair)]
-    files = {_cached_path(path, image, cache): (path, image) for path, image in ends}
-    raw = {key: mapped for key, (_, image) in files.items() if (mapped := _mapped(image))}
+    ends = [(path, image) for pair in pairs for path, image in _list_ends(pair)]
+    files = {_locate_decoded(path, image, cache): (path, image) for path, image in ends}
+    raw = {key: mapped for key, (_, image) in files.items() if (mapped := _map_file(image))}
     encoded = {key: end for key, end in files.items() if key not in raw}
     _check_room([(key, image) for key, (_, image) in encoded.items()], cache)
-    raw |= {key: _decoded(path, image, key) for key, (path, image) in encoded.items()}
-    made = (tuple(raw[_cached_path(path, image, cache)] for path, image in _ends(pair)) for pair in pairs)
+    raw |= {key: _decode(path, image, key) for key, (path, image) in encoded.items()}
+    made = (tuple(raw[_locate_decoded(path, image, cache)] for path, image in _list_ends(pair)) for pair in pairs)
     return tuple(
         dataclasses.replace(pair, source=source, target=target)
         for pair, (source, target) in zip(pairs, made, strict=True)
     )
 
 
-def _ends(pair: Pair) -> tuple[tuple[Path, Image], tuple[Path, Image]]:
+def _list_ends(pair: Pair) -> tuple[tuple[Path, Image], tuple[Path, Image]]:
     return (pair.source_path, pair.source), (pair.target_path, pair.target)
 
 
-def _mapped(image: Image) -> Image | None:
+def _map_file(image: Image) -> Image | None:
     """Return `image` with its pixels mapped where they lie, if they lie there uncompressed in one piece."""
     pixels = image.pixels
     if isinstance(pixels, np.ndarray | RawPixels):
@@ -111,11 +111,11 @@ def _mapped(image: Image) -> Image | None:
     )
 
 
-def _cached_path(path: Path, image: Image, cache: Path) -> Path:
+def _locate_decoded(path: Path, image: Image, cache: Path) -> Path:
     """Return where `image` is decoded to: another place when its file changes, or is read in another way."""
     state = path.stat()
     average = image.pixels.n if isinstance(image.pixels, Averages) else 1
-    shift = image.pixels.shift if isinstance(image.pixels, Moved) else ()
+    shift = image.pixels.shift if isinstance(image.pixels, MovedPixels) else ()
     key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{average}|{shift}"
     return cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.raw"
 
@@ -134,7 +134,7 @@ def _check_room(images: Sequence[tuple[Path, Image]], cache: Path) -> None:
         )
 
 
-def _decoded(path: Path, image: Image, decoded: Path) -> Image:
+def _decode(path: Path, image: Image, decoded: Path) -> Image:
     lengths = {**dict.fromkeys(CACHED_AXES, 1), **image.sizes}
     shape = tuple(lengths[letter] for letter in CACHED_AXES)
     if not decoded.exists():
@@ -190,8 +190,8 @@ _MARGIN = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Moved:
-    """Other pixels, moved; interpolated by cubic splines, and continued at their borders by the pixel there."""
+class MovedPixels:
+    """Pixels moved by a shift: interpolated by cubic splines, with the border pixels repeated outside."""
 
     pixels: Pixels
     shift: tuple[float, ...]

@@ -157,10 +157,10 @@ class Matching:
         chosen = (settings.percentiles[0], settings.percentiles[1])
         result = []
         for s in samples:
-            source = _levels(_channels(pair.source, pair.source_channels, s), settings, pair.source.name)
+            source = _measure_levels(_list_blocks(pair.source, pair.source_channels, s), settings, pair.source.name)
             target = None
             if settings.mode == "own":
-                target = _levels(_channels(pair.target, pair.target_channels, s), settings, pair.target.name)
+                target = _measure_levels(_list_blocks(pair.target, pair.target_channels, s), settings, pair.target.name)
             result.append(Scaling(source, target, relation, chosen))
         return tuple(result)
 
@@ -193,10 +193,10 @@ def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = No
     for dataset in dict.fromkeys(pair.dataset for pair in pairs):
         members = [pair for pair in pairs if pair.dataset == dataset]
         if settings.mode == "own" or settings.fit == "none":
-            relations[dataset] = identity(len(members[0].target_channels))
+            relations[dataset] = make_identity(len(members[0].target_channels))
         elif settings.fit == "dataset":
             relations[dataset] = relate(members, f"set {dataset}", factor)
-    constants = _constants(pairs, settings) if settings.mode == "fixed" and pairs else None
+    constants = _measure_constants(pairs, settings) if settings.mode == "fixed" and pairs else None
     return Matching(settings, relations, constants, factor)
 
 
@@ -222,7 +222,7 @@ def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation
         If pixels are not finite, a target is constant, or falls where its source rises.
     """
     n, mean, scatter = 0, np.zeros((2, 1)), np.zeros((3, 1))
-    for block in (block for pair in pairs for block in _joint_blocks(pair, factor)):
+    for block in (block for pair in pairs for block in _read_jointly(pair, factor)):
         # Sums about the mean of each block, merged (Chan et al. 1979): no digits are lost to a large offset.
         n_block, block_mean = block.shape[-1], block.mean(axis=-1)
         source, target = block - block_mean[..., None]
@@ -251,20 +251,20 @@ def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation
     return Relation(gain, mean[0] - gain * mean[1])
 
 
-def identity(n_channels: int) -> Relation:
+def make_identity(n_channels: int) -> Relation:
     """Return the relation of targets in the units of their sources."""
     return Relation(np.ones(n_channels), np.zeros(n_channels))
 
 
-def _joint_blocks(pair: Pair, factor: Fraction) -> Iterator[NDArray[np.float64]]:
+def _read_jointly(pair: Pair, factor: Fraction) -> Iterator[NDArray[np.float64]]:
     """Read source and target plane by plane: arrays 2 x channels x pixels."""
     for region in plane_regions(pair.source):
         source = read(pair.source, region)[list(pair.source_channels)]
-        target = _plane_beside(pair.target, region, factor)[list(pair.target_channels)]
+        target = _read_plane_beside(pair.target, region, factor)[list(pair.target_channels)]
         yield np.stack([source, target]).astype(np.float64).reshape(2, len(source), -1)
 
 
-def _plane_beside(target: Image, region: Mapping[str, slice], factor: Fraction) -> NDArray[Any]:
+def _read_plane_beside(target: Image, region: Mapping[str, slice], factor: Fraction) -> NDArray[Any]:
     """Read the target where one plane of the source has its centre, interpolated between planes."""
     if factor == 1:
         return read(target, region)
@@ -276,11 +276,11 @@ def _plane_beside(target: Image, region: Mapping[str, slice], factor: Fraction) 
     return (1 - weight) * first + weight * second
 
 
-def _channels(image: Image, channels: Sequence[int], s: int | None) -> list[Blocks]:
+def _list_blocks(image: Image, channels: Sequence[int], s: int | None) -> list[Blocks]:
     return [channel_blocks(image, channel, s) for channel in channels]
 
 
-def percents(settings: Intensity) -> tuple[float, ...]:
+def list_percents(settings: Intensity) -> tuple[float, ...]:
     """Return which percentiles of a source have to be measured, increasing."""
     if not settings.percentile_jitter:
         return settings.percentiles
@@ -288,8 +288,8 @@ def percents(settings: Intensity) -> tuple[float, ...]:
     return tuple(sorted({*settings.percentiles, *drawn[0], *drawn[1]}))
 
 
-def _levels(channels: Sequence[Blocks], settings: Intensity, name: str) -> Levels:
-    wanted = percents(settings)
+def _measure_levels(channels: Sequence[Blocks], settings: Intensity, name: str) -> Levels:
+    wanted = list_percents(settings)
     levels = Levels(np.array(wanted), np.array([percentiles(blocks, wanted) for blocks in channels]))
     low, high = (levels.at(percent) for percent in settings.percentiles)
     for channel, (dark, bright) in enumerate(zip(low, high, strict=True)):
@@ -301,17 +301,17 @@ def _levels(channels: Sequence[Blocks], settings: Intensity, name: str) -> Level
     return levels
 
 
-def _constants(pairs: Sequence[Pair], settings: Intensity) -> Levels:
+def _measure_constants(pairs: Sequence[Pair], settings: Intensity) -> Levels:
     n_channels = len(pairs[0].source_channels)
     if settings.range:
         return Levels(np.array([0.0, 100.0]), np.array([settings.range] * n_channels))
-    per_pair = [_channels(pair.source, pair.source_channels, None) for pair in pairs]
+    per_pair = [_list_blocks(pair.source, pair.source_channels, None) for pair in pairs]
     # One type for all, as percentiles of integers are counted value by value.
     dtype = np.result_type(*(pair.source.dtype for pair in pairs))
-    together = [_chained([channels[i] for channels in per_pair], dtype) for i in range(n_channels)]
-    levels = _levels(together, settings, "the sources to fit")
+    together = [_chain([channels[i] for channels in per_pair], dtype) for i in range(n_channels)]
+    levels = _measure_levels(together, settings, "the sources to fit")
     return Levels(np.array([0.0, 100.0]), np.stack([levels.at(percent) for percent in settings.percentiles], axis=1))
 
 
-def _chained(parts: Sequence[Blocks], dtype: np.dtype[np.generic]) -> Blocks:
+def _chain(parts: Sequence[Blocks], dtype: np.dtype[np.generic]) -> Blocks:
     return lambda: (block.astype(dtype) for blocks in parts for block in blocks())

@@ -1,7 +1,7 @@
 """Do acquired pairs match? Shift, similarity and intensity relation of each, reported before training.
 
-Nothing is resampled here. Targets that are merely shifted can be moved (`FileSet.register`); other pairs that do not
-match are acquired again, or registered with a tool made for it.
+Targets that are merely shifted can be moved (`FileSet.register`). Other pairs that do not match must be acquired again,
+or registered with a tool made for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from carezoo.errors import DataError, InputError
 from carezoo.files.atomic import replacing
 from carezoo.image import Image
 from carezoo.pairs.axes import ONE, PairAxes
-from carezoo.pairs.cache import Moved, read
+from carezoo.pairs.cache import MovedPixels, read
 from carezoo.pairs.find import Pair
 from carezoo.pairs.section import FileSet
 
@@ -161,14 +161,14 @@ def check_pair(source: NDArray[np.generic], target: NDArray[np.generic], name: s
         psnr_db = metrics.score(source, target, with_ssim=False).psnr_db
     except InputError as error:
         raise DataError(f"{name}: {error}; leave the pair out") from error
-    part = _middle(source.shape)
+    part = _locate_middle(source.shape)
     smooth_first, smooth_second = _smooth(source[part].astype(np.float32)), _smooth(target[part].astype(np.float32))
     fit = metrics.fit_affine(target, source)
-    shift = shift_px(smooth_first, smooth_second)
+    shift = measure_shift_px(smooth_first, smooth_second)
     return PairMatch(
         name=name,
         shift_px=shift,
-        shift_se_px=_shift_se(smooth_first, smooth_second, shift),
+        shift_se_px=_estimate_shift_se(smooth_first, smooth_second, shift),
         psnr_db=psnr_db,
         gain=fit.gain,
         offset=fit.offset,
@@ -176,14 +176,14 @@ def check_pair(source: NDArray[np.generic], target: NDArray[np.generic], name: s
     )
 
 
-def shift_px(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[float, ...]:
+def measure_shift_px(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[float, ...]:
     """Return where `source` lies relative to `target`, in pixels along each axis, to a few hundredths of a pixel.
 
     Whole pixels come from the peak of the cross-correlation; then source is fitted by the shifted target, its
     derivatives and a constant (least squares, Lucas and Kanade 1981), until the shift stays. Fitting to the target, the
     cleaner image, keeps the noise of the source from pulling the shift to zero, which phase correlation suffers from.
     """
-    whole = _whole_shift(source, target)
+    whole = _measure_whole_shift(source, target)
     shift = whole.astype(np.float64)
     # An axis with few planes has no sub-pixel shift to speak of: it is left at the whole number.
     free = [axis for axis, n in enumerate(source.shape) if n > 8]
@@ -206,13 +206,13 @@ def shift_px(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[
     return tuple(float(value) for value in (shift if np.abs(shift - whole).max() <= 1.5 else whole))
 
 
-def _whole_shift(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+def _measure_whole_shift(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the shift to whole pixels: the peak of the correlation, whitened by half.
 
     Half whitening (the spectrum over the square root of its magnitude) is sharper than plain correlation and, unlike
     phase correlation, does not weigh noise like structure.
     """
-    window = _window(first.shape)
+    window = _make_window(first.shape)
     spectra = [fft.rfftn((image - image.mean()) * window) for image in (first, second)]
     cross = spectra[0] * np.conj(spectra[1])
     magnitude = np.abs(cross)
@@ -223,7 +223,7 @@ def _whole_shift(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDA
     return np.where(peak > sizes / 2, peak - sizes, peak)
 
 
-def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _locate_middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
     largest = (32, 1024, 1024)[-len(shape) :]
     return tuple(slice((n - min(n, m)) // 2, (n + min(n, m)) // 2) for n, m in zip(shape, largest, strict=True))
 
@@ -234,7 +234,7 @@ def _smooth(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return smoothed
 
 
-def _window(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _make_window(shape: tuple[int, ...]) -> NDArray[np.float32]:
     window = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
         if n > 3:
@@ -244,7 +244,7 @@ def _window(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return window
 
 
-def _shift_se(first: NDArray[np.float32], second: NDArray[np.float32], whole: tuple[float, ...]) -> float:
+def _estimate_shift_se(first: NDArray[np.float32], second: NDArray[np.float32], whole: tuple[float, ...]) -> float:
     """Return the standard error of the shift from the four quarters of the field; 0 for images too small to quarter."""
     height, width = first.shape[-2:]
     if min(height, width) < 64:
@@ -258,7 +258,7 @@ def _shift_se(first: NDArray[np.float32], second: NDArray[np.float32], whole: tu
     contrast = np.array([float(second[quarter].std()) for quarter in quarters])
     shifts = np.array(
         [
-            shift_px(first[quarter], second[quarter])
+            measure_shift_px(first[quarter], second[quarter])
             for quarter, each in zip(quarters, contrast, strict=True)
             if each > 0.3 * contrast.max()
         ]
@@ -274,11 +274,11 @@ log = logging.getLogger("carezoo")
 MOST_PAIRS = 40
 """Pairs that are measured, spread evenly over the data: a second each for large images."""
 
-N_TOLD = 10
-"""Pairs told one by one; all of them stand in the table."""
+N_LOGGED = 10
+"""Pairs that the log shows one by one; the table has all of them."""
 
 
-def registered(pairs: Sequence[Pair], sets: Sequence[FileSet], axes: PairAxes) -> tuple[Pair, ...]:
+def register_pairs(pairs: Sequence[Pair], sets: Sequence[FileSet], axes: PairAxes) -> tuple[Pair, ...]:
     """Return `pairs` with targets moved onto their sources where their set asks for that (`FileSet.register`).
 
     Parameters
@@ -302,11 +302,11 @@ def registered(pairs: Sequence[Pair], sets: Sequence[FileSet], axes: PairAxes) -
             f"set {min(asked)}: register moves targets that have the planes of their sources; for tasks upsample and "
             "project register the images before, and leave register out"
         )
-    return tuple(_moved(pair, axes) if pair.dataset in asked else pair for pair in pairs)
+    return tuple(_move_target(pair, axes) if pair.dataset in asked else pair for pair in pairs)
 
 
 def check_files(pairs: Sequence[Pair], axes: PairAxes) -> RegistrationReport | None:
-    """Measure shift, similarity and intensity relation of pairs, and tell them; warn of those that do not match.
+    """Measure and log shift, similarity and intensity relation of pairs; warn of those that do not match.
 
     Of a file with many frames or samples the middle one is measured, of channels the first.
 
@@ -326,19 +326,19 @@ def check_files(pairs: Sequence[Pair], axes: PairAxes) -> RegistrationReport | N
     matches = []
     for pair in chosen:
         try:
-            matches.append(_measured(pair, axes))
+            matches.append(_measure_pair(pair, axes))
         except DataError as error:
             log.warning("%s", error)
     if not matches:
         return None
     report = RegistrationReport(tuple(matches))
-    for match in matches[:N_TOLD]:
+    for match in matches[:N_LOGGED]:
         log.info(
             "%s: shift (%s) px, PSNR %.1f dB, source = %.4g * target %+.4g",
-            match.name, _told(match.shift_px), match.psnr_db, match.gain, match.offset,
+            match.name, _format_shift(match.shift_px), match.psnr_db, match.gain, match.offset,
         )  # fmt: skip
-    if len(matches) > N_TOLD:
-        log.info("and %d pairs more", len(matches) - N_TOLD)
+    if len(matches) > N_LOGGED:
+        log.info("and %d pairs more", len(matches) - N_LOGGED)
     if len(chosen) < len(pairs):
         log.info("registration was checked on %d of %d pairs", len(chosen), len(pairs))
     log.log(logging.INFO if report.is_fine else logging.WARNING, "%s", report.verdict)
@@ -365,27 +365,29 @@ def _have_other_planes(axes: PairAxes) -> bool:
     return axes.is_projected or axes.factor != ONE
 
 
-def _moved(pair: Pair, axes: PairAxes) -> Pair:
-    match = _measured(pair, axes)
+def _move_target(pair: Pair, axes: PairAxes) -> Pair:
+    match = _measure_pair(pair, axes)
     if match.mismatch:
         raise DataError(f"{pair.name}: cannot be registered: {match.mismatch}; leave it out (split)")
     by_axis = dict(zip(axes.source, match.shift_px, strict=True))
     shift = tuple(by_axis.get(letter, 0.0) for letter in pair.target.axes)
-    log.info("%s: target moved by (%s) px", pair.name, _told(match.shift_px))
-    return dataclasses.replace(pair, target=dataclasses.replace(pair.target, pixels=Moved(pair.target.pixels, shift)))
+    log.info("%s: target moved by (%s) px", pair.name, _format_shift(match.shift_px))
+    return dataclasses.replace(
+        pair, target=dataclasses.replace(pair.target, pixels=MovedPixels(pair.target.pixels, shift))
+    )
 
 
-def _told(shift_px: Sequence[float]) -> str:
+def _format_shift(shift_px: Sequence[float]) -> str:
     return ", ".join(f"{value:+.2f}" for value in shift_px)
 
 
-def _measured(pair: Pair, axes: PairAxes) -> PairMatch:
-    source = _middle_frame(pair.source, pair.source_channels[0], axes.source, pair.source)
-    target = _middle_frame(pair.target, pair.target_channels[0], axes.source, pair.source)
+def _measure_pair(pair: Pair, axes: PairAxes) -> PairMatch:
+    source = _read_middle_frame(pair.source, pair.source_channels[0], axes.source, pair.source)
+    target = _read_middle_frame(pair.target, pair.target_channels[0], axes.source, pair.source)
     return check_pair(source, target, pair.name)
 
 
-def _middle_frame(image: Image, channel: int, spatial: str, like: Image) -> NDArray[np.generic]:
+def _read_middle_frame(image: Image, channel: int, spatial: str, like: Image) -> NDArray[np.generic]:
     """Return the middle frame of one channel: where `like` has its middle, or the only one there is."""
     region = {}
     for letter in "STZ":

@@ -1,4 +1,4 @@
-"""Three parts of the pairs: to fit the network, to choose the checkpoint, to report scores. No scene is in two."""
+"""Three parts of the pairs: to fit the network, to choose the checkpoint, to report scores; a scene is in one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Assignment = dict[Path, Part | None]
 
 
 @dataclass(frozen=True)
-class Parts:
+class PairParts:
     """The three parts of the data."""
 
     fit: tuple[Pair, ...]
@@ -45,12 +45,12 @@ class Parts:
 
 def split_pairs(
     pairs: Sequence[Pair], sets: Sequence[FileSet], seed: int, *, elsewhere: Collection[Part] = ()
-) -> Parts:
+) -> PairParts:
     """Split pairs by scene.
 
     A scene is a target file. All its sources go to the same part, and all planes, frames and samples of a file stay
-    together. Where a set names no files for its parts, its scenes are dealt out by `seed`, whatever the order in which
-    the file system lists them.
+    together. Where a set names no files for its parts, its scenes are dealt out by `seed`. The order in which the file
+    system lists them does not matter.
 
     Parameters
     ----------
@@ -66,16 +66,16 @@ def split_pairs(
     Raises
     ------
     DataError
-        If a name in a split is no file, a scene belongs to two parts, or the scenes do not suffice for three parts.
+        If a split names a file that does not exist, a scene belongs to two parts, or there are too few scenes.
     """
     parts: Assignment = {}
     # Sets that name files first: a set that is dealt out follows them where it shares scenes.
     for each in sorted(sets, key=lambda one: not one.split.is_by_name):
         members = [pair for pair in pairs if pair.dataset == each.name]
         if each.split.is_by_name:
-            parts.update(_assigned_by_name(each, members, parts))
+            parts.update(_assign_by_name(each, members, parts))
         else:
-            parts.update(_assigned_by_seed(each, members, parts, seed))
+            parts.update(_assign_by_seed(each, members, parts, seed))
     by_part = {part: tuple(pair for pair in pairs if parts[pair.target_path] == part) for part in PARTS}
     for part, members_of_part in by_part.items():
         if not members_of_part and part not in elsewhere:
@@ -83,10 +83,10 @@ def split_pairs(
                 f"no file is left to {part}; name files for it under split in one of data.sets, or remove the three "
                 "lists there, so that the scenes are dealt out"
             )
-    return Parts(**by_part)
+    return PairParts(**by_part)
 
 
-def _assigned_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -> Assignment:
+def _assign_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -> Assignment:
     """Assign the scenes of a set by the file names it lists."""
     patterns: dict[Part, tuple[str, ...]] = {
         "fit": each.split.fit,
@@ -121,7 +121,7 @@ def _check_patterns(each: FileSet, patterns: Mapping[Part, Sequence[str]], names
                 raise DataError(f"set {each.name}: split.{part} names {pattern!r}, which is no file of the set; {hint}")
 
 
-def _assigned_by_seed(each: FileSet, pairs: Sequence[Pair], earlier: Assignment, seed: int) -> Assignment:
+def _assign_by_seed(each: FileSet, pairs: Sequence[Pair], earlier: Assignment, seed: int) -> Assignment:
     """Deal the scenes out at random; scenes that an earlier set has assigned stay where they are."""
     scenes = sorted({pair.target_path for pair in pairs} - set(earlier), key=lambda path: (path.name, str(path)))
     if not scenes:

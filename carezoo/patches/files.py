@@ -20,8 +20,8 @@ from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.cache import make_raw, read
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Scaling, match
-from carezoo.pairs.split import Parts
-from carezoo.patches.foreground import Starts, all_starts, bright_limits, foreground_starts
+from carezoo.pairs.split import PairParts
+from carezoo.patches.foreground import Starts, find_foreground_starts, list_all_starts, measure_bright_limits
 
 log = logging.getLogger("carezoo")
 
@@ -135,14 +135,14 @@ class PatchSampler:
     def patch(self, number: int) -> tuple[Float, Float]:
         """Return the `number`-th patch of the training: source and target, axes C(Z)YX, float32, normalized.
 
-        All files have their turn in each round, in another order each time. Within a file every eligible place is
-        equally likely.
+        Each round draws once from every file, in another order each time. Within a file every eligible place is equally
+        likely.
         """
         cycle, turn = divmod(number, len(self.prepared))
-        one = self.prepared[_order(self.seed, cycle, len(self.prepared))[turn]]
-        rng = rng_for(self.seed, _PATCH, number)
-        source, target = self._cut(one, rng, drawn_percentiles(rng) if self.has_percentile_jitter else None)
-        return augmented(source, target, self.settings, rng)
+        one = self.prepared[_draw_order(self.seed, cycle, len(self.prepared))[turn]]
+        rng = make_rng(self.seed, _PATCH, number)
+        source, target = self._cut(one, rng, draw_percentiles(rng) if self.has_percentile_jitter else None)
+        return augment(source, target, self.settings, rng)
 
     def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> tuple[Float, Float]:
         """Return `n` patches that are always the same, turned nowhere, with the percentiles of restoration.
@@ -151,9 +151,9 @@ class PatchSampler:
         """
         size = self.axes.target_size(self.settings.size.by_axis)
         prepared = [
-            replace(one, starts=all_starts(one.pair.target, size)) if is_anywhere else one for one in self.prepared
+            replace(one, starts=list_all_starts(one.pair.target, size)) if is_anywhere else one for one in self.prepared
         ]
-        cut = [self._cut(prepared[i % len(prepared)], rng_for(self.seed, _FIXED, i), None) for i in range(n)]
+        cut = [self._cut(prepared[i % len(prepared)], make_rng(self.seed, _FIXED, i), None) for i in range(n)]
         return np.stack([source for source, _ in cut]), np.stack([target for _, target in cut])
 
     def _cut(
@@ -162,11 +162,11 @@ class PatchSampler:
         pair, size = one.pair, self.settings.size.by_axis
         in_source, in_target = self._places(pair, one.starts.place(int(rng.integers(one.starts.n))), rng)
         ranges = one.scalings[in_source["S"]].ranges(percentiles)
-        source = _piece(pair.source, in_source, size)[list(pair.source_channels)]
-        target = _piece(pair.target, in_target, self.axes.target_size(size))[list(pair.target_channels)]
+        source = _read_piece(pair.source, in_source, size)[list(pair.source_channels)]
+        target = _read_piece(pair.target, in_target, self.axes.target_size(size))[list(pair.target_channels)]
         return (
-            normalized(source, ranges.source_low, ranges.source_high),
-            normalized(target, ranges.target_low, ranges.target_high),
+            normalize(source, ranges.source_low, ranges.source_high),
+            normalize(target, ranges.target_low, ranges.target_high),
         )
 
     def _places(
@@ -178,10 +178,8 @@ class PatchSampler:
             length = pair.source.sizes.get(letter, 1)
             if pair.target.sizes.get(letter, 1) < length:
                 place[letter] = int(rng.integers(length))
-        factor = self.axes.factor
-        # Only every so manieth target plane has the border of a source plane: the nearest one before.
-        fine = place["Z"] // factor.numerator * factor.numerator
-        return {**place, "Z": int(fine / factor)}, {**place, "Z": fine}
+        z_source, z_target = self.axes.align_planes(place["Z"])
+        return {**place, "Z": z_source}, {**place, "Z": z_target}
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,7 @@ class FilePatches:
 
 
 def prepare_patches(
-    parts: Parts, intensity: Intensity, settings: Patches, cache: Path, seed: int, axes: PairAxes | None = None
+    parts: PairParts, intensity: Intensity, settings: Patches, cache: Path, seed: int, axes: PairAxes | None = None
 ) -> FilePatches:
     """Make the files to fit and to choose on ready for drawing patches.
 
@@ -229,18 +227,18 @@ def prepare_patches(
     raw = make_raw((*parts.fit, *parts.choose), cache)
     fit, choose = raw[: len(parts.fit)], raw[len(parts.fit) :]
     matching = match(fit, intensity, axes)
-    drawn = [_sampler(part, axes, matching, settings, cache, seed) if part else None for part in (fit, choose)]
+    drawn = [_make_sampler(part, axes, matching, settings, cache, seed) if part else None for part in (fit, choose)]
     return FilePatches(fit=drawn[0], choose=drawn[1], matching=matching)
 
 
-def _sampler(
+def _make_sampler(
     pairs: Sequence[Pair], axes: PairAxes, matching: Matching, settings: Patches, cache: Path, seed: int
 ) -> PatchSampler:
     prepared = []
     starts_by_target: dict[Path, Starts] = {}
     for pair in pairs:
         if pair.target_path not in starts_by_target:
-            starts_by_target[pair.target_path] = _starts(pair, axes, settings, cache)
+            starts_by_target[pair.target_path] = _find_starts(pair, axes, settings, cache)
         starts = starts_by_target[pair.target_path]
         if starts.n:
             prepared.append(PreparedPair(pair, matching.scalings(pair), starts))
@@ -249,14 +247,14 @@ def _sampler(
     if not prepared:
         raise DataError(
             f"all of the {len(pairs)} images, such as {pairs[0].target_path}, are background: no patch of "
-            f"{_described(settings)} has a target pixel above {settings.background_threshold:g} times its percentile "
+            f"{_format_size(settings)} has a target pixel above {settings.background_threshold:g} times its percentile "
             f"{settings.background_percentile:g} in its middle; check the targets, or lower "
             "patches.background_threshold (0 takes patches everywhere)"
         )
     return PatchSampler(tuple(prepared), axes, settings, matching.settings.percentile_jitter, seed)
 
 
-def augmented(source: Float, target: Float, settings: Patches, rng: np.random.Generator) -> tuple[Float, Float]:
+def augment(source: Float, target: Float, settings: Patches, rng: np.random.Generator) -> tuple[Float, Float]:
     """Mirror and turn a patch, source and target alike.
 
     Parameters
@@ -278,46 +276,46 @@ def augmented(source: Float, target: Float, settings: Patches, rng: np.random.Ge
     return np.ascontiguousarray(turned[0]), np.ascontiguousarray(turned[1])
 
 
-def drawn_percentiles(rng: np.random.Generator) -> tuple[float, float]:
+def draw_percentiles(rng: np.random.Generator) -> tuple[float, float]:
     """Draw the percentiles of a patch (`Intensity.percentile_jitter`)."""
     return float(rng.uniform(*LOW_JITTER)), float(rng.uniform(*HIGH_JITTER))
 
 
-def rng_for(seed: int, purpose: int, number: int) -> np.random.Generator:
+def make_rng(seed: int, purpose: int, number: int) -> np.random.Generator:
     """Return the random numbers of one thing: its own stream for each purpose and number."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, number)))
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, cycle: int, n_files: int) -> NDArray[np.int64]:
-    """Return in which order the files have their turn in one round. Cached: every patch of the round asks."""
-    return rng_for(seed, _FILES, cycle).permutation(n_files)
+def _draw_order(seed: int, cycle: int, n_files: int) -> NDArray[np.int64]:
+    """Return the order of the files in one round; cached, because every patch of the round needs it."""
+    return make_rng(seed, _FILES, cycle).permutation(n_files)
 
 
-def _piece(image: Image, place: Mapping[str, int], size: Mapping[str, int]) -> NDArray[np.generic]:
+def _read_piece(image: Image, place: Mapping[str, int], size: Mapping[str, int]) -> NDArray[np.generic]:
     """Read a piece of `size` that starts at `place`, axes C(Z)YX: Z if `size` has it."""
     piece = read(image, {letter: slice(start, start + size.get(letter, 1)) for letter, start in place.items()})
     return piece if "Z" in size else piece[:, 0]
 
 
-def normalized(x: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]) -> Float:
+def normalize(x: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]) -> Float:
     """Return `x` (C first) so that `low` of each channel becomes 0 and `high` becomes 1."""
     per_channel = (-1,) + (1,) * (x.ndim - 1)
     low32, range32 = low.astype(np.float32), (high - low).astype(np.float32)
     return (x.astype(np.float32) - low32.reshape(per_channel)) / range32.reshape(per_channel)
 
 
-def _starts(pair: Pair, axes: PairAxes, settings: Patches, cache: Path) -> Starts:
+def _find_starts(pair: Pair, axes: PairAxes, settings: Patches, cache: Path) -> Starts:
     size = axes.target_size(settings.size.by_axis)
     if settings.background_threshold == 0:
-        return all_starts(pair.target, size)
-    limits = bright_limits(
+        return list_all_starts(pair.target, size)
+    limits = measure_bright_limits(
         pair.target, pair.target_channels, settings.background_threshold, settings.background_percentile
     )
     cache.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(f"{pair.target_path}|{pair.target_channels}|{settings}".encode()).hexdigest()[:16]
     path = cache / f"{pair.target_path.stem}-{key}.starts"
-    return foreground_starts(pair.target, pair.target_channels, size, limits, path)
+    return find_foreground_starts(pair.target, pair.target_channels, size, limits, path)
 
 
 def _check_size(pair: Pair, settings: Patches, axes: PairAxes) -> None:
@@ -326,7 +324,7 @@ def _check_size(pair: Pair, settings: Patches, axes: PairAxes) -> None:
         found = " x ".join(f"{letter} {pair.source.sizes[letter]}" for letter in settings.size.by_axis)
         raise DataError(
             f"{pair.source_path} is smaller than a patch along {', '.join(small)}: it has {found}, patches.size is "
-            f"{_described(settings)}; take smaller patches, or leave the file out (split)"
+            f"{_format_size(settings)}; take smaller patches, or leave the file out (split)"
         )
     if axes.is_projected and pair.source.sizes["Z"] != settings.size.z:
         raise DataError(
@@ -336,5 +334,5 @@ def _check_size(pair: Pair, settings: Patches, axes: PairAxes) -> None:
         )
 
 
-def _described(settings: Patches) -> str:
+def _format_size(settings: Patches) -> str:
     return " x ".join(f"{letter} {length}" for letter, length in settings.size.by_axis.items())

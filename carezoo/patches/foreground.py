@@ -46,7 +46,7 @@ class Starts:
         return dict(zip(AXES, map(int, np.unravel_index(flat, self.grid)), strict=True))
 
 
-def all_starts(image: Image, size: Mapping[str, int]) -> Starts:
+def list_all_starts(image: Image, size: Mapping[str, int]) -> Starts:
     """Return the starts of all patches that lie inside `image`.
 
     Parameters
@@ -61,7 +61,9 @@ def all_starts(image: Image, size: Mapping[str, int]) -> Starts:
     return Starts(grid, math.prod(grid), None)
 
 
-def bright_limits(image: Image, channels: Sequence[int], threshold: float, percentile: float) -> NDArray[np.float64]:
+def measure_bright_limits(
+    image: Image, channels: Sequence[int], threshold: float, percentile: float
+) -> NDArray[np.float64]:
     """Return above which intensity a pixel counts as bright, for each sample (index along S) and channel.
 
     It is ``threshold`` times the `percentile` of the sample, so that an image may have a camera offset only as far as
@@ -75,7 +77,7 @@ def bright_limits(image: Image, channels: Sequence[int], threshold: float, perce
     )
 
 
-def foreground_starts(
+def find_foreground_starts(
     image: Image, channels: Sequence[int], size: Mapping[str, int], limits: NDArray[np.float64], path: Path
 ) -> Starts:
     """Return the starts of the patches whose middle shows something.
@@ -92,15 +94,15 @@ def foreground_starts(
     size
         Length of a patch by axis letter; 1 along missing axes.
     limits
-        As `bright_limits` returns them.
+        As `measure_bright_limits` returns them.
     path
         File for the runs, replaced if it exists.
     """
-    grid = all_starts(image, size).grid
+    grid = list_all_starts(image, size).grid
     n_runs, n = 0, 0
     with replacing(path) as temporary, temporary.open("wb") as file:
-        for index, plane in enumerate(_eligible_planes(image, channels, size, limits)):
-            first, length = _runs(plane)
+        for index, plane in enumerate(_find_eligible(image, channels, size, limits)):
+            first, length = _find_runs(plane)
             first += index * plane.size
             before = n + np.cumsum(length) - length
             file.write(np.stack([first, before], axis=1).astype(np.int64).tobytes())
@@ -108,11 +110,11 @@ def foreground_starts(
     return Starts(grid, n, RawPixels(path, 0, (n_runs, 2), np.dtype(np.int64)))
 
 
-def _eligible_planes(
+def _find_eligible(
     image: Image, channels: Sequence[int], size: Mapping[str, int], limits: NDArray[np.float64]
 ) -> Iterator[NDArray[np.bool_]]:
     """Yield which starts in Y and X are eligible, for each of the starts in S, T and Z."""
-    middle = _middle(size.get("Z", 1))
+    middle = _locate_middle(size.get("Z", 1))
     beyond = size.get("Z", 1) - middle.stop
     lengths = image.sizes
     for s, t in itertools.product(range(lengths.get("S", 1)), range(lengths.get("T", 1))):
@@ -121,36 +123,36 @@ def _eligible_planes(
         for z in range(middle.start, lengths.get("Z", 1) - beyond):
             plane = read(image, {"S": slice(s, s + 1), "T": slice(t, t + 1), "Z": slice(z, z + 1)})
             bright = (plane[list(channels), 0] > limits[s][:, None, None]).any(axis=0)
-            window.append(_dilated(_dilated(bright, 0, size["Y"]), 1, size["X"]))
+            window.append(_dilate(_dilate(bright, 0, size["Y"]), 1, size["X"]))
             if z >= middle.stop - 1:
                 yield np.logical_or.reduce(list(window))
 
 
-def _middle(size: int) -> slice:
+def _locate_middle(size: int) -> slice:
     """Return the middle half of a patch of length `size`, as a slice of it; the whole of a patch of length 1."""
     half = max(1, size // 2)
     start = size // 2 - half // 2
     return slice(start, start + half)
 
 
-def _dilated(bright: NDArray[np.bool_], axis: int, size: int) -> NDArray[np.bool_]:
+def _dilate(bright: NDArray[np.bool_], axis: int, size: int) -> NDArray[np.bool_]:
     """Return for every start of a patch along `axis` whether its middle half holds a bright pixel."""
-    middle, n_starts = _middle(size), bright.shape[axis] - size + 1
+    middle, n_starts = _locate_middle(size), bright.shape[axis] - size + 1
     counts = np.cumsum(bright, axis=axis, dtype=np.int32)
     counts = np.concatenate([np.zeros_like(np.take(counts, [0], axis)), counts], axis)
     upper = np.take(counts, range(middle.stop, middle.stop + n_starts), axis)
     return np.asarray(upper > np.take(counts, range(middle.start, middle.start + n_starts), axis))
 
 
-def windows_with_bright_middle(bright: NDArray[np.bool_], size: Sequence[int]) -> NDArray[np.bool_]:
+def find_bright_windows(bright: NDArray[np.bool_], size: Sequence[int]) -> NDArray[np.bool_]:
     """Return for every start of a patch of `size` (axes of `bright`) whether its middle half holds a bright pixel."""
     eligible = bright
     for axis, length in enumerate(size):
-        eligible = _dilated(eligible, axis, length)
+        eligible = _dilate(eligible, axis, length)
     return eligible
 
 
-def _runs(plane: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _find_runs(plane: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return first flat index and length of the runs of True along the rows of `plane`."""
     padded = np.pad(plane, ((0, 0), (1, 1))).astype(np.int8)
     row, start = np.nonzero(np.diff(padded, axis=1) == 1)

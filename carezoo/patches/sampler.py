@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from carezoo.errors import DataError
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.intensity import Intensity, Levels, Matching
-from carezoo.pairs.split import Part, Parts
+from carezoo.pairs.split import PairParts, Part
 from carezoo.patches.files import Float, Patches, Sampler, prepare_patches
-from carezoo.patches.simulated import SimulatedSampler, measured_constants
+from carezoo.patches.simulated import SimulatedSampler, measure_constants
 from carezoo.simulate.sets import OpenSet
 
 
@@ -29,8 +29,8 @@ class TrainingPatches:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """The recipe's words on patches."""
+class PatchPlan:
+    """What a recipe says about patches."""
 
     intensity: Intensity
     settings: Patches
@@ -38,7 +38,7 @@ class Drawing:
     seed: int
 
 
-def prepare_all(parts: Parts, opened: Sequence[OpenSet], how: Drawing, cache: Path) -> TrainingPatches:
+def prepare_all(parts: PairParts, opened: Sequence[OpenSet], how: PatchPlan, cache: Path) -> TrainingPatches:
     """Make files and computed sets ready for drawing patches.
 
     Parameters
@@ -57,7 +57,7 @@ def prepare_all(parts: Parts, opened: Sequence[OpenSet], how: Drawing, cache: Pa
     matching = files.matching
     if how.intensity.mode == "fixed" and matching.constants is None:
         first = opened[0]
-        constants = measured_constants(first.parts["fit"], how.intensity, first.seeds["fit"])
+        constants = measure_constants(first.parts["fit"], how.intensity, first.seeds["fit"])
         matching = replace(matching, constants=constants)
     drawn: dict[Part, list[tuple[Sampler, float]]] = {
         "fit": [(files.fit, 1.0)] if files.fit else [],
@@ -66,15 +66,15 @@ def prepare_all(parts: Parts, opened: Sequence[OpenSet], how: Drawing, cache: Pa
     for each in opened:
         for part, samplers in drawn.items():
             if part == "fit" or each.described.n_choose:
-                samplers.append((_sampler(each, part, how, matching.constants), each.described.share))
+                samplers.append((_make_sampler(each, part, how, matching.constants), each.described.share))
     if not drawn["choose"]:
         raise DataError(
             "nothing is left to choose on; give a simulated set n_choose of 1 or more, or name files (split)"
         )
-    return TrainingPatches(_together(drawn["fit"]), _together(drawn["choose"]), matching)
+    return TrainingPatches(_combine(drawn["fit"]), _combine(drawn["choose"]), matching)
 
 
-def _sampler(opened: OpenSet, part: Part, how: Drawing, constants: Levels | None) -> Sampler:
+def _make_sampler(opened: OpenSet, part: Part, how: PatchPlan, constants: Levels | None) -> Sampler:
     return SimulatedSampler(
         opened.parts[part],
         how.axes,
@@ -86,7 +86,7 @@ def _sampler(opened: OpenSet, part: Part, how: Drawing, constants: Levels | None
     )
 
 
-def _together(samplers: Sequence[tuple[Sampler, float]]) -> Sampler:
+def _combine(samplers: Sequence[tuple[Sampler, float]]) -> Sampler:
     if len(samplers) == 1:
         return samplers[0][0]
     return MixedSampler([sampler for sampler, _ in samplers], [share for _, share in samplers])
@@ -104,7 +104,7 @@ class MixedSampler:
 
     def __init__(self, samplers: Sequence[Sampler], shares: Sequence[float]) -> None:
         self.samplers = tuple(samplers)
-        self._turns = _turns(shares)
+        self._turns = _spread_turns(shares)
         # How many patches of its own sampler come before each turn of a round.
         self._before = np.array([np.count_nonzero(self._turns[:i] == which) for i, which in enumerate(self._turns)])
 
@@ -126,7 +126,7 @@ class MixedSampler:
         return np.concatenate([source for source, _ in drawn]), np.concatenate([target for _, target in drawn])
 
 
-def _turns(shares: Sequence[float]) -> NDArray[np.intp]:
+def _spread_turns(shares: Sequence[float]) -> NDArray[np.intp]:
     """Return whose turn it is in a round: as evenly spread as the shares allow, everybody at least once."""
     wanted = np.asarray(shares, float) / sum(shares)
     counts = np.maximum(1, np.rint(wanted * _ROUND)).astype(int)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from carezoo.errors import DataError
 from carezoo.pairs.axes import PairAxes
-from carezoo.pairs.intensity import EPS, Intensity, Levels, Scaling, identity, percents
-from carezoo.patches.files import Float, Patches, augmented, drawn_percentiles, normalized, rng_for
-from carezoo.patches.foreground import windows_with_bright_middle
+from carezoo.pairs.intensity import EPS, Intensity, Levels, Scaling, list_percents, make_identity
+from carezoo.patches.files import Float, Patches, augment, draw_percentiles, make_rng, normalize
+from carezoo.patches.foreground import find_bright_windows
 from carezoo.simulate import pairs as simulate
-from carezoo.simulate.pairs import Prepared
+from carezoo.simulate.section import PreparedSimulation
 
 _N_ATTEMPTS = 20
 """Images without contrast or foreground in a row before that is an error."""
@@ -28,7 +28,7 @@ _PATCH, _FIXED = 1, 2
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _MadePair:
     """One pair, and what all its patches share."""
 
     source: NDArray[np.generic]
@@ -42,14 +42,14 @@ class _Made:
 
 
 class SimulatedSampler:
-    """Draws normalized patches from pairs made on the way (`patches.Sampler`).
+    """Draws normalized patches from pairs that are made when they are needed (`carezoo.patches.files.Sampler`).
 
     Patch k depends on the seed and on k alone. Patches with neighbouring numbers are cut from the same pair.
     """
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepared: PreparedSimulation,
         axes: PairAxes,
         settings: Patches,
         intensity: Intensity,
@@ -61,7 +61,7 @@ class SimulatedSampler:
         """Intensity mode `fixed` needs the constants."""
         self.prepared, self.axes, self.settings, self.intensity = prepared, axes, settings, intensity
         self.seed, self.n_per_image, self.constants = seed, n_per_image, constants
-        self._last: tuple[int, _Made] | None = None
+        self._last: tuple[int, _MadePair] | None = None
 
     def patch(self, number: int) -> tuple[Float, Float]:
         """Return the `number`-th patch of the training: source and target, axes C(Z)YX, float32, normalized.
@@ -71,10 +71,10 @@ class SimulatedSampler:
         DataError
             If many images in a row have no contrast or no foreground.
         """
-        rng = rng_for(self.seed, _PATCH, number)
-        percentiles = drawn_percentiles(rng) if self.intensity.percentile_jitter else None
+        rng = make_rng(self.seed, _PATCH, number)
+        percentiles = draw_percentiles(rng) if self.intensity.percentile_jitter else None
         made = self._image(number // self.n_per_image)
-        return augmented(*self._cut(made, made.starts, rng, percentiles), self.settings, rng)
+        return augment(*self._cut(made, made.starts, rng, percentiles), self.settings, rng)
 
     def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> tuple[Float, Float]:
         """Return `n` patches that are always the same, turned nowhere, with the percentiles of restoration.
@@ -86,23 +86,23 @@ class SimulatedSampler:
         for number in sorted(range(n), key=lambda one: one % n_images):
             made = self._image(number % n_images)
             starts = np.arange(math.prod(made.grid)) if is_anywhere else made.starts
-            cut.append(self._cut(made, starts, rng_for(self.seed, _FIXED, number), None))
+            cut.append(self._cut(made, starts, make_rng(self.seed, _FIXED, number), None))
         return np.stack([source for source, _ in cut]), np.stack([target for _, target in cut])
 
-    def _image(self, number: int) -> _Made:
+    def _image(self, number: int) -> _MadePair:
         if self._last is None or self._last[0] != number:
             self._last = (number, self._make(number))
         return self._last[1]
 
-    def _make(self, number: int) -> _Made:
+    def _make(self, number: int) -> _MadePair:
         for attempt in range(_N_ATTEMPTS):
-            pair = simulate.pair(self.prepared, self.seed, number + attempt * _APART)
+            pair = simulate.make_pair(self.prepared, self.seed, number + attempt * _APART)
             source = pair.source if self.prepared.has_channels else pair.source[None]
             target = pair.target if self.prepared.has_channels else pair.target[None]
-            scaling = _scaling(source, target, self.intensity, self.constants)
+            scaling = _measure_scaling(source, target, self.intensity, self.constants)
             starts, grid = self._starts(target)
             if scaling is not None and len(starts):
-                return _Made(source, target, scaling, starts, grid)
+                return _MadePair(source, target, scaling, starts, grid)
         raise DataError(
             f"{_N_ATTEMPTS} simulated images in a row have no contrast, or no patch with a bright middle: look at them "
             "(carezoo simulate --preview), give more photons or denser structures, or lower "
@@ -115,67 +115,67 @@ class SimulatedSampler:
         grid = tuple(n - size + 1 for n, size in zip(target.shape[1:], sizes, strict=True))
         if min(grid) < 1:
             raise DataError(
-                f"simulated targets of {_sizes(target.shape[1:])} are smaller than a patch of {_sizes(sizes)}; enlarge "
-                "shape, or take smaller patches (patches.size)"
+                f"simulated targets of {_format_sizes(target.shape[1:])} are smaller than a patch of "
+                f"{_format_sizes(sizes)}; enlarge shape, or take smaller patches (patches.size)"
             )
         threshold = self.settings.background_threshold
         if threshold == 0:
             return np.arange(math.prod(grid)), grid
         spatial = tuple(range(1, target.ndim))
-        # A simulated target knows its own black, so that the offset of the camera does not count as light.
+        # The darkest pixel of a simulated target is black, so that the offset of the camera does not count as light.
         dark = target.min(axis=spatial, keepdims=True)
         bright = np.percentile(target, self.settings.background_percentile, axis=spatial, keepdims=True)
         is_bright = (target > dark + threshold * (bright - dark)).any(axis=0)
-        return np.flatnonzero(windows_with_bright_middle(is_bright, sizes)), grid
+        return np.flatnonzero(find_bright_windows(is_bright, sizes)), grid
 
     def _cut(
         self,
-        made: _Made,
+        made: _MadePair,
         starts: NDArray[np.intp],
         rng: np.random.Generator,
         percentiles: tuple[float, float] | None,
     ) -> tuple[Float, Float]:
         at = np.unravel_index(int(starts[int(rng.integers(len(starts)))]), made.grid)
         place = dict(zip(self.axes.target, (int(i) for i in at), strict=True))
-        size, factor = self.settings.size.by_axis, self.axes.factor
-        # Only every so manieth target plane has the border of a source plane: the nearest one before.
-        fine = place.get("Z", 0) // factor.numerator * factor.numerator
-        source = _piece(made.source, place | {"Z": int(fine / factor)}, size)
-        target = _piece(made.target, place | {"Z": fine}, self.axes.target_size(size))
+        size, (z_source, z_target) = self.settings.size.by_axis, self.axes.align_planes(place.get("Z", 0))
+        source = _cut_piece(made.source, place | {"Z": z_source}, size)
+        target = _cut_piece(made.target, place | {"Z": z_target}, self.axes.target_size(size))
         ranges = made.scaling.ranges(percentiles)
         return (
-            normalized(source, ranges.source_low, ranges.source_high),
-            normalized(target, ranges.target_low, ranges.target_high),
+            normalize(source, ranges.source_low, ranges.source_high),
+            normalize(target, ranges.target_low, ranges.target_high),
         )
 
 
-def _piece(image: NDArray[np.generic], place: dict[str, int], size: dict[str, int]) -> NDArray[np.generic]:
+def _cut_piece(image: NDArray[np.generic], place: dict[str, int], size: dict[str, int]) -> NDArray[np.generic]:
     """Return the piece of `size` (axes in the order of `image` behind C) that starts at `place`."""
     return image[(slice(None), *(slice(place[letter], place[letter] + n) for letter, n in size.items()))]
 
 
-def _scaling(
+def _measure_scaling(
     source: NDArray[np.generic], target: Float, intensity: Intensity, constants: Levels | None
 ) -> Scaling | None:
     """Return how a pair is normalized; None if it has no contrast."""
     n_channels = len(source)
-    units = identity(n_channels)
+    units = make_identity(n_channels)
     if constants is not None:
         return Scaling(constants, None, units, (0.0, 100.0))
-    own = _levels(target, intensity) if intensity.mode == "own" else None
-    scaling = Scaling(_levels(source, intensity), own, units, (intensity.percentiles[0], intensity.percentiles[1]))
+    own = _measure_levels(target, intensity) if intensity.mode == "own" else None
+    scaling = Scaling(
+        _measure_levels(source, intensity), own, units, (intensity.percentiles[0], intensity.percentiles[1])
+    )
     ranges = scaling.ranges()
     widths = (ranges.source_high - ranges.source_low, ranges.target_high - ranges.target_low)
     return scaling if min(width.min() for width in widths) > 2 * EPS else None
 
 
-def _levels(channels: NDArray[np.generic], intensity: Intensity) -> Levels:
-    wanted = percents(intensity)
+def _measure_levels(channels: NDArray[np.generic], intensity: Intensity) -> Levels:
+    wanted = list_percents(intensity)
     values = np.percentile(channels.reshape(len(channels), -1).astype(np.float64), wanted, axis=1).T
     return Levels(np.array(wanted), values)
 
 
-def measured_constants(prepared: Prepared, intensity: Intensity, seed: int) -> Levels:
+def measure_constants(prepared: PreparedSimulation, intensity: Intensity, seed: int) -> Levels:
     """Return the two intensities of each channel that become 0 and 1 (mode `fixed`), from 16 sources.
 
     Raises
@@ -183,7 +183,7 @@ def measured_constants(prepared: Prepared, intensity: Intensity, seed: int) -> L
     DataError
         If the sources have no range of intensities.
     """
-    sources = [pair.source for pair in simulate.pairs(prepared, seed, range(16))]
+    sources = [pair.source for pair in simulate.make_pairs(prepared, seed, range(16))]
     n_channels = len(sources[0]) if prepared.has_channels else 1
     pixels = np.concatenate([source.reshape(n_channels, -1) for source in sources], axis=1)
     limits = intensity.range or np.percentile(pixels.astype(np.float64), intensity.percentiles, axis=1).T
@@ -193,5 +193,5 @@ def measured_constants(prepared: Prepared, intensity: Intensity, seed: int) -> L
     return Levels(np.array([0.0, 100.0]), values)
 
 
-def _sizes(sizes: Sequence[int]) -> str:
+def _format_sizes(sizes: Sequence[int]) -> str:
     return " x ".join(str(size) for size in sizes)

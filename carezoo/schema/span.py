@@ -40,11 +40,11 @@ class Span:
         if isinstance(value, Span):
             return value
         if isinstance(value, dict) and set(value) == {"log"}:
-            low, high = _two_numbers(value["log"], value)
+            low, high = _to_two_numbers(value["log"], value)
             return cls(low, high, is_log=True)
         if isinstance(value, list | tuple):
-            return cls(*_two_numbers(value, value))
-        number = _number(value, value)
+            return cls(*_to_two_numbers(value, value))
+        number = _to_number(value, value)
         return cls(number, number)
 
     def to_plain(self) -> float | list[float] | dict[str, list[float]]:
@@ -67,13 +67,13 @@ class Span:
         return f"{{log: [{self.low:g}, {self.high:g}]}}" if self.is_log else f"[{self.low:g}, {self.high:g}]"
 
 
-def _two_numbers(value: object, whole: object) -> tuple[float, float]:
+def _to_two_numbers(value: object, whole: object) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise RecipeError(f"expected a number, [low, high] or {{log: [low, high]}}, found {whole!r}")
-    return _number(value[0], whole), _number(value[1], whole)
+    return _to_number(value[0], whole), _to_number(value[1], whole)
 
 
-def _number(value: object, whole: object) -> float:
+def _to_number(value: object, whole: object) -> float:
     # YAML 1.1 reads 1e3 as text.
     if not isinstance(value, bool) and isinstance(value, int | float | str):
         try:

@@ -11,13 +11,13 @@ import yaml
 from carezoo.errors import RecipeError
 
 INCLUDE = "!include"
-"""Tag of a file name that stands for the content of the file, whose folder relative names start from."""
+"""Tag of a file name, relative to the folder of the recipe; the content of that file takes its place."""
 
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, which YAML forbids and PyYAML accepts; understands `INCLUDE`."""
+    """Refuses a repeated key, which YAML forbids and PyYAML accepts; understands `INCLUDE`."""
 
     folder = Path()
 
@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
         self.get_event()  # type: ignore[no-untyped-call]
         path = self.folder / event.value
         try:
-            # A file that is included includes no further ones: there are no circles.
+            # An included file cannot include further files, so there are no circles.
             return yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise RecipeError(f"{INCLUDE} {event.value}: cannot use {path}: {error}") from None
@@ -38,7 +38,7 @@ class _Loader(yaml.SafeLoader):
         for i, key in enumerate(keys):
             if key in keys[:i]:
                 raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=node.value[i][0].start_mark
+                    problem=f"key {key!r} is given twice", problem_mark=node.value[i][0].start_mark
                 )
         return super().construct_mapping(node, deep)
 

@@ -21,7 +21,7 @@ from carezoo.errors import DataError, PixelError, RecipeError
 from carezoo.schema.span import Span
 
 REFERENCE_PERCENTILE = 99.9
-"""`Camera.photons` is meant at this percentile of the clean image, in percent."""
+"""Percentile of the clean image that `Camera.photons` refers to, in percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,8 @@ class Camera:
     clean_offset: float = 0.0
     """Grey level of no light in the clean image; used with `dose_factor`."""
     background: Span = Span(0.0, 0.0)
-    """Uniform background, photoelectrons a pixel. Targets show it, too: nothing in an image tells it from `offset`."""
+    """Uniform background, photoelectrons a pixel. Targets show it, too, because an image
+    cannot show which part of it is `offset`."""
     gain: Span = Span(1.0, 1.0)
     """Grey levels per photoelectron, EM multiplication included."""
     offset: Span = Span(100.0, 100.0)
@@ -176,7 +177,7 @@ def degrade(
         If `maps` are smaller than the image.
     """
     exposure = expose(image, camera, rng, black=black, white=white)
-    return record(electrons(image, exposure), exposure, rng, maps=maps)
+    return record(expect_electrons(image, exposure), exposure, rng, maps=maps)
 
 
 def expose(
@@ -223,14 +224,14 @@ def expose(
     )
 
 
-def electrons(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
+def expect_electrons(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
     """Return the expected photoelectrons of every pixel of `image`, background not included; none are negative."""
     above_black = np.maximum(image.astype(np.float32) - np.float32(exposure.black), np.float32(0.0))
     expected: NDArray[np.float32] = above_black * np.float32(exposure.electrons_per_unit)
     return expected
 
 
-def grey_levels(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
+def to_grey_levels(image: NDArray[np.generic], exposure: Exposure) -> NDArray[np.float32]:
     """Return clean `image` in the grey levels of the recorded one: without noise, maps and limits.
 
     This brings a target into the intensity units of its source; values below black stay below those of no light. The
@@ -251,12 +252,39 @@ def record(
     return recorded, exposure.parameters() | {"saturated": float(np.mean(recorded.astype(np.float32) >= highest))}
 
 
+def record_pair(
+    seen: NDArray[np.generic],
+    clean: NDArray[np.generic],
+    camera: Camera | None,
+    rng: np.random.Generator,
+    *,
+    like: NDArray[np.generic],
+    black: float | None = None,
+    white: float | None = None,
+    maps: PixelMaps | None = None,
+) -> tuple[NDArray[np.generic], NDArray[np.float32], dict[str, float]]:
+    """Return what `camera` records of `seen`, `clean` in the same grey levels, and the drawn numbers.
+
+    Parameters
+    ----------
+    camera
+        None: both images stay as they are.
+    like
+        The image that sets the exposure; its `black` and `white` as for `degrade`.
+    """
+    if camera is None:
+        return seen, clean.astype(np.float32), {}
+    exposure = expose(like, camera, rng, black=black, white=white)
+    source, parameters = record(expect_electrons(seen, exposure), exposure, rng, maps=maps)
+    return source, to_grey_levels(clean, exposure), parameters
+
+
 def acquire(
     expected: NDArray[np.float32], exposure: Exposure, rng: np.random.Generator, *, maps: PixelMaps | None = None
 ) -> NDArray[np.generic]:
     """Return one recorded image of `expected` photoelectrons (last two axes YX); `exposure.background` is added."""
     size = (expected.shape[-2], expected.shape[-1])
-    maps = draw_maps(size, exposure, rng) if maps is None else _window(maps, size, rng)
+    maps = draw_maps(size, exposure, rng) if maps is None else _cut_window(maps, size, rng)
     counts = rng.poisson(expected + np.float32(exposure.background)).astype(np.float32)
     if exposure.em_gain > 1:
         # n electrons leave a register of high gain as an Erlang distribution of shape n (Basden et al. 2003, eq. 3).
@@ -289,7 +317,7 @@ def draw_maps(shape: tuple[int, int], exposure: Exposure, rng: np.random.Generat
     return PixelMaps(gain, normal(exposure.offset_spread), np.exp(normal(exposure.read_noise_spread)))
 
 
-def _window(maps: PixelMaps, size: tuple[int, int], rng: np.random.Generator) -> PixelMaps:
+def _cut_window(maps: PixelMaps, size: tuple[int, int], rng: np.random.Generator) -> PixelMaps:
     sensor = maps.gain.shape
     if any(each.shape != sensor for each in maps) or sensor[0] < size[0] or sensor[1] < size[1]:
         raise DataError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,11 @@ from carezoo.files import open_image
 from carezoo.files.listing import images_in
 from carezoo.image import Image
 from carezoo.simulate.camera import REFERENCE_PERCENTILE
-from carezoo.simulate.section import Simulation
 
 
 @dataclass(frozen=True, eq=False)
 class CleanImage:
-    """An image to degrade, read when a piece of it is cut, and what no piece can tell."""
+    """An image to degrade, read when a piece of it is cut, and what is measured on the whole of it."""
 
     image: Image
     axes: str
@@ -48,10 +47,16 @@ class CleanImage:
         return tuple(self.sizes[letter] for letter in self.axes)
 
     def cut(
-        self, simulation: Simulation, rng: np.random.Generator
+        self, piece: Mapping[str, int], rng: np.random.Generator
     ) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
-        """Return a random piece of the image as large as `simulation` wants, and that of the height map."""
-        region = self._region(simulation, rng)
+        """Return a piece of the image from a random place, and the same piece of the height map.
+
+        Parameters
+        ----------
+        piece
+            Pixels by axis; an axis that is missing is taken whole.
+        """
+        region = self._draw_region(piece, rng)
         pixels = axes_.move(self.image.cropped(region).array(), self.image.axes, self.axes)
         if self.height is None:
             return pixels, None
@@ -62,46 +67,55 @@ class CleanImage:
         """Return all of that part of the image, with `axes`."""
         return axes_.move(self.image.cropped(dict(self.bounds)).array(), self.image.axes, axes)
 
-    def _region(self, simulation: Simulation, rng: np.random.Generator) -> dict[str, slice]:
-        wanted = _wanted(simulation)
+    def _draw_region(self, piece: Mapping[str, int], rng: np.random.Generator) -> dict[str, slice]:
         region = dict(self.bounds)
         if self.planes:
             inside = range(self.image.sizes["Z"])[self.bounds.get("Z", slice(None))]
             shown = [z for z in self.planes if z in inside] or list(inside)
             z = shown[int(rng.integers(len(shown)))]
             region["Z"] = slice(z, z + 1)
-        for letter, size in wanted.items():
+        for letter, size in piece.items():
             first = self.bounds[letter].start if letter in self.bounds else 0
             start = first + int(rng.integers(0, self.sizes[letter] - size + 1))
             region[letter] = slice(start, start + size)
         return region
 
 
-def _wanted(simulation: Simulation) -> dict[str, int]:
-    """Return the size of a piece by axis; axes that are taken whole are missing."""
-    sizes = dict(zip("ZYX"[-len(simulation.pixel_size_um) :], simulation.shape, strict=False))
-    if simulation.task == "project":
-        # The whole depth: a sheet must not be cut.
-        sizes.pop("Z", None)
-    return sizes
+def open_clean_images(
+    patterns: Sequence[str],
+    folder: Path,
+    axes: str | None,
+    spatial_axes: str,
+    *,
+    black: float | None = None,
+    takes_channels: bool = True,
+) -> tuple[CleanImage, ...]:
+    """Find, open and measure clean images, each read whole once.
 
-
-def open_clean_images(simulation: Simulation, folder: Path) -> tuple[CleanImage, ...]:
-    """Find, open and measure the images of `simulation`, each read whole once.
+    Parameters
+    ----------
+    patterns
+        File names or patterns, relative to `folder`.
+    axes
+        Axes of the files; None: from their metadata.
+    spatial_axes
+        YX or ZYX, the axes of the pieces.
+    black
+        Value that means no light; None: the 0.1 percentile of each channel.
+    takes_channels
+        Whether images may have C.
 
     Raises
     ------
     RecipeError
-        If no file matches, or there are not as many height maps as stacks.
+        If no file matches.
     DataError
-        If an image has other axes, is smaller than the pieces to cut, or has no contrast.
+        If an image has other axes or no contrast, or images differ in their channels.
     """
-    paths, heights = (_found(names, folder, what) for names, what in _patterns(simulation))
-    if heights and len(heights) != len(paths):
-        raise RecipeError(f"heights: expected one for each of {len(paths)} images, found {len(heights)}")
-    maps: list[Image | None] = [open_image(path) for path in heights]
-    maps = maps or [None] * len(paths)
-    images = tuple(_measured(path, height, simulation) for path, height in zip(paths, maps, strict=True))
+    images = tuple(
+        _measure(path, open_image(path, axes), spatial_axes, black, takes_channels=takes_channels)
+        for path in _find_files(patterns, folder, "images")
+    )
     for image in images:
         if len(image.ranges) != len(images[0].ranges) or image.axes != images[0].axes:
             raise DataError(
@@ -112,12 +126,21 @@ def open_clean_images(simulation: Simulation, folder: Path) -> tuple[CleanImage,
     return images
 
 
-def _patterns(simulation: Simulation) -> Iterator[tuple[Sequence[str], str]]:
-    yield simulation.images, "images"
-    yield simulation.heights, "heights"
+def add_heights(images: Sequence[CleanImage], patterns: Sequence[str], folder: Path) -> tuple[CleanImage, ...]:
+    """Return `images` with their height maps, which are matched in order.
+
+    Raises
+    ------
+    RecipeError
+        If no file matches, or the maps are not as many as the images.
+    """
+    paths = _find_files(patterns, folder, "heights")
+    if len(paths) != len(images):
+        raise RecipeError(f"heights: expected one for each of {len(images)} images, found {len(paths)}")
+    return tuple(replace(image, height=open_image(path)) for image, path in zip(images, paths, strict=True))
 
 
-def _found(patterns: Sequence[str], folder: Path, what: str) -> list[Path]:
+def _find_files(patterns: Sequence[str], folder: Path, what: str) -> list[Path]:
     found: list[Path] = []
     for pattern in patterns:
         path = folder / pattern
@@ -128,28 +151,24 @@ def _found(patterns: Sequence[str], folder: Path, what: str) -> list[Path]:
     return found
 
 
-def _measured(path: Path, height: Image | None, simulation: Simulation) -> CleanImage:
-    image = open_image(path, simulation.axes)
-    letters = "ZYX"[-len(simulation.pixel_size_um) :]
-    axes = f"C{letters}" if "C" in image.axes and simulation.task != "project" else letters
-    allowed = set(axes) | ({"Z"} if simulation.task != "project" else set())
-    if not set(letters) <= set(image.axes) or not set(image.axes) <= allowed:
+def _measure(path: Path, image: Image, spatial: str, black: float | None, *, takes_channels: bool) -> CleanImage:
+    axes = f"C{spatial}" if "C" in image.axes and takes_channels else spatial
+    allowed = set(axes) | ({"Z"} if takes_channels else set())
+    if not set(spatial) <= set(image.axes) or not set(image.axes) <= allowed:
         raise DataError(
-            f"{path}: expected axes {letters}"
-            + ("" if simulation.task == "project" else " with or without C")
-            + f" (pixel_size_um has {len(letters)} numbers), found {image.axes} with shape {image.shape}; set axes, or "
+            f"{path}: expected axes {spatial}"
+            + (" with or without C" if takes_channels else "")
+            + f" (pixel_size_um has {len(spatial)} numbers), found {image.axes} with shape {image.shape}; set axes, or "
             "give pixel_size_um for the axes of the image"
         )
     pixels = image.array().astype(np.float32)
     channels = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
-    ranges = tuple(_range(channel, simulation, path) for channel in channels)
-    planes = _telling_planes(channels, ranges) if "Z" in image.axes and "Z" not in axes else ()
-    clean = CleanImage(image, axes, ranges, height, path, planes)
-    check_size(clean, simulation)
-    return clean
+    ranges = tuple(_measure_range(channel, black, path) for channel in channels)
+    planes = _find_telling_planes(channels, ranges) if "Z" in image.axes and "Z" not in axes else ()
+    return CleanImage(image, axes, ranges, None, path, planes)
 
 
-def _telling_planes(channels: NDArray[np.float32], ranges: Sequence[tuple[float, float]]) -> tuple[int, ...]:
+def _find_telling_planes(channels: NDArray[np.float32], ranges: Sequence[tuple[float, float]]) -> tuple[int, ...]:
     """Return the planes (axes CZYX) with at least half the contrast of the best one, in any channel.
 
     Others are out of focus or empty: normalized on their own, which no stack is, they would be nothing but noise.
@@ -163,33 +182,31 @@ def _telling_planes(channels: NDArray[np.float32], ranges: Sequence[tuple[float,
     return tuple(int(z) for z in np.flatnonzero(best >= 0.5))
 
 
-def check_size(clean: CleanImage, simulation: Simulation) -> None:
-    """Check that pieces as large as `simulation` wants can be cut from `clean`.
+def check_size(clean: CleanImage, piece: Mapping[str, int]) -> None:
+    """Check that pieces of the size `piece` (pixels by axis) can be cut from `clean`.
 
     Raises
     ------
     DataError
         If they are larger.
     """
-    found = {letter: clean.sizes[letter] for letter in _wanted(simulation)}
-    if any(found[letter] < size for letter, size in _wanted(simulation).items()):
-        words = " x ".join(f"{letter} {size}" for letter, size in found.items())
-        where = f" in the part of it that is cut ({_described(clean.bounds)})" if clean.bounds else ""
+    if any(clean.sizes[letter] < size for letter, size in piece.items()):
+        found = " x ".join(f"{letter} {clean.sizes[letter]}" for letter in piece)
+        where = f" in the part of it that is cut ({_format_bounds(clean.bounds)})" if clean.bounds else ""
         raise DataError(
-            f"{clean.path}: shape {list(simulation.shape)} is larger than the image, {words}{where}; reduce it"
+            f"{clean.path}: shape {list(piece.values())} is larger than the image, {found}{where}; reduce it"
         )
 
 
-def _described(bounds: Mapping[str, slice]) -> str:
+def _format_bounds(bounds: Mapping[str, slice]) -> str:
     return ", ".join(f"{letter} {part.start} to {part.stop - 1}" for letter, part in bounds.items())
 
 
-def _range(channel: NDArray[np.float32], simulation: Simulation, path: Path) -> tuple[float, float]:
+def _measure_range(channel: NDArray[np.float32], black: float | None, path: Path) -> tuple[float, float]:
     if not np.isfinite(channel).all():
         raise DataError(f"{path} has NaN or infinite pixels; remove them, or leave the image out")
-    black, white = (float(p) for p in np.percentile(channel, (0.1, REFERENCE_PERCENTILE)))
-    if simulation.camera is not None and simulation.camera.dose_factor is not None:
-        black = simulation.camera.clean_offset
+    darkest, white = (float(p) for p in np.percentile(channel, (0.1, REFERENCE_PERCENTILE)))
+    black = darkest if black is None else black
     if white <= black:
         raise DataError(f"{path} is dark or constant (brightest pixels {white:g}, black {black:g}); leave it out")
     return black, white

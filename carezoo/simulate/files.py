@@ -16,31 +16,31 @@ from carezoo.errors import InputError
 from carezoo.files import write_image
 from carezoo.files.atomic import replacing
 from carezoo.image import Image
-from carezoo.schema.build import plain
+from carezoo.schema.build import to_plain
 from carezoo.simulate import pairs as simulate
-from carezoo.simulate.pairs import Prepared, SimulatedPair
+from carezoo.simulate.section import PreparedSimulation, SimulatedPair
 
 SOURCES, TARGETS, TABLE, DESCRIPTION = "source", "target", "parameters.csv", "simulation.yaml"
 
 _SECONDS_BETWEEN_TABLES = 5.0
 
-Row = Mapping[str, object]
+TableRow = Mapping[str, object]
 
 
 def write_pairs(
-    prepared: Prepared,
+    prepared: PreparedSimulation,
     folder: Path,
     seed: int,
     *,
     prefix: str = "",
-    make: Callable[[Prepared, int, int], SimulatedPair] = simulate.pair,
+    make: Callable[[PreparedSimulation, int, int], SimulatedPair] = simulate.make_pair,
     on_pair: Callable[[int, SimulatedPair], None] | None = None,
 ) -> Path:
     """Make all pairs of a description and write them to ``source/``, ``target/`` and ``parameters.csv`` in `folder`.
 
-    Files have the names that training on pairs expects (same name, two folders), the table a row for each. What the
-    pairs were made from stands in ``simulation.yaml``: a folder with the same description is completed, pairs it has
-    are not made again.
+    Files have the names that training on pairs expects (same name, two folders); the table has a row for each pair.
+    ``simulation.yaml`` records the description. A folder with the same description is completed; its pairs are not made
+    again.
 
     Parameters
     ----------
@@ -64,29 +64,29 @@ def write_pairs(
         If the disk has less space than needed, the folder has other pairs already, or cannot be written.
     """
     rows = _begin(prepared, folder, seed)
-    told = time.monotonic()
+    written_at = time.monotonic()
     for i in range(len(rows), prepared.simulation.n_pairs):
         pair = make(prepared, seed, i)
         name = f"{prefix}{i:05d}.tif"
-        write_image(folder / SOURCES / name, as_image(prepared, pair.source, is_source=True))
-        write_image(folder / TARGETS / name, as_image(prepared, pair.target, is_source=False))
+        write_image(folder / SOURCES / name, to_image(prepared, pair.source, is_source=True))
+        write_image(folder / TARGETS / name, to_image(prepared, pair.target, is_source=False))
         rows.append({"name": name, "seed": seed, "pair": i} | pair.parameters)
         if on_pair is not None:
             on_pair(i, pair)
-        if time.monotonic() - told > _SECONDS_BETWEEN_TABLES:
+        if time.monotonic() - written_at > _SECONDS_BETWEEN_TABLES:
             _write_table(folder / TABLE, rows)
-            told = time.monotonic()
+            written_at = time.monotonic()
     return _write_table(folder / TABLE, rows)
 
 
-def n_written(folder: Path) -> int:
+def count_written(folder: Path) -> int:
     """Return how many pairs the table of `folder` lists."""
     return len(_read_table(folder / TABLE))
 
 
-def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
+def _begin(prepared: PreparedSimulation, folder: Path, seed: int) -> list[TableRow]:
     """Make the folders and write the description, or return the rows of pairs that are there already."""
-    words = yaml.safe_dump(plain(prepared.simulation) | {"seed": seed}, sort_keys=False, default_flow_style=None)
+    words = yaml.safe_dump(to_plain(prepared.simulation) | {"seed": seed}, sort_keys=False, default_flow_style=None)
     kept = folder / DESCRIPTION
     if kept.exists():
         if kept.read_text(encoding="utf-8") != words:
@@ -114,26 +114,26 @@ def _begin(prepared: Prepared, folder: Path, seed: int) -> list[Row]:
     return []
 
 
-def as_image(prepared: Prepared, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
+def to_image(prepared: PreparedSimulation, pixels: NDArray[np.generic], *, is_source: bool) -> Image:
     """Return `pixels` with axes and pixel size; where planes are restored, those of a source are further apart."""
     simulation = prepared.simulation
     n_axes = pixels.ndim - int(prepared.has_channels)
     # Volumes of a simulation in 2D have cubic voxels.
     size_um = dict(zip("ZYX", (simulation.pixel_size_um[-1], *simulation.pixel_size_um)[-3:], strict=True))
-    if is_source and n_axes == 3 and simulation.factor is not None:
-        size_um["Z"] *= float(simulation.factor)
+    if is_source:
+        size_um["Z"] *= float(simulation.plane_factor)
     letters = "ZYX"[-n_axes:]
     axes = f"C{letters}" if prepared.has_channels else letters
     return Image(pixels, axes, {letter: size_um[letter] for letter in letters})
 
 
-def _read_table(path: Path) -> list[Row]:
+def _read_table(path: Path) -> list[TableRow]:
     if not path.exists():
         return []
     return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
-def _write_table(path: Path, rows: list[Row]) -> Path:
+def _write_table(path: Path, rows: list[TableRow]) -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, names, lineterminator="\n")

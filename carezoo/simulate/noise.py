@@ -2,8 +2,8 @@
 
 Photon transfer: the variance of a pixel is ``gain * (mean - offset) + read^2`` (all in grey levels), a line over the
 mean. Its intercept holds offset and read noise together. Shot noise is skewed and read noise is not, so the third
-cumulant, proportional to ``mean - offset``, is zero where there is no light: where it is measured well enough, it tells
-the two apart; else one of them must be known. Every result says which it was.
+cumulant, proportional to ``mean - offset``, is zero where there is no light. Where it is measured well enough, it
+separates the two; otherwise one of them must be known. Every result says which it was.
 
 Pixels are sorted into bins by the brightness of their neighbours, never by their own value, so that a bin is not
 selected by the noise it measures; and of each bin only the half with the flattest surroundings is used, because motion
@@ -78,7 +78,7 @@ class NoiseFit:
     excess_skew: Estimate | None
     """Third cumulant over that of a Poisson distribution of this gain: 1 for plain shot noise, 1.5 for an EMCCD."""
     basis: str
-    """In words: how offset and read noise were told apart."""
+    """In words: how offset and read noise were separated."""
     photons: float
     """Photoelectrons of the bright pixels (99.9th percentile) of the frames."""
     bit_depth: int | None
@@ -136,7 +136,7 @@ def fit_repeats(frames: NDArray[np.generic], *, offset: float | None = None) -> 
         # The weights 1, -2, 1 multiply the variance by 6 and the third cumulant by 1 - 8 + 1.
         squares, cubes = (second**2).mean(axis=0) / 6, -(second**3).mean(axis=0) / 6
     is_clipped = _is_clipped(frames).mean(axis=0)
-    points = _points(mean, mean, squares, cubes, is_clipped)
+    points = _measure_points(mean, mean, squares, cubes, is_clipped)
     return _fit(points, offset, float(np.percentile(mean, REFERENCE_PERCENTILE)), frames.dtype)
 
 
@@ -163,12 +163,12 @@ def fit_pair(source: NDArray[np.generic], target: NDArray[np.generic], *, offset
             f"noise fit: expected a pair of one shape with axes YX or ZYX, found {source.shape} and {target.shape}"
         )
     noisy, clean = source.astype(np.float64), target.astype(np.float64)
-    slope, intercept = _line(clean.ravel(), noisy.ravel(), np.ones(clean.size))[0]
+    slope, intercept = _fit_line(clean.ravel(), noisy.ravel(), np.ones(clean.size))[0]
     if not slope > 0:
         raise DataError("noise fit: the target does not get brighter where the source does; are they of one scene?")
     expected = slope * clean + intercept
     residual = noisy - expected
-    points = _points(noisy, expected, residual**2, residual**3, _is_clipped(source).astype(np.float64))
+    points = _measure_points(noisy, expected, residual**2, residual**3, _is_clipped(source).astype(np.float64))
     return _fit(points, offset, float(np.percentile(expected, REFERENCE_PERCENTILE)), source.dtype)
 
 
@@ -185,7 +185,7 @@ def _is_clipped(frames: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.zeros(frames.shape, bool)
 
 
-def _points(
+def _measure_points(
     value: NDArray[np.float64],
     scene: NDArray[np.float64],
     squares: NDArray[np.float64],
@@ -209,7 +209,7 @@ def _points(
     # Sobel filters, too, leave out the pixel itself.
     steepness = ndimage.sobel(scene, -1) ** 2 + ndimage.sobel(scene, -2) ** 2
     rows = []
-    for group in _groups(around.ravel()):
+    for group in _group_pixels(around.ravel()):
         flat = group[np.argsort(steepness.ravel()[group])[: max(len(group) // 2, _MIN_PIXELS)]]
         if is_clipped.ravel()[flat].mean() > 1e-4:
             continue
@@ -223,7 +223,7 @@ def _points(
             "least 3 of different brightness; use a larger or less saturated image"
         )
     mean, variance, variance_se, third_cumulant, third_se, n_pixels = np.array(rows).T
-    # Cameras are linear to about 1 %: no group may claim to know more, or dark ones, of which there are many, decide.
+    # Cameras are linear to about 1 %: no group may claim to know more, or the many dark ones decide.
     variance_se = np.hypot(variance_se, 0.01 * variance) + 1e-12
     if cubes is None:
         return Points(mean, variance, variance_se, None, None, n_pixels.astype(np.int64))
@@ -231,7 +231,7 @@ def _points(
     return Points(mean, variance, variance_se, third_cumulant, third_se, n_pixels.astype(np.int64))
 
 
-def _groups(brightness: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+def _group_pixels(brightness: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     """Return the numbers of pixels of similar brightness: equal steps of the square root, with enough pixels each."""
     order = np.argsort(brightness, kind="stable")
     root = np.sqrt(brightness[order] - brightness[order[0]])
@@ -245,7 +245,7 @@ def _groups(brightness: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     return [order[start:stop] for start, stop in zip(limits, [*limits[1:], len(order)], strict=True)]
 
 
-def _line(
+def _fit_line(
     x: NDArray[np.float64], y: NDArray[np.float64], se: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return slope and intercept of a weighted least-squares line, and their covariance, scaled by the misfit."""
@@ -259,18 +259,18 @@ def _line(
 
 
 def _fit(points: Points, offset: float | None, bright: float, dtype: np.dtype[np.generic]) -> NoiseFit:
-    (gain, intercept), covariance = _line(points.mean, points.variance, points.variance_se)
+    (gain, intercept), covariance = _fit_line(points.mean, points.variance, points.variance_se)
     if not gain > 3 * math.sqrt(covariance[0, 0]):
         raise DataError(
             f"noise fit: the variance does not grow with the mean (slope {gain:.3g} +- "
             f"{math.sqrt(covariance[0, 0]):.2g}); expected repeated frames of one scene that does not move, with dark "
             "and bright parts, not processed"
         )
-    zero, zero_se, basis = _offset(points, offset, gain, intercept, covariance)
+    zero, zero_se, basis = _estimate_offset(points, offset, gain, intercept, covariance)
     # read^2 = intercept + gain * offset; the offset, where it is not derived from the line, is independent of it.
     # Rounding, where there is any, is noise of variance 1/12.
     read2 = intercept + gain * zero - (1 / 12 if dtype.kind in "ui" else 0.0)
-    read2_se = math.hypot(_se_at(zero, covariance), gain * zero_se)
+    read2_se = math.hypot(_compute_se(zero, covariance), gain * zero_se)
     read = math.sqrt(max(read2, 0.0))
     # Near zero the error of the square is the square of the error.
     read_se = math.sqrt(read2_se) / gain
@@ -282,7 +282,7 @@ def _fit(points: Points, offset: float | None, bright: float, dtype: np.dtype[np
         gain=Estimate(float(gain), math.sqrt(covariance[0, 0])),
         offset=Estimate(zero, zero_se),
         read_noise=Estimate(read / gain, read_se),
-        excess_skew=_excess_skew(points, gain),
+        excess_skew=_measure_excess_skew(points, gain),
         basis=basis,
         photons=max(bright - zero, 0.0) / gain,
         bit_depth={("u", 1): 8, ("u", 2): 16}.get((dtype.kind, dtype.itemsize)),
@@ -290,19 +290,19 @@ def _fit(points: Points, offset: float | None, bright: float, dtype: np.dtype[np
     )
 
 
-def _offset(
+def _estimate_offset(
     points: Points, given: float | None, gain: float, intercept: float, covariance: NDArray[np.float64]
 ) -> tuple[float, float, str]:
     """Return the offset, its standard error, and in words where it comes from."""
     if given is not None:
         return given, 0.0, "offset given; read noise from the variance that is left there"
     without_read = -intercept / gain
-    without_read_se = _se_at(without_read, covariance) / gain
+    without_read_se = _compute_se(without_read, covariance) / gain
     if points.skew is not None and points.skew_se is not None:
-        (slope, height), skew_covariance = _line(points.mean, points.skew, points.skew_se)
+        (slope, height), skew_covariance = _fit_line(points.mean, points.skew, points.skew_se)
         if slope > 3 * math.sqrt(skew_covariance[0, 0]):
             zero = -height / slope
-            zero_se = _se_at(zero, skew_covariance) / slope
+            zero_se = _compute_se(zero, skew_covariance) / slope
             if zero - without_read > 3 * math.hypot(zero_se, without_read_se):
                 basis = "offset from the skewness of shot noise; read noise from the variance left there"
                 return float(zero), float(zero_se), basis
@@ -314,16 +314,16 @@ def _offset(
     return float(without_read), without_read_se, f"{reason}; read noise taken as 0"
 
 
-def _se_at(x: float, covariance: NDArray[np.float64]) -> float:
+def _compute_se(x: float, covariance: NDArray[np.float64]) -> float:
     """Return the standard error of a line at `x`."""
     at = np.array([x, 1.0])
     return math.sqrt(max(float(at @ covariance @ at), 0.0))
 
 
-def _excess_skew(points: Points, gain: float) -> Estimate | None:
+def _measure_excess_skew(points: Points, gain: float) -> Estimate | None:
     if points.skew is None or points.skew_se is None:
         return None
-    (slope, _), covariance = _line(points.mean, points.skew, points.skew_se)
+    (slope, _), covariance = _fit_line(points.mean, points.skew, points.skew_se)
     return Estimate(float(slope / gain**2), math.sqrt(covariance[0, 0]) / gain**2)
 
 
@@ -360,7 +360,7 @@ def fit_files(
     """
     images = [open_image(path, axes) for path in paths]
     if not is_repeats:
-        noisy, clean = (_of_channel(image, channel, "", path) for image, path in zip(images, paths, strict=True))
+        noisy, clean = (_read_channel(image, channel, "", path) for image, path in zip(images, paths, strict=True))
         return fit_pair(noisy, clean, offset=offset)
     n_frames = [image.sizes.get("T", 1) for image in images]
     if sum(n_frames) < 2:
@@ -368,7 +368,7 @@ def fit_files(
             f"{paths[0]}: expected repeated frames along T, found axes {images[0].axes} with shape {images[0].shape}; "
             "name the axis of the frames T (--axes TYX), or give a clean image of the same scene as a second file"
         )
-    frames = [_of_channel(image, channel, "T", path) for image, path in zip(images, paths, strict=True)]
+    frames = [_read_channel(image, channel, "T", path) for image, path in zip(images, paths, strict=True)]
     for path, each in zip(paths, frames, strict=True):
         if each.shape[1:] != frames[0].shape[1:] or each.dtype != frames[0].dtype:
             raise DataError(
@@ -378,7 +378,7 @@ def fit_files(
     return fit_repeats(np.concatenate(frames), offset=offset)
 
 
-def numbers(fit: NoiseFit) -> dict[str, object]:
+def to_numbers(fit: NoiseFit) -> dict[str, object]:
     """Return what was fitted as plain values: each number with its standard error, and where offset comes from."""
     estimates = {"gain": fit.gain, "offset": fit.offset, "read_noise": fit.read_noise, "excess_skew": fit.excess_skew}
     plain: dict[str, object] = {
@@ -387,9 +387,9 @@ def numbers(fit: NoiseFit) -> dict[str, object]:
     return plain | {"basis": fit.basis, "photons": fit.photons, "camera": fit.section()}
 
 
-def camera_text(fit: NoiseFit, paths: Sequence[Path]) -> str:
+def format_camera(fit: NoiseFit, paths: Sequence[Path]) -> str:
     """Return the section ``camera`` of a recipe as YAML, with what it comes from as comments."""
-    told = [
+    comments = [
         f"Noise fitted from {', '.join(path.name for path in paths[:3])}{' and others' if len(paths) > 3 else ''}",
         f"gain {fit.gain} grey levels per photoelectron",
         f"offset {fit.offset} grey levels",
@@ -398,14 +398,14 @@ def camera_text(fit: NoiseFit, paths: Sequence[Path]) -> str:
     ]
     skew = fit.excess_skew
     if skew is not None and skew.value - 2 * skew.se > 1.3:
-        told.append(
+        comments.append(
             f"the noise is {skew.value:.2f} times as skewed as shot noise: with an EM register set em_gain, too"
         )
     body = yaml.safe_dump(fit.section(), sort_keys=False, default_flow_style=None)
-    return "".join(f"# {line}\n" for line in told) + body
+    return "".join(f"# {line}\n" for line in comments) + body
 
 
-def _of_channel(image: Image, channel: int, lead: str, path: Path) -> NDArray[np.generic]:
+def _read_channel(image: Image, channel: int, lead: str, path: Path) -> NDArray[np.generic]:
     """Return one channel with axes `lead`, then ZYX where there are planes, else YX."""
     if not 0 <= channel < image.sizes.get("C", 1):
         raise DataError(f"{path} has {image.sizes.get('C', 1)} channel(s), counted from 0; found channel {channel}")

@@ -1,26 +1,79 @@
-"""Pairs for surface projection: a noisy volume and the clean projection of a curved sheet in it.
+"""Task project: a noisy volume and the clean projection of a curved sheet in it.
 
-The sheet is simulated, or a real stack whose height map is known.
+The sheet is simulated, or it is that of a real stack whose height map is known.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from carezoo.errors import DataError
-from carezoo.simulate import camera as camera_
+from carezoo.errors import DataError, RecipeError
 from carezoo.simulate import rendering
-from carezoo.simulate.camera import Camera
+from carezoo.simulate.camera import Camera, record_pair
+from carezoo.simulate.clean_images import CleanImage, add_heights
 from carezoo.simulate.psf import Psf
+from carezoo.simulate.psf_section import draw_source_psf
 from carezoo.simulate.rendering import Canvas
+from carezoo.simulate.section import PreparedSimulation, RecordedSimulation, SimulatedPair, prefix_names
 from carezoo.simulate.structures import background as background_
 from carezoo.simulate.structures import epithelium as epithelium_
 from carezoo.simulate.structures.background import Background
 from carezoo.simulate.structures.epithelium import Epithelium
+from carezoo.tasks import PROJECT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project(RecordedSimulation):
+    """A noisy volume, and the clean projection of the sheet in it."""
+
+    task: ClassVar[str] = PROJECT.name
+    spatial_choices: ClassVar[tuple[str, ...]] = ("ZYX",)
+    takes_channels: ClassVar[bool] = False
+
+    heights: tuple[str, ...] = ()
+    """With images: one height map (YX, planes from 0) for each stack, in the order of the images."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.structures and not (len(self.structures) == 1 and isinstance(self.structures[0], Epithelium)):
+            raise RecipeError("structures: task project simulates one epithelium")
+        if self.images and not self.heights:
+            raise RecipeError("heights: task project with images needs one height map for each stack")
+
+    @property
+    def piece(self) -> dict[str, int]:
+        """Size of the pieces along Y and X; the depth is whole, because a sheet must not be cut."""
+        return {letter: size for letter, size in super().piece.items() if letter != "Z"}
+
+    def open_images(self, folder: Path) -> tuple[CleanImage, ...]:
+        """Find, open and measure the stacks, with their height maps."""
+        images = super().open_images(folder)
+        return add_heights(images, self.heights, folder) if images else ()
+
+    def make(self, prepared: PreparedSimulation, clean: CleanImage | None, rng: np.random.Generator) -> SimulatedPair:
+        """Make a volume and the projection of the sheet in it."""
+        if clean is None:
+            return self._render(prepared, rng)
+        pixels, height = clean.cut(self.piece, rng)
+        assert height is not None  # `open_images` adds one to every image.
+        made = degrade_stack(pixels, height, self.camera, rng, black_white=clean.ranges[0])
+        return SimulatedPair(made.source, made.target, prefix_names("camera", made.parameters))
+
+    def _render(self, prepared: PreparedSimulation, rng: np.random.Generator) -> SimulatedPair:
+        (sheet,) = self.structures
+        assert isinstance(sheet, Epithelium)  # The description is checked.
+        source_psf, parameters = draw_source_psf(self.psf, prepared.beads[0], self.pixel_size_um, rng)
+        target_psf = self.target_psf(source_psf)
+        canvas = self.plan_canvas(source_psf, target_psf)
+        psfs = (source_psf, source_psf if self.targets == "source" else target_psf)
+        made = render_sheet(sheet, canvas, psfs, self.background, self.camera, rng)
+        return SimulatedPair(made.source, made.target, parameters | made.parameters)
 
 
 class ProjectionPair(NamedTuple):
@@ -64,7 +117,7 @@ def project(volume: NDArray[np.generic], height_px: NDArray[np.generic]) -> NDAr
     return np.asarray(first * (1 - t) + second * t, np.float32)
 
 
-def from_stack(
+def degrade_stack(
     stack: NDArray[np.generic],
     height_px: NDArray[np.generic],
     camera: Camera,
@@ -90,12 +143,12 @@ def from_stack(
     if smoothing_px:
         height = ndimage.gaussian_filter(height, smoothing_px, mode="reflect")
     projection = project(stack, height)
-    exposure = camera_.expose(stack, camera, rng, black=black_white[0], white=black_white[1])
-    source, parameters = camera_.record(camera_.electrons(stack, exposure), exposure, rng)
-    return ProjectionPair(source, camera_.grey_levels(projection, exposure), height.astype(np.float32), parameters)
+    black, white = black_white
+    source, target, parameters = record_pair(stack, projection, camera, rng, like=stack, black=black, white=white)
+    return ProjectionPair(source, target, height.astype(np.float32), parameters)
 
 
-def simulate(
+def render_sheet(
     epithelium: Epithelium,
     canvas: Canvas,
     psfs: tuple[Psf, Psf],
@@ -113,17 +166,18 @@ def simulate(
         Of the source and of the target (ZYX both). The target is the volume seen through the second, along the surface,
         so its brightness is that of the in-focus sheet in the source.
     """
-    sheet = epithelium_.sheet(epithelium, canvas, rng)
-    junctions, second = rendering.spectrum(sheet.junctions, canvas), rendering.spectrum(sheet.second, canvas)
-    seen = rendering.image(junctions + second, psfs[0], canvas)
-    volume, uniform, drawn = background_.add(background, seen, junctions + second, canvas, rng)
+    sheet = epithelium_.draw_sheet(epithelium, canvas, rng)
+    junctions, second = (
+        rendering.compute_spectrum(sheet.junctions, canvas),
+        rendering.compute_spectrum(sheet.second, canvas),
+    )
+    seen = rendering.render(junctions + second, psfs[0], canvas)
+    volume, uniform, drawn = background_.add_background(background, seen, junctions + second, canvas, rng)
     inside = tuple(slice(m, m + n) for m, n in zip(canvas.margin_px[1:], canvas.image.shape[1:], strict=True))
     height = (sheet.height_um[inside] - canvas.margin_um[0]) / canvas.image.pixel_size_um[0] - 0.5
     height = np.clip(height, 0, canvas.image.shape[0] - 1)
-    clean = project(rendering.image(junctions, psfs[1], canvas), height) + uniform
-    exposure = camera_.expose(seen, camera, rng, black=0.0)
-    source, recorded = camera_.record(camera_.electrons(volume, exposure), exposure, rng)
-    parameters = {f"epithelium.{name}": value for name, value in sheet.parameters.items()}
-    parameters |= {f"background.{name}": value for name, value in drawn.items()}
-    parameters |= {f"camera.{name}": value for name, value in recorded.items()}
-    return ProjectionPair(source, camera_.grey_levels(clean, exposure), height.astype(np.float32), parameters)
+    clean = project(rendering.render(junctions, psfs[1], canvas), height) + uniform
+    source, target, recorded = record_pair(volume, clean, camera, rng, like=seen, black=0.0)
+    parameters = prefix_names("epithelium", sheet.parameters) | prefix_names("background", drawn)
+    parameters |= prefix_names("camera", recorded)
+    return ProjectionPair(source, target, height.astype(np.float32), parameters)

@@ -37,7 +37,7 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """Samples of a PSF: not negative, sum 1, odd sizes, centre in the middle sample. Made by `kernel`."""
+    """Samples of a PSF: not negative, sum 1, odd sizes, centre in the middle sample. Made by `make_kernel`."""
 
     values: NDArray[np.float32]
     """YX or ZYX."""
@@ -48,7 +48,7 @@ class Kernel:
 Psf = Gaussian | Kernel
 
 
-def kernel(values: NDArray[np.generic], pixel_size_um: tuple[float, ...], name: str = "PSF") -> Kernel:
+def make_kernel(values: NDArray[np.generic], pixel_size_um: tuple[float, ...], name: str = "PSF") -> Kernel:
     """Return `values` as a kernel: checked, made odd (a zero layer behind even sizes), sum 1.
 
     Parameters
@@ -100,12 +100,12 @@ def check_fits(psf: Psf, shape: tuple[int, ...], pixel_size_um: tuple[float, ...
     field_um = tuple(n * size for n, size in zip(shape[-n_axes:], pixel_size_um[-n_axes:], strict=True))
     if any(psf_um > image_um for psf_um, image_um in zip(extent_um, field_um, strict=True)):
         raise DataError(
-            f"{name} of {_text(extent_um)} is larger than the image of {_text(field_um)} (shape {tuple(shape)}); crop "
-            "the PSF, or make the image larger"
+            f"{name} of {_format_lengths(extent_um)} is larger than the image of {_format_lengths(field_um)} (shape "
+            f"{tuple(shape)}); crop the PSF, or make the image larger"
         )
 
 
-def _text(lengths_um: tuple[float, ...]) -> str:
+def _format_lengths(lengths_um: tuple[float, ...]) -> str:
     return " x ".join(f"{length:.3g}" for length in lengths_um) + " um"
 
 
@@ -134,14 +134,14 @@ def blur(image: NDArray[np.generic], psf: Psf, pixel_size_um: tuple[float, ...])
             image.astype(np.float32), lead + sigma_px, mode="reflect", truncate=TRUNCATE
         )
         return blurred
-    values = resampled(psf, pixel_size_um).values
+    values = resample(psf, pixel_size_um).values
     values = values.reshape((1,) * (image.ndim - values.ndim) + values.shape)
     padded = np.pad(image.astype(np.float32), [(n // 2, n // 2) for n in values.shape], mode="symmetric")
     convolved: NDArray[np.float32] = signal.oaconvolve(padded, values, mode="valid")
     return convolved.astype(np.float32)
 
 
-def resampled(psf: Kernel, pixel_size_um: tuple[float, ...]) -> Kernel:
+def resample(psf: Kernel, pixel_size_um: tuple[float, ...]) -> Kernel:
     """Return `psf` with other pixel sizes (cubic spline about the centre; the light stays 1)."""
     ratio = np.array(pixel_size_um) / np.array(psf.pixel_size_um)
     if np.allclose(ratio, 1.0, rtol=1e-6):
@@ -152,12 +152,12 @@ def resampled(psf: Kernel, pixel_size_um: tuple[float, ...]) -> Kernel:
         indexing="ij",
     )
     values = ndimage.map_coordinates(psf.values, positions, order=3, mode="constant")
-    return kernel(np.maximum(values, 0.0), pixel_size_um)
+    return make_kernel(np.maximum(values, 0.0), pixel_size_um)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """A widefield microscope, for `computed` and `sigma_um`."""
+    """A widefield microscope, for `compute_psf` and `estimate_sigma_um`."""
 
     na: float
     """Numerical aperture."""
@@ -182,7 +182,7 @@ class Optics:
             raise DataError(f"wavelength {self.wavelength_um:g} um: expected micrometres, such as 0.52")
 
 
-def computed(optics: Optics, pixel_size_um: tuple[float, ...], *, extent_um: tuple[float, ...]) -> Kernel:
+def compute_psf(optics: Optics, pixel_size_um: tuple[float, ...], *, extent_um: tuple[float, ...]) -> Kernel:
     """Compute the widefield PSF of `optics` with psfmodels.
 
     Parameters
@@ -218,10 +218,10 @@ def computed(optics: Optics, pixel_size_um: tuple[float, ...], *, extent_um: tup
         ni0=optics.index_immersion,
         model="vectorial" if optics.model == "vectorial" else "scalar",
     )
-    return kernel(values if len(sizes) == 3 else values[0], pixel_size_um, f"{optics.model} PSF")
+    return make_kernel(values if len(sizes) == 3 else values[0], pixel_size_um, f"{optics.model} PSF")
 
 
-def sigma_um(optics: Optics, *, is_confocal: bool = False) -> tuple[float, float]:
+def estimate_sigma_um(optics: Optics, *, is_confocal: bool = False) -> tuple[float, float]:
     """Return the axial and lateral standard deviations of the Gaussian that has the widths of the PSF of `optics`.
 
     Full widths at half maximum after Wilhelm et al., "Confocal laser scanning microscopy" (Zeiss): lateral
@@ -236,7 +236,7 @@ def sigma_um(optics: Optics, *, is_confocal: bool = False) -> tuple[float, float
     return fwhm_axial / FWHM_PER_SIGMA, fwhm_lateral / FWHM_PER_SIGMA
 
 
-def measured_sigma_um(psf: Kernel) -> tuple[float, ...]:
+def measure_sigma_um(psf: Kernel) -> tuple[float, ...]:
     """Return the standard deviations of Gaussians fitted to the lines through the centre of `psf`, one for each axis.
 
     Raises
@@ -255,18 +255,20 @@ def measured_sigma_um(psf: Kernel) -> tuple[float, ...]:
             with warnings.catch_warnings():
                 # The covariance, which is not used, cannot be estimated from a line of few samples.
                 warnings.simplefilter("ignore", optimize.OptimizeWarning)
-                found, _ = optimize.curve_fit(_bell, position, line, start)
+                found, _ = optimize.curve_fit(_evaluate_bell, position, line, start)
         except (RuntimeError, TypeError):
             raise DataError(f"no Gaussian fits the PSF along axis {axis}; is a bead in the middle of it?") from None
         widths.append(abs(float(found[2])))
     return tuple(widths)
 
 
-def _bell(x: NDArray[np.float64], height: float, centre: float, sigma: float, background: float) -> NDArray[np.float64]:
+def _evaluate_bell(
+    x: NDArray[np.float64], height: float, centre: float, sigma: float, background: float
+) -> NDArray[np.float64]:
     return np.asarray(height * np.exp(-((x - centre) ** 2) / (2.0 * sigma**2)) + background)
 
 
-def anisotropic_part(
+def take_anisotropic_part(
     axial_um: float, lateral_um: float, *, width: Literal["physical", "csbdeep"] = "physical"
 ) -> Gaussian:
     """Return the PSF (YX, degraded axis X) that turns a lateral slice into one that looks axial.
@@ -279,7 +281,7 @@ def anisotropic_part(
     Parameters
     ----------
     axial_um, lateral_um
-        Standard deviations of the PSF, from `sigma_um` or from `measured_sigma_um` of a bead (whose size adds to both
+        Standard deviations of the PSF, from `sigma_um` or from `measure_sigma_um` of a bead (whose size adds to both
         variances and cancels).
 
     Raises
@@ -335,7 +337,7 @@ def average_bead(
     if not np.isfinite(image).all():
         raise DataError(f"bead stack of shape {stack.shape} has NaN or infinite pixels")
     half = tuple(max(1, round(length / size)) for length, size in zip(half_size_um, pixel_size_um, strict=True))
-    peaks = _isolated_peaks(image, half, min_contrast)
+    peaks = _find_isolated_peaks(image, half, min_contrast)
     beads = [bead for bead in (_cut_bead(image, peak, half) for peak in peaks) if bead is not None]
     if not beads:
         raise DataError(
@@ -344,10 +346,10 @@ def average_bead(
         )
     light = np.array([bead.sum() for bead in beads])
     singles = [bead / each for bead, each in zip(beads, light, strict=True) if each <= 3 * np.median(light)]
-    return kernel(np.maximum(np.mean(singles, axis=0), 0.0), pixel_size_um, "average bead"), len(singles)
+    return make_kernel(np.maximum(np.mean(singles, axis=0), 0.0), pixel_size_um, "average bead"), len(singles)
 
 
-def _isolated_peaks(image: NDArray[np.float32], half: tuple[int, ...], min_contrast: float) -> NDArray[np.intp]:
+def _find_isolated_peaks(image: NDArray[np.float32], half: tuple[int, ...], min_contrast: float) -> NDArray[np.intp]:
     """Return the positions of peaks that are alone in their box and away from the borders."""
     smooth = ndimage.gaussian_filter(image, 1.0)
     contrast = smooth - np.median(smooth)
@@ -366,14 +368,14 @@ def _cut_bead(image: NDArray[np.float32], peak: NDArray[np.intp], half: tuple[in
     is_shell = np.ones(box.shape, bool)
     is_shell[(slice(1, -1),) * box.ndim] = False
     bead = box - np.median(box[is_shell])
-    shift = _offset_of_centre(bead)
+    shift = _measure_offset(bead)
     if np.abs(shift).max() > 1.0:
         return None
     centred: NDArray[np.float32] = ndimage.shift(bead, -shift, order=3, mode="nearest")
     return centred[(slice(1, -1),) * box.ndim]
 
 
-def _offset_of_centre(bead: NDArray[np.float32]) -> NDArray[np.float64]:
+def _measure_offset(bead: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return where a parabola through the logarithm of three smoothed samples has its vertex, from the middle pixel.
 
     Exact for a Gaussian, and insensitive to the tails of the PSF and to noise far from the peak.

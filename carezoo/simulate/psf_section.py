@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -13,21 +14,94 @@ from carezoo.errors import RecipeError
 from carezoo.files import open_image
 from carezoo.schema.span import Span
 from carezoo.simulate import psf
-from carezoo.simulate import psf as beads
 from carezoo.simulate.psf import Gaussian, Kernel, Optics, Psf
-from carezoo.simulate.section import (
-    AxialOptics,
-    AxialPsf,
-    AxialWidths,
-    BeadsPsf,
-    GaussianPsf,
-    OpticsPsf,
-    Simulation,
-    SourcePsf,
-)
 
 
-def average_beads(described: SourcePsf | AxialPsf | None, folder: Path) -> Kernel | None:
+@dataclass(frozen=True, kw_only=True)
+class GaussianPsf:
+    """A Gaussian, of another width for each image."""
+
+    kind: ClassVar[str] = "gaussian"
+
+    sigma_um: Span
+    """Standard deviation along Y and X (0.21 wavelength / NA for widefield)."""
+    sigma_z_um: Span | None = None
+    """Standard deviation along Z; needed for volumes."""
+
+    def __post_init__(self) -> None:
+        for name in ("sigma_um", "sigma_z_um"):
+            span: Span | None = getattr(self, name)
+            if span is not None and span.low <= 0:
+                raise RecipeError(f"{name}: expected a number above 0, found {span}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpticsPsf:
+    """The widefield PSF computed from the optics (psfmodels), other numbers for each image."""
+
+    kind: ClassVar[str] = "optics"
+
+    na: Span
+    """Numerical aperture."""
+    wavelength_um: Span
+    """Emission wavelength."""
+    index_immersion: float = 1.515
+    """Refractive index of the immersion medium."""
+    index_sample: Span = Span(1.47, 1.47)
+    """Refractive index around the structure."""
+    depth_um: Span = Span(0.0, 0.0)
+    """Depth of the structure below the coverslip."""
+    model: Literal["vectorial", "gibson-lanni"] = "vectorial"
+    """Vectorial (Aguet et al. 2009) or scalar (Gibson and Lanni 1992)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeadsPsf:
+    """The PSF measured from a stack of beads."""
+
+    kind: ClassVar[str] = "beads"
+
+    file: str
+    """Image file, ZYX (or YX); relative to the recipe's data folder."""
+    half_size_um: tuple[float, ...]
+    """Half the length of the PSF along ZYX (or YX)."""
+    pixel_size_um: tuple[float, ...] = ()
+    """Pixel size along ZYX (or YX); empty: from the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxialWidths:
+    """Widths of an anisotropic PSF, known or guessed."""
+
+    kind: ClassVar[str] = "widths"
+
+    axial_um: Span
+    """Standard deviation along Z."""
+    lateral_um: Span
+    """Standard deviation along Y and X."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxialOptics:
+    """Widths of an anisotropic PSF from the optics."""
+
+    kind: ClassVar[str] = "optics"
+
+    na: float
+    """Numerical aperture."""
+    wavelength_um: float
+    """Emission wavelength; excitation for a confocal microscope."""
+    index_immersion: float = 1.515
+    """Refractive index of the immersion medium."""
+    is_confocal: bool = False
+    """Confocal microscope with a nearly closed pinhole."""
+
+
+SourcePsf = GaussianPsf | OpticsPsf | BeadsPsf
+AxialPsf = AxialWidths | AxialOptics | BeadsPsf
+
+
+def read_beads(described: SourcePsf | AxialPsf | None, folder: Path) -> Kernel | None:
     """Return the PSF of the bead stack that `described` names; None if it names none.
 
     Raises
@@ -45,10 +119,10 @@ def average_beads(described: SourcePsf | AxialPsf | None, folder: Path) -> Kerne
     if len(size_um) != len(letters) or not all(size > 0 for size in size_um):
         raise RecipeError(f"beads: {described.file} has no pixel size along {letters}; give pixel_size_um")
     stack = axes_.move(image.array(), image.axes, letters)
-    return beads.average_bead(stack, size_um, half_size_um=described.half_size_um)[0]
+    return psf.average_bead(stack, size_um, half_size_um=described.half_size_um)[0]
 
 
-def source_psf(
+def draw_source_psf(
     described: SourcePsf | None,
     measured: Kernel | None,
     pixel_size_um: tuple[float, ...],
@@ -79,25 +153,25 @@ def source_psf(
         axial = described.sigma_z_um.draw(rng)
         return Gaussian((axial, lateral, lateral)), {"psf.sigma_um": lateral, "psf.sigma_z_um": axial}
     if isinstance(described, OpticsPsf):
-        return _computed(described, pixel_size_um, rng)
+        return _compute_psf(described, pixel_size_um, rng)
     assert measured is not None
     return measured, {}
 
 
-def _computed(
+def _compute_psf(
     described: OpticsPsf, pixel_size_um: tuple[float, ...], rng: np.random.Generator
 ) -> tuple[Kernel, dict[str, float]]:
     names = ("na", "wavelength_um", "index_sample", "depth_um")
     drawn = {name: getattr(described, name).draw(rng) for name in names}
     optics = Optics(index_immersion=described.index_immersion, model=described.model, **drawn)
-    axial, lateral = psf.sigma_um(optics)
+    axial, lateral = psf.estimate_sigma_um(optics)
     # Wide enough for the first rings; the light beyond is a haze over the whole field.
     extent_um = (10 * axial, 20 * lateral, 20 * lateral)[-len(pixel_size_um) :]
-    computed = psf.computed(optics, pixel_size_um, extent_um=extent_um)
+    computed = psf.compute_psf(optics, pixel_size_um, extent_um=extent_um)
     return computed, {f"psf.{name}": value for name, value in drawn.items()}
 
 
-def widest(described: SourcePsf) -> SourcePsf:
+def take_widest(described: SourcePsf) -> SourcePsf:
     """Return `described` with its widest PSF only, for checks."""
     if isinstance(described, GaussianPsf):
         axial = described.sigma_z_um
@@ -115,32 +189,20 @@ def widest(described: SourcePsf) -> SourcePsf:
     return described
 
 
-def target_psf(simulation: Simulation, source: Psf) -> Gaussian:
-    """Return the Gaussian of the targets of simulated structures, given the PSF of their source."""
-    widths = source.sigma_um if isinstance(source, Gaussian) else psf.measured_sigma_um(source)
-    described = simulation.psf
-    # With Gaussian sources one width for all images, whatever was drawn for this one.
-    narrowest = described.sigma_um.low if isinstance(described, GaussianPsf) else widths[-1]
-    lateral = simulation.target_sigma_um or max(narrowest / 2, 0.6 * simulation.pixel_size_um[-1])
-    if len(widths) == 2:
-        return Gaussian((lateral, lateral))
-    return Gaussian((simulation.target_sigma_z_um or widths[0], lateral, lateral))
-
-
-def axial_psf(
+def draw_axial_psf(
     described: AxialPsf, measured: Kernel | None, width: Literal["physical", "csbdeep"], rng: np.random.Generator
 ) -> tuple[Gaussian, dict[str, float]]:
-    """Draw what turns a lateral slice into an axial one (`psf.anisotropic_part`), and the widths it comes from."""
+    """Draw what turns a lateral slice into an axial one (`psf.take_anisotropic_part`), and the widths it comes from."""
     if isinstance(described, AxialWidths):
         axial, lateral = described.axial_um.draw(rng), described.lateral_um.draw(rng)
     elif isinstance(described, AxialOptics):
         optics = Optics(
             na=described.na, wavelength_um=described.wavelength_um, index_immersion=described.index_immersion
         )
-        axial, lateral = psf.sigma_um(optics, is_confocal=described.is_confocal)
+        axial, lateral = psf.estimate_sigma_um(optics, is_confocal=described.is_confocal)
     else:
         assert measured is not None
-        axial, *lateral_yx = psf.measured_sigma_um(measured)
+        axial, *lateral_yx = psf.measure_sigma_um(measured)
         lateral = float(np.mean(lateral_yx))
-    part = psf.anisotropic_part(axial, lateral, width=width)
+    part = psf.take_anisotropic_part(axial, lateral, width=width)
     return part, {"axial_um": axial, "lateral_um": lateral}

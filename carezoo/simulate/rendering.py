@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from carezoo.simulate.psf import TRUNCATE, Gaussian, Psf, resampled
+from carezoo.simulate.psf import TRUNCATE, Gaussian, Psf, resample
 
 _BATCH = 1 << 20
 """Weights computed at once: points times the pixels each is spread over."""
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldOfView:
     """The part of space an image shows."""
 
     shape: tuple[int, ...]
@@ -52,9 +52,9 @@ class Emitters:
 class Canvas:
     """The grid on which a field is rendered: it has a margin, so that light from outside reaches the image."""
 
-    image: Field
+    image: FieldOfView
     """What is cut out in the end."""
-    field: Field
+    field: FieldOfView
     """With margins, sizes that transform fast; origin of `Emitters.position_um` is the corner of *this* field."""
     margin_px: tuple[int, ...]
     """Pixels of `field` before the first of `image`, along each axis."""
@@ -73,7 +73,7 @@ class Canvas:
         return middle - half, middle + half
 
 
-def canvas(image: Field, narrowest_um: tuple[float, ...], reach_um: tuple[float, ...]) -> Canvas:
+def plan_canvas(image: FieldOfView, narrowest_um: tuple[float, ...], reach_um: tuple[float, ...]) -> Canvas:
     """Plan a canvas for `image`.
 
     Parameters
@@ -85,30 +85,30 @@ def canvas(image: Field, narrowest_um: tuple[float, ...], reach_um: tuple[float,
     """
     margin = [math.ceil(reach / size) for reach, size in zip(reach_um, image.pixel_size_um, strict=True)]
     sizes = tuple(fft.next_fast_len(n + 2 * m, real=True) for n, m in zip(image.shape, margin, strict=True))
-    oversampling = needed_oversampling(narrowest_um, image.pixel_size_um)
-    return Canvas(image, Field(sizes, image.pixel_size_um), tuple(margin), oversampling)
+    oversampling = choose_oversampling(narrowest_um, image.pixel_size_um)
+    return Canvas(image, FieldOfView(sizes, image.pixel_size_um), tuple(margin), oversampling)
 
 
-def needed_oversampling(sigma_um: tuple[float, ...], pixel_size_um: tuple[float, ...]) -> tuple[int, ...]:
+def choose_oversampling(sigma_um: tuple[float, ...], pixel_size_um: tuple[float, ...]) -> tuple[int, ...]:
     """Return fine pixels for one pixel along each axis, for a PSF with standard deviations `sigma_um`."""
     # Without oversampling the spline errs by 1 % of the peak at a standard deviation of 1 pixel, by 0.3 % at 1.25.
     return tuple(2 if sigma < 1.25 * size else 1 for sigma, size in zip(sigma_um, pixel_size_um, strict=True))
 
 
-def reach_um(psf: Psf) -> tuple[float, ...]:
+def estimate_reach_um(psf: Psf) -> tuple[float, ...]:
     """Return how far from its centre `psf` has light, along each axis."""
     if isinstance(psf, Gaussian):
         return tuple(TRUNCATE * sigma for sigma in psf.sigma_um)
     return tuple((n // 2) * size for n, size in zip(psf.values.shape, psf.pixel_size_um, strict=True))
 
 
-def spectrum(emitters: Emitters, canvas: Canvas) -> NDArray[np.complex64]:
+def compute_spectrum(emitters: Emitters, canvas: Canvas) -> NDArray[np.complex64]:
     """Return the Fourier transform of `emitters` on the fine grid of `canvas`; points outside it are left out."""
-    fine = _fine(canvas)
+    fine = _refine(canvas)
     transform = np.zeros((*fine.shape[:-1], fine.shape[-1] // 2 + 1), np.complex64)
     if len(emitters.light):
         transform += fft.rfftn(_spread(emitters, canvas, fine))
-        transform *= _outer([np.sinc(frequency) ** -4 for frequency in _frequencies(fine)])
+        transform *= _multiply_outer([np.sinc(frequency) ** -4 for frequency in _list_frequencies(fine)])
     if emitters.density is not None:
         grid = np.zeros(fine.shape, np.float32)
         grid[tuple(slice(None, None, k) for k in canvas.oversampling)] = emitters.density
@@ -116,12 +116,12 @@ def spectrum(emitters: Emitters, canvas: Canvas) -> NDArray[np.complex64]:
     return transform
 
 
-def image(transform: NDArray[np.complex64], psf: Psf, canvas: Canvas) -> NDArray[np.float32]:
+def render(transform: NDArray[np.complex64], psf: Psf, canvas: Canvas) -> NDArray[np.float32]:
     """Return what `canvas.image` shows of a spectrum through `psf`: float32, light a pixel, not negative.
 
     The canvas is periodic: what a PSF wider than the margin carries out of it comes back on the other side.
     """
-    product = transform * transfer(psf, canvas)
+    product = transform * compute_transfer(psf, canvas)
     # Sampling every k-th pixel folds the spectrum k times onto itself; the last axis is only half there, so it is
     # sampled after its transform.
     for axis, (n, k) in enumerate(zip(canvas.field.shape[:-1], canvas.oversampling[:-1], strict=True)):
@@ -134,15 +134,18 @@ def image(transform: NDArray[np.complex64], psf: Psf, canvas: Canvas) -> NDArray
     return visible
 
 
-def transfer(psf: Psf, canvas: Canvas) -> NDArray[np.complex64] | NDArray[np.float32]:
+def compute_transfer(psf: Psf, canvas: Canvas) -> NDArray[np.complex64] | NDArray[np.float32]:
     """Return the Fourier transform of `psf` on the fine grid of `canvas`."""
-    fine = _fine(canvas)
+    fine = _refine(canvas)
     if isinstance(psf, Gaussian):
         sigma_px = [sigma / size for sigma, size in zip(psf.sigma_um, fine.pixel_size_um, strict=True)]
-        return _outer(
-            [np.exp(-2.0 * (math.pi * f * sigma) ** 2) for f, sigma in zip(_frequencies(fine), sigma_px, strict=True)]
+        return _multiply_outer(
+            [
+                np.exp(-2.0 * (math.pi * f * sigma) ** 2)
+                for f, sigma in zip(_list_frequencies(fine), sigma_px, strict=True)
+            ]
         )
-    values = resampled(psf, fine.pixel_size_um).values
+    values = resample(psf, fine.pixel_size_um).values
     cut = [max(0, (k - n + 1) // 2) for k, n in zip(values.shape, fine.shape, strict=True)]
     values = values[tuple(slice(c, k - c) for c, k in zip(cut, values.shape, strict=True))]
     grid = np.zeros(fine.shape, np.float32)
@@ -152,24 +155,26 @@ def transfer(psf: Psf, canvas: Canvas) -> NDArray[np.complex64] | NDArray[np.flo
     return transformed
 
 
-def _fine(canvas: Canvas) -> Field:
+def _refine(canvas: Canvas) -> FieldOfView:
     shape = tuple(n * k for n, k in zip(canvas.field.shape, canvas.oversampling, strict=True))
-    return Field(shape, tuple(s / k for s, k in zip(canvas.field.pixel_size_um, canvas.oversampling, strict=True)))
+    return FieldOfView(
+        shape, tuple(s / k for s, k in zip(canvas.field.pixel_size_um, canvas.oversampling, strict=True))
+    )
 
 
-def _frequencies(field: Field) -> list[NDArray[np.float64]]:
+def _list_frequencies(field: FieldOfView) -> list[NDArray[np.float64]]:
     """Return the frequencies along each axis, cycles a pixel; a real transform halves the last axis."""
     return [fft.fftfreq(n) for n in field.shape[:-1]] + [fft.rfftfreq(field.shape[-1])]
 
 
-def _outer(factors: list[NDArray[np.float64]]) -> NDArray[np.float32]:
+def _multiply_outer(factors: list[NDArray[np.float64]]) -> NDArray[np.float32]:
     product = factors[0].astype(np.float32)
     for factor in factors[1:]:
         product = product[..., None] * factor.astype(np.float32)
     return product
 
 
-def _spread(emitters: Emitters, canvas: Canvas, fine: Field) -> NDArray[np.float32]:
+def _spread(emitters: Emitters, canvas: Canvas, fine: FieldOfView) -> NDArray[np.float32]:
     """Spread every point over 4 fine pixels along each axis with the weights of a cubic B-spline."""
     # Fine pixel 0 lies at the centre of pixel 0, so that every k-th one is the centre of a pixel.
     half_pixel_um = np.array(canvas.field.pixel_size_um) / 2
@@ -180,13 +185,13 @@ def _spread(emitters: Emitters, canvas: Canvas, fine: Field) -> NDArray[np.float
     grid = np.zeros(math.prod(fine.shape), np.float32)
     step = _BATCH // 4 ** len(fine.shape)
     for start in range(0, len(at), step):
-        index, weight = _taps(at[start : start + step], fine.shape)
+        index, weight = _compute_taps(at[start : start + step], fine.shape)
         weight *= light[start : start + step]
         np.add.at(grid, index.ravel(), weight.ravel())
     return grid.reshape(fine.shape)
 
 
-def _taps(at: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _compute_taps(at: NDArray[np.float32], shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return flat pixel numbers and weights, (4 ** axes, N), of points at fine coordinates `at` (N, axes)."""
     base = np.floor(at)
     t = np.ascontiguousarray((at - base).T)

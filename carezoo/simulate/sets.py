@@ -16,12 +16,10 @@ import numpy as np
 from carezoo.errors import RecipeError
 from carezoo.pairs.section import FileSet, Split
 from carezoo.pairs.split import PARTS, Part
-from carezoo.simulate import isotropic_volumes
-from carezoo.simulate import pairs as simulate
 from carezoo.simulate.clean_images import CleanImage, check_size
-from carezoo.simulate.files import SOURCES, TARGETS, n_written, write_pairs
-from carezoo.simulate.pairs import Prepared, check_psfs_and_factor, prepare
-from carezoo.simulate.section import Simulation
+from carezoo.simulate.files import SOURCES, TARGETS, count_written, write_pairs
+from carezoo.simulate.pairs import AnySimulation, make_whole_pair, prepare
+from carezoo.simulate.section import PreparedSimulation
 
 log = logging.getLogger("carezoo")
 
@@ -63,7 +61,7 @@ class ImageSplit:
 class SimulatedSet:
     """Pairs that are computed. Those to fit are made while training, without end; the others once, as files."""
 
-    simulate: Simulation
+    simulate: AnySimulation
     """How pairs are made: the section that `carezoo simulate` takes."""
     name: str = ""
     """What messages, the model card and the training data record call the set; empty: simulated1, simulated2, ..."""
@@ -82,7 +80,7 @@ share is 1."""
     """Pairs to report on, made once as files, clean images whole (their part of `split`); 0 where another set does \
 that. Task isotropic: stacks, of structures in 3D, or of stacks of images that are turned so that their X becomes Z."""
     split: ImageSplit = field(default_factory=ImageSplit)
-    """Which clean images, or which parts of them, fit, choose and report; structures have no need of it."""
+    """Which clean images, or which parts of them, fit, choose and report; structures do not need it."""
 
     def __post_init__(self) -> None:
         if not self.share > 0:
@@ -97,7 +95,7 @@ class OpenSet:
     """A set of computed pairs, ready to make them."""
 
     described: SimulatedSet
-    parts: Mapping[Part, Prepared]
+    parts: Mapping[Part, PreparedSimulation]
     """What makes the pairs of each part: of structures the same for all, of clean images other files or places."""
     seeds: Mapping[Part, int]
 
@@ -132,7 +130,7 @@ def open_set(described: SimulatedSet, folder: Path, seed: int) -> OpenSet:
     """
     try:
         prepared = prepare(described.simulate, folder)
-        parts = {part: _of_part(prepared, described, part) for part in PARTS}
+        parts = {part: _prepare_part(prepared, described, part) for part in PARTS}
     except RecipeError as error:
         raise RecipeError(f"set {described.name}: {error}") from None
     numbers = (seed, described.simulate.seed, zlib.crc32(described.name.encode()))
@@ -140,28 +138,29 @@ def open_set(described: SimulatedSet, folder: Path, seed: int) -> OpenSet:
     return OpenSet(described, parts, dict(zip(PARTS, (int(state) for state in states), strict=True)))
 
 
-def _of_part(prepared: Prepared, described: SimulatedSet, part: Part) -> Prepared:
+def _prepare_part(prepared: PreparedSimulation, described: SimulatedSet, part: Part) -> PreparedSimulation:
     simulation = prepared.simulation
     if part != "fit":
         # What is written is taken whole: scores are of images, not of patches.
         shape = () if prepared.images else simulation.shape
         n_pairs = max(1, described.n_choose if part == "choose" else described.n_report)
         simulation = replace(simulation, n_pairs=n_pairs, shape=shape)
-    images = _images_of_part(prepared.images, described.split, part)
+    images = _choose_images(prepared.images, described.split, part)
     if prepared.images and not images:
         raise RecipeError(f"split: no image is left to {part}; name fewer, or none, so that images are cut into strips")
     for image in images:
-        check_size(image, simulation)
+        check_size(image, simulation.piece)
     chosen = replace(prepared, simulation=simulation, images=images)
-    check_psfs_and_factor(chosen)
-    if part == "report" and described.n_report and simulation.task == "isotropic":
-        isotropic_volumes.check(chosen)
+    if part == "report" and described.n_report:
+        simulation.check_whole(chosen)
+    else:
+        simulation.check(chosen)
     return chosen
 
 
-def _images_of_part(images: tuple[CleanImage, ...], split: ImageSplit, part: Part) -> tuple[CleanImage, ...]:
+def _choose_images(images: tuple[CleanImage, ...], split: ImageSplit, part: Part) -> tuple[CleanImage, ...]:
     if not split.is_by_name:
-        return tuple(replace(each, bounds=_strip(each, split, part)) for each in images)
+        return tuple(replace(each, bounds=_cut_strip(each, split, part)) for each in images)
     named: dict[Part, tuple[str, ...]] = {"choose": split.choose, "report": split.report}
     for patterns in named.values():
         for pattern in patterns:
@@ -177,7 +176,7 @@ def _images_of_part(images: tuple[CleanImage, ...], split: ImageSplit, part: Par
     return tuple(each for each in images if (parts_of(each) or ["fit"]) == [part])
 
 
-def _strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, slice]:
+def _cut_strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, slice]:
     if split.axis not in image.sizes:
         raise RecipeError(f"split.axis: {image.path.name} has axes {image.image.axes}, not {split.axis}")
     n = image.sizes[split.axis]
@@ -202,12 +201,11 @@ def write_report_files(opened: OpenSet, cache: Path) -> FileSet | None:
     described, prepared = opened.described, opened.parts["report"]
     if described.n_report == 0:
         return None
-    folder = _folder(opened, cache)
-    n_missing = described.n_report - n_written(folder)
+    folder = _choose_folder(opened, cache)
+    n_missing = described.n_report - count_written(folder)
     if n_missing > 0:
         log.info("set %s: making %d pairs to report on in %s", described.name, n_missing, folder)
-    make = isotropic_volumes.pair if described.simulate.task == "isotropic" else simulate.pair
-    write_pairs(prepared, folder, opened.seeds["report"], prefix="report-", make=make)
+    write_pairs(prepared, folder, opened.seeds["report"], prefix="report-", make=make_whole_pair)
     return FileSet(
         name=described.name,
         source=(str(folder / SOURCES),),
@@ -218,7 +216,7 @@ def write_report_files(opened: OpenSet, cache: Path) -> FileSet | None:
     )
 
 
-def _folder(opened: OpenSet, cache: Path) -> Path:
+def _choose_folder(opened: OpenSet, cache: Path) -> Path:
     """Return a folder of its own for every description, seed and state of the clean images."""
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in opened.clean_files["report"]]
     key = f"{opened.described}|{opened.seeds['report']}|{states}"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from carezoo.schema.build import selecting_key
 from carezoo.schema.span import Span
 from carezoo.train.recipe import Recipe
 
@@ -20,27 +21,46 @@ WIDTH = 100
 def explain(section: type = Recipe) -> str:
     """Return every field of `section` and of the sections inside it: key, type, default, and what it means.
 
-    The result reads as the skeleton of a YAML file; sections are indented below their key.
+    The result reads as the skeleton of a YAML file; sections are indented below their key. Where one of several
+    sections is chosen, a field that an earlier one of them has, too, is explained there.
     """
-    return "\n".join(_lines(section, "")) + "\n"
+    return "\n".join(_lines(section, "", set())) + "\n"
 
 
-def _lines(section: type, indent: str) -> Iterator[str]:
+def _lines(section: type, indent: str, explained: set[object]) -> Iterator[str]:
+    """Yield the lines of `section`; what is in `explained`, which grows, is not explained again."""
     meanings, hints = _meanings(section), get_type_hints(section)
     for each in dataclasses.fields(section):
-        hint = hints[each.name]
-        yield f"{indent}{each.name}:  # {_type_name(hint)}, {_default(each)}"
-        yield from textwrap.wrap(
-            meanings[each.name], WIDTH, initial_indent=f"{indent}  # ", subsequent_indent=f"{indent}  # "
-        )
+        hint, meaning = hints[each.name], meanings[each.name]
+        heading = f"{indent}{each.name}:  # {_type_name(hint)}, {_default(each)}"
+        if (each.name, meaning) in explained:
+            yield f"{heading}; as above"
+            continue
+        explained.add((each.name, meaning))
+        yield heading
+        yield from textwrap.wrap(meaning, WIDTH, initial_indent=f"{indent}  # ", subsequent_indent=f"{indent}  # ")
+        explained_inside: set[object] = set()
         for inner in _sections_in(hint):
-            if hasattr(inner, "kind"):
-                yield f"{indent}  kind: {inner.kind}"
-            yield from _lines(inner, indent + "  ")
+            if inner in explained:
+                yield f"{indent}  # Its keys are those above."
+                continue
+            explained.add(inner)
+            key = selecting_key(inner)
+            if hasattr(inner, key):
+                yield f"{indent}  {key}: {getattr(inner, key)}"
+            yield from _lines(inner, indent + "  ", explained_inside)
 
 
 def _meanings(section: type) -> dict[str, str]:
-    """Return the docstring below each field."""
+    """Return the docstring below each field, inherited ones included."""
+    found: dict[str, str] = {}
+    for each in reversed(section.__mro__):
+        if dataclasses.is_dataclass(each):
+            found |= _own_meanings(each)
+    return found
+
+
+def _own_meanings(section: type) -> dict[str, str]:
     (declaration,) = ast.parse(textwrap.dedent(inspect.getsource(section))).body
     assert isinstance(declaration, ast.ClassDef)
     found = {}
@@ -57,7 +77,7 @@ def _meanings(section: type) -> dict[str, str]:
 
 
 def _sections_in(hint: Any) -> list[type]:
-    """Return the dataclass that `hint` is or holds a tuple of, or those of which it may be one."""
+    """Return the dataclasses that `hint` allows, alone or as items of a tuple."""
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return [] if hint is Span else [hint]
     return [inner for each in get_args(hint) for inner in _sections_in(each)]

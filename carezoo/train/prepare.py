@@ -12,15 +12,15 @@ import torch
 
 from carezoo.domain_check import Sample, describe
 from carezoo.errors import RecipeError
+from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
-from carezoo.pairs.intensity import Matching, Relation, identity
-from carezoo.pairs.registration import RegistrationReport, check_files, registered
-from carezoo.pairs.split import Part, Parts, split_pairs
+from carezoo.pairs.intensity import Matching, Relation, make_identity
+from carezoo.pairs.registration import RegistrationReport, check_files, register_pairs
+from carezoo.pairs.split import PairParts, Part, split_pairs
 from carezoo.patches.files import Sampler
-from carezoo.patches.sampler import Drawing, prepare_all
-from carezoo.simulate import isotropic_volumes
+from carezoo.patches.sampler import PatchPlan, prepare_all
 from carezoo.simulate import pairs as simulate
-from carezoo.simulate.files import as_image
+from carezoo.simulate.files import to_image
 from carezoo.simulate.sets import OpenSet, open_set, write_report_files
 from carezoo.train.batches import Batch, default_workers, draw_batches
 from carezoo.train.loop import Data
@@ -33,7 +33,7 @@ from carezoo.train.sections import Training
 class Prepared:
     """Everything a training needs of its images."""
 
-    parts: Parts
+    parts: PairParts
     matching: Matching
     """Intensities as measured on the files to fit."""
     data: Data
@@ -69,7 +69,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
-    how = Drawing(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
+    how = PatchPlan(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
     registration = check_files(acquired, recipe.pair_axes)
     patches = prepare_all(parts, opened, how, cache)
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
@@ -83,9 +83,9 @@ def acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
     Raises
     ------
     DataError
-        See `find_pairs` and `registered`.
+        See `find_pairs` and `register_pairs`.
     """
-    return registered(find_pairs(recipe.data, recipe.pair_axes), recipe.data.sets, recipe.pair_axes)
+    return register_pairs(find_pairs(recipe.data, recipe.pair_axes), recipe.data.sets, recipe.pair_axes)
 
 
 def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:
@@ -101,7 +101,7 @@ def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -
     known = {}
     for pair in pairs:
         if pair.dataset in computed:
-            known[pair.source_path] = identity(len(pair.target_channels))
+            known[pair.source_path] = make_identity(len(pair.target_channels))
         elif recipe.model_axes.is_projected:
             known[pair.source_path] = prepared.matching.relation(pair)
     return known
@@ -110,12 +110,12 @@ def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -
 def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
     opened = []
     for each in recipe.data.simulated:
-        found = (each.simulate.task, each.simulate.factor)
-        if found != (recipe.task, recipe.factor):
+        found = (each.simulate.task, each.simulate.plane_factor)
+        if found != (recipe.task, recipe.factor or ONE):
             factor = f" and factor {recipe.factor}" if recipe.factor else ""
             raise RecipeError(
                 f"set {each.name}: a model for task {recipe.task} learns from a simulation with the same task{factor}, "
-                f"found task {found[0]}" + (f" and factor {found[1]}" if found[1] else "")
+                f"found task {found[0]}" + (f" and factor {found[1]}" if found[1] != 1 else "")
             )
         opened.append(open_set(each, Path(recipe.data.folder), recipe.seed))
         _check_axes(opened[-1], recipe)
@@ -124,7 +124,7 @@ def _open_sets(recipe: Recipe) -> tuple[OpenSet, ...]:
 
 def _check_axes(opened: OpenSet, recipe: Recipe) -> None:
     name, channels, axes = opened.described.name, recipe.data.channels, recipe.pair_axes.source
-    found = "ZYX"[-len(opened.described.simulate.pixel_size_um) :]
+    found = opened.described.simulate.spatial_axes
     if found != axes:
         raise RecipeError(
             f"set {name}: simulates {found}, and the model takes patches {axes}; give pixel_size_um (and shape) for "
@@ -189,6 +189,8 @@ def training_images(recipe: Recipe, prepared: Prepared) -> dict[str, Any] | None
 
 def _computed(opened: OpenSet) -> Iterator[Sample]:
     of_fit, seed = opened.parts["fit"], opened.seeds["fit"]
-    make = isotropic_volumes.pair if opened.described.simulate.task == "isotropic" else simulate.pair
     for i in range(_N_COMPUTED):
-        yield Sample(as_image(of_fit, make(of_fit, seed, i).source, is_source=True), tuple(range(opened.n_channels)))
+        yield Sample(
+            to_image(of_fit, simulate.make_whole_pair(of_fit, seed, i).source, is_source=True),
+            tuple(range(opened.n_channels)),
+        )

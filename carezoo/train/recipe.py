@@ -20,7 +20,7 @@ from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.intensity import Intensity
 from carezoo.patches.files import Patches
 from carezoo.schema import yaml_file as recipe_file
-from carezoo.schema.build import build, plain
+from carezoo.schema.build import build, to_plain
 from carezoo.tasks import DENOISE, TASKS, TaskName
 from carezoo.train.sections import Data, Network, Packing, Training, check_at_least
 
@@ -152,7 +152,7 @@ and where they disagree they should not be trusted. `--member N` trains and pack
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field but `data.folder`, defaults included, as nested dictionaries and lists."""
-        values: dict[str, Any] = plain(self)
+        values: dict[str, Any] = to_plain(self)
         del values["data"]["folder"]
         return values
 

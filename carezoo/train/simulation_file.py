@@ -8,7 +8,8 @@ from typing import Any
 
 from carezoo.errors import RecipeError
 from carezoo.schema import yaml_file as recipe_file
-from carezoo.simulate.section import Simulation, describe
+from carezoo.simulate.pairs import describe
+from carezoo.simulate.section import Simulation
 from carezoo.train.recipe import Recipe
 
 

@@ -9,7 +9,7 @@ import tifffile
 import yaml
 
 from carezoo.cli.main import run
-from carezoo.simulate.noise import camera_text, fit_files
+from carezoo.simulate.noise import fit_files, format_camera
 
 TUBULES = {
     "structures": {"kind": "tubules"},
@@ -164,4 +164,4 @@ def test_multiplied_noise_is_pointed_out(tmp_path):
     frames = rng.gamma(np.maximum(rng.poisson(scene, (40, 200, 200)), 1e-9)) * 30 + 100
     tifffile.imwrite(tmp_path / "em.tif", frames.astype(np.uint16), imagej=True, metadata={"axes": "TYX"})
     paths = [tmp_path / "em.tif"]
-    assert "with an EM register set em_gain" in camera_text(fit_files(paths, is_repeats=True), paths)
+    assert "with an EM register set em_gain" in format_camera(fit_files(paths, is_repeats=True), paths)

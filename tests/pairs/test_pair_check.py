@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from carezoo.errors import DataError
 from carezoo.pairs.axes import PairAxes
-from carezoo.pairs.cache import Moved, make_raw
+from carezoo.pairs.cache import MovedPixels, make_raw
 from carezoo.pairs.find import find_pairs
-from carezoo.pairs.registration import check_files, registered, write_table
+from carezoo.pairs.registration import check_files, register_pairs, write_table
 from carezoo.pairs.section import FileSet
 from carezoo.train.sections import Data
 
@@ -100,8 +100,8 @@ def drifted(seed, shift, shape=(120, 120)):
 def test_targets_are_moved_onto_their_sources_where_a_set_asks_for_it(found, tmp_path, shape, spatial, shift):
     source = 0.5 * drifted(0, shift, shape) + 20
     pairs, axes = found((source, scene(0, shape)), axes=spatial, spatial=spatial), PairAxes(spatial)
-    assert registered(pairs, [FileSet(source=("low",), target=("high",), name="data1")], axes) == pairs
-    (moved,) = registered(pairs, REGISTER, axes)
+    assert register_pairs(pairs, [FileSet(source=("low",), target=("high",), name="data1")], axes) == pairs
+    (moved,) = register_pairs(pairs, REGISTER, axes)
     np.testing.assert_array_equal(moved.source.array(), source)
     inside = (slice(4, -4),) * len(shape)
     expected = (source - 20) / 0.5
@@ -117,7 +117,7 @@ def test_sources_of_one_target_move_it_each_by_their_own_shift(tmp_path):
         (tmp_path / folder).mkdir()
         tifffile.imwrite(tmp_path / folder / "0.tif", image, photometric="minisblack")
     sets = (FileSet(source=("a", "b"), target=("high",), axes="YX", register=True, name="levels"),)
-    pairs = registered(find_pairs(Data(sets=sets, folder=str(tmp_path)), PairAxes("YX")), sets, PairAxes("YX"))
+    pairs = register_pairs(find_pairs(Data(sets=sets, folder=str(tmp_path)), PairAxes("YX")), sets, PairAxes("YX"))
     for pair, shift in zip(make_raw(pairs, tmp_path / "cache"), shifts.values(), strict=True):
         difference = pair.target.array().reshape(120, 120) - drifted(0, shift)
         assert np.abs(difference[4:-4, 4:-4]).max() < 0.05 * scene(0).std()
@@ -126,14 +126,14 @@ def test_sources_of_one_target_move_it_each_by_their_own_shift(tmp_path):
 def test_what_cannot_be_registered_is_refused(found):
     pairs = found((scene(0), scene(1)))
     with pytest.raises(DataError, match=r"cannot be registered.*hardly show the same scene.*leave it out"):
-        registered(pairs, REGISTER, PairAxes("YX"))
+        register_pairs(pairs, REGISTER, PairAxes("YX"))
     with pytest.raises(DataError, match="tasks upsample and project"):
-        registered(pairs, REGISTER, PairAxes("ZYX", factor=Fraction(4)))
+        register_pairs(pairs, REGISTER, PairAxes("ZYX", factor=Fraction(4)))
 
 
 def test_a_region_of_moved_pixels_is_that_of_all_of_them():
     pixels = scene(3, (4, 80, 90))
-    moved = Moved(pixels, (0.0, 0.37, -2.6))
+    moved = MovedPixels(pixels, (0.0, 0.37, -2.6))
     assert moved.shape == pixels.shape
     whole = moved[:, :, :]
     np.testing.assert_allclose(moved[2, 30:50, 5:41], whole[2, 30:50, 5:41], rtol=1e-5)

@@ -14,7 +14,7 @@ from carezoo.files.atomic import hash_file
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
 from carezoo.pairs.section import FileSet, Split
-from carezoo.pairs.split import PARTS, Parts, split_pairs
+from carezoo.pairs.split import PARTS, PairParts, split_pairs
 from carezoo.train.pack.records import record_files
 from carezoo.train.sections import Data
 
@@ -37,11 +37,11 @@ def data_in(folder: Path, *sets: FileSet, **options) -> Data:
     return Data(sets=sets or (FileSet(source=("low",), target=("high",)),), folder=str(folder), **options)
 
 
-def parts_of(data: Data, seed: int = 1) -> Parts:
+def parts_of(data: Data, seed: int = 1) -> PairParts:
     return split_pairs(find_pairs(data, PairAxes("YX")), data.sets, seed)
 
 
-def names_in(parts: Parts) -> dict[str, list[str]]:
+def names_in(parts: PairParts) -> dict[str, list[str]]:
     return {part: [pair.source_path.name for pair in getattr(parts, part)] for part in PARTS}
 
 

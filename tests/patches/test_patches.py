@@ -25,9 +25,9 @@ from carezoo.pairs.cache import RawPixels, make_raw, read
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Intensity
 from carezoo.pairs.section import FileSet
-from carezoo.pairs.split import Parts
-from carezoo.patches.files import Patches, PatchSampler, PatchSize, augmented, prepare_patches
-from carezoo.patches.foreground import bright_limits, foreground_starts
+from carezoo.pairs.split import PairParts
+from carezoo.patches.files import Patches, PatchSampler, PatchSize, augment, prepare_patches
+from carezoo.patches.foreground import find_foreground_starts, measure_bright_limits
 from carezoo.train.sections import Data
 
 IDENTITY = Intensity(mode="fixed", range=(0.0, 1.0), fit="none")
@@ -60,7 +60,7 @@ def numbered(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
 
 
 def sampler_of(pairs, tmp_path, patches: Patches, intensity: Intensity = IDENTITY, seed: int = 1) -> PatchSampler:
-    return prepare_patches(Parts(pairs, pairs, ()), intensity, patches, tmp_path / "cache", seed).fit
+    return prepare_patches(PairParts(pairs, pairs, ()), intensity, patches, tmp_path / "cache", seed).fit
 
 
 def plain(y: int, x: int, z: int | None = None, **options) -> Patches:
@@ -171,9 +171,9 @@ def test_foreground_is_csbdeeps_rule_in_any_channel(tmp_path_factory, shape, n_c
     axes = "".join(size)
     pixels = np.random.default_rng(seed).gamma(0.3, 1.0, (n_channels, *shape))
     image = Image(np.moveaxis(pixels, 0, 1) if "Z" in axes else pixels, "ZCYX" if "Z" in axes else "CYX")
-    limits = bright_limits(image, range(n_channels), 0.4, 99.9)
+    limits = measure_bright_limits(image, range(n_channels), 0.4, 99.9)
     path = tmp_path_factory.mktemp("starts") / "a.starts"
-    starts = foreground_starts(image, range(n_channels), size, limits, path)
+    starts = find_foreground_starts(image, range(n_channels), size, limits, path)
     # Every window of half the patch about the centre, as SciPy sees it.
     eligible = np.zeros(shape, bool)
     for channel in pixels:
@@ -192,8 +192,8 @@ def test_samples_and_frames_have_their_own_foreground(tmp_path):
     target[1] = 100  # background, by the measure of this sample
     target[1, 2, 4, 4] = 1000
     image = Image(target, "STYX")
-    limits = bright_limits(image, (0,), 0.4, 100)
-    starts = foreground_starts(image, (0,), {"Y": 1, "X": 1}, limits, tmp_path / "a.starts")
+    limits = measure_bright_limits(image, (0,), 0.4, 100)
+    starts = find_foreground_starts(image, (0,), {"Y": 1, "X": 1}, limits, tmp_path / "a.starts")
     places = [starts.place(k) for k in range(starts.n)]
     assert [tuple(place.values()) for place in places] == [(0, 1, 0, 8, 8), (1, 2, 0, 4, 4)]
 
@@ -254,7 +254,7 @@ def test_mirrors_and_turns_reach_all_eight_orientations():
     rng = np.random.default_rng(1)
     seen = Counter()
     for _ in range(800):
-        source, target = augmented(patch, -patch, options, rng)
+        source, target = augment(patch, -patch, options, rng)
         np.testing.assert_array_equal(source, -target)
         seen[source.tobytes()] += 1
     assert len(seen) == 8
@@ -267,7 +267,7 @@ def test_augmentation_keeps_to_what_is_allowed():
 
     def orientations(**options) -> set[bytes]:
         chosen = Patches(size=PatchSize(z=2, y=4, x=6), **options)
-        return {augmented(volume, volume, chosen, rng)[0].tobytes() for _ in range(300)}
+        return {augment(volume, volume, chosen, rng)[0].tobytes() for _ in range(300)}
 
     assert orientations(flip="") == {volume.tobytes()}
     assert orientations(flip="Z") == {volume.tobytes(), volume[:, ::-1].tobytes()}
@@ -276,7 +276,7 @@ def test_augmentation_keeps_to_what_is_allowed():
     square = numbered((1, 3, 4, 4))
     turned = Patches(size=PatchSize(z=3, y=4, x=4))
     for _ in range(50):
-        result = augmented(square, square, turned, rng)[0]
+        result = augment(square, square, turned, rng)[0]
         assert (result[0].reshape(3, -1).min(axis=1) == square[0].reshape(3, -1).min(axis=1)).all()
 
 
@@ -355,13 +355,13 @@ def test_background_alone_says_what_to_change(tmp_path, caplog):
 BOUNDED = """
 import json, sys
 from pathlib import Path
-from carezoo.pairs.intensity import Intensity
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
-from carezoo.patches.files import Patches, PatchSize, prepare_patches
+from carezoo.pairs.intensity import Intensity
 from carezoo.pairs.section import FileSet
+from carezoo.pairs.split import PairParts
+from carezoo.patches.files import Patches, PatchSize, prepare_patches
 from carezoo.train.sections import Data
-from carezoo.pairs.split import Parts
 
 def peak_kib():
     # Not getrusage, whose peak starts at that of the process that started this one.
@@ -372,7 +372,7 @@ folder = Path(sys.argv[1])
 pairs = find_pairs(Data(sets=(FileSet(source=("low",), target=("high",)),), folder=str(folder)), PairAxes("ZYX"))
 before = peak_kib()
 patches = Patches(size=PatchSize(z=16, y=64, x=64))
-sampler = prepare_patches(Parts(pairs, pairs, ()), Intensity(), patches, folder / "cache", 1).fit
+sampler = prepare_patches(PairParts(pairs, pairs, ()), Intensity(), patches, folder / "cache", 1).fit
 for number in range(200):
     sampler.patch(number)
 print(json.dumps([before, peak_kib()]))

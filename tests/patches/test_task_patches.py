@@ -13,7 +13,7 @@ from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
 from carezoo.pairs.intensity import Intensity, match, relate
 from carezoo.pairs.section import FileSet
-from carezoo.pairs.split import Parts
+from carezoo.pairs.split import PairParts
 from carezoo.patches.files import Patches, PatchSize, prepare_patches
 from carezoo.train.sections import Data
 
@@ -32,7 +32,7 @@ def found(folder, axes, source, target):
 
 def sampler(pairs, axes, tmp_path, intensity=PLAIN, **settings):
     patches = Patches(background_threshold=settings.pop("threshold", 0.0), **settings)
-    return prepare_patches(Parts(pairs, pairs, ()), intensity, patches, tmp_path / "cache", 1, axes).fit
+    return prepare_patches(PairParts(pairs, pairs, ()), intensity, patches, tmp_path / "cache", 1, axes).fit
 
 
 @pytest.mark.parametrize("factor", [Fraction(2), Fraction(5, 2), Fraction(51, 5)])

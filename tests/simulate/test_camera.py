@@ -173,8 +173,8 @@ def test_a_clean_image_comes_into_the_grey_levels_of_the_recorded_one():
     described = Camera(photons=fixed(5000.0), gain=fixed(2.0), offset=fixed(100.0), bit_depth=None)
     image = steps()
     exposure = camera.expose(image, described, np.random.default_rng(0))
-    recorded = camera.acquire(camera.electrons(image, exposure), exposure, np.random.default_rng(1))
-    target = camera.grey_levels(image, exposure)
+    recorded = camera.acquire(camera.expect_electrons(image, exposure), exposure, np.random.default_rng(1))
+    target = camera.to_grey_levels(image, exposure)
     means = recorded.reshape(6, -1).mean(axis=1)
     assert target.reshape(6, -1).mean(axis=1) == pytest.approx(means, rel=1e-3)
 

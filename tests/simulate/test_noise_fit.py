@@ -36,7 +36,7 @@ def record(n_frames, *, gain=2.0, offset=100.0, read_noise=1.6, photons=60.0, se
     )
     rng = np.random.default_rng(seed)
     exposure = camera.expose(scene(), described, rng, black=0.0)
-    electrons = camera.electrons(scene(), exposure)
+    electrons = camera.expect_electrons(scene(), exposure)
     return np.stack([camera.acquire(electrons, exposure, rng) for _ in range(n_frames)])
 
 
@@ -117,7 +117,7 @@ def test_slow_drift_of_scene_and_light_does_not_look_like_noise():
     rng = np.random.default_rng(1)
     described = Camera(photons=fixed(60), gain=fixed(2.0), offset=fixed(100.0), read_noise=fixed(1.6))
     exposure = camera.expose(scene(), described, rng, black=0.0)
-    electrons = camera.electrons(scene(), exposure)
+    electrons = camera.expect_electrons(scene(), exposure)
     drifting = np.stack(
         [
             camera.acquire(np.roll(electrons * f, i // 20, 0).astype(np.float32), exposure, rng)

@@ -5,11 +5,10 @@ import pytest
 
 from carezoo.errors import DataError
 from carezoo.schema.span import Span
-from carezoo.simulate import project as projection_pairs
-from carezoo.simulate import rendering
+from carezoo.simulate import project, rendering
 from carezoo.simulate.camera import Camera
 from carezoo.simulate.psf import Gaussian
-from carezoo.simulate.rendering import Field
+from carezoo.simulate.rendering import FieldOfView
 from carezoo.simulate.structures.background import Background
 from carezoo.simulate.structures.epithelium import Epithelium
 
@@ -22,18 +21,18 @@ QUIET = Background(level=fixed(0), texture=fixed(0), haze=fixed(0), vesicle_dens
 
 
 def simulated(seed=0, photons=1e5, second="below", background=QUIET):
-    canvas = rendering.canvas(Field((32, 96, 96), (0.5, 0.2, 0.2)), (0.5, 0.15, 0.15), (2.0, 0.6, 0.6))
+    canvas = rendering.plan_canvas(FieldOfView((32, 96, 96), (0.5, 0.2, 0.2)), (0.5, 0.15, 0.15), (2.0, 0.6, 0.6))
     both = Gaussian((0.5, 0.15, 0.15)), Gaussian((0.5, 0.15, 0.15))
     camera = Camera(photons=fixed(photons), gain=fixed(2.0), offset=fixed(100.0), read_noise=fixed(1.0), bit_depth=None)
     described = Epithelium(second=second, second_brightness=fixed(0.8), relief_um=fixed(4.0))
-    return projection_pairs.simulate(described, canvas, both, background, camera, np.random.default_rng(seed))
+    return project.render_sheet(described, canvas, both, background, camera, np.random.default_rng(seed))
 
 
 def test_projection_takes_each_pixel_from_its_plane():
     volume = np.arange(5.0)[:, None, None] * np.ones((1, 3, 4))
     height = np.linspace(0, 4, 12).reshape(3, 4)
-    assert projection_pairs.project(volume, height) == pytest.approx(height, abs=1e-6)
-    assert projection_pairs.project(volume[:1], np.zeros((3, 4))) == pytest.approx(np.zeros((3, 4)))
+    assert project.project(volume, height) == pytest.approx(height, abs=1e-6)
+    assert project.project(volume[:1], np.zeros((3, 4))) == pytest.approx(np.zeros((3, 4)))
 
 
 @pytest.mark.parametrize(
@@ -47,14 +46,14 @@ def test_projection_takes_each_pixel_from_its_plane():
 )
 def test_height_maps_that_leave_the_stack_are_refused(height, message):
     with pytest.raises(DataError, match=message):
-        projection_pairs.project(np.zeros((5, 3, 4)), height)
+        project.project(np.zeros((5, 3, 4)), height)
 
 
 def test_in_bright_light_the_volume_at_the_surface_is_the_target():
     made = simulated(second="none")
     assert made.source.shape == (32, 96, 96)
     assert made.target.shape == made.height_px.shape == (96, 96)
-    seen = projection_pairs.project(made.source, made.height_px)
+    seen = project.project(made.source, made.height_px)
     bright = made.target > np.percentile(made.target, 90)
     brightest = made.source.max(axis=0)
     assert (seen[bright] - 100).mean() > 0.9 * (brightest[bright] - 100).mean(), "the surface is where the light is"
@@ -67,7 +66,7 @@ def test_the_second_structure_is_in_the_volume_and_not_in_the_target():
     assert with_second.source.sum() > alone.source.sum()
     outside = with_second.source.max(axis=0) - with_second.target
     assert outside.max() > 0.3 * np.ptp(with_second.target)
-    seen = projection_pairs.project(with_second.source, with_second.height_px)
+    seen = project.project(with_second.source, with_second.height_px)
     assert np.corrcoef(seen.ravel(), with_second.target.ravel())[0, 1] > 0.98
 
 
@@ -87,8 +86,8 @@ def test_a_real_stack_is_projected_along_its_own_map():
     z = np.arange(16)[:, None, None]
     stack = texture * np.exp(-((z - height) ** 2) / 4)
     camera = Camera(photons=fixed(1e6), gain=fixed(1.0), offset=fixed(0.0), read_noise=fixed(0.0), bit_depth=None)
-    made = projection_pairs.from_stack(stack, height, camera, rng, black_white=(0.0, 100.0))
-    assert made.target == pytest.approx(projection_pairs.project(stack, height) * 1e4, rel=1e-4)
+    made = project.degrade_stack(stack, height, camera, rng, black_white=(0.0, 100.0))
+    assert made.target == pytest.approx(project.project(stack, height) * 1e4, rel=1e-4)
     assert made.source == pytest.approx(stack * 1e4, abs=6 * np.sqrt(1e6))
 
 
@@ -96,6 +95,6 @@ def test_a_map_in_whole_planes_can_be_smoothed():
     stack = np.zeros((8, 30, 30)) + np.arange(8.0)[:, None, None]
     stepped = np.where(np.arange(30) < 15, 2.0, 4.0) * np.ones((30, 1))
     camera = Camera(photons=fixed(10))
-    made = projection_pairs.from_stack(stack, stepped, camera, np.random.default_rng(0), smoothing_px=3.0)
+    made = project.degrade_stack(stack, stepped, camera, np.random.default_rng(0), smoothing_px=3.0)
     assert np.abs(np.diff(made.height_px, axis=1)).max() < 0.5
     assert made.height_px[:, [0, -1]] == pytest.approx(np.array([[2.0, 4.0]]) * np.ones((30, 1)), abs=0.05)

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from carezoo.simulate import rendering
 from carezoo.simulate.psf import Gaussian
-from carezoo.simulate.rendering import Emitters, Field
+from carezoo.simulate.rendering import Emitters, FieldOfView
 from carezoo.simulate.structures import granules
 from zoo.tools import renderer
 
@@ -20,19 +20,19 @@ def test_a_straight_piece_looks_the_same_from_both():
     start, end, sigma = np.array([[2.03, 1.0]]), np.array([[4.0, 5.37]]), 0.12
     direct = renderer._segments(start, end, np.array([3.0]), sigma, (64, 64)) * 0.1**2
     t = (np.arange(400)[:, None] + 0.5) / 400
-    canvas = rendering.canvas(Field((64, 64), (0.1, 0.1)), (sigma, sigma), (0.6, 0.6))
+    canvas = rendering.plan_canvas(FieldOfView((64, 64), (0.1, 0.1)), (sigma, sigma), (0.6, 0.6))
     points = start + t * (end - start) + np.array(canvas.margin_um)
     splat = Emitters(points.astype(np.float32), np.full(400, 3.0 / 400, np.float32))
-    image = rendering.image(rendering.spectrum(splat, canvas), Gaussian((sigma, sigma)), canvas)
+    image = rendering.render(rendering.compute_spectrum(splat, canvas), Gaussian((sigma, sigma)), canvas)
     assert np.abs(image - direct).max() < 0.01 * direct.max()
 
 
 def test_a_ball_looks_the_same_from_both():
     centre, radius, sigma = np.array([[3.21, 3.04]]), np.array([0.35]), 0.12
     direct = renderer._discs(centre, radius, np.array([2.0]), sigma, (64, 64)) * 0.1**2
-    canvas = rendering.canvas(Field((64, 64), (0.1, 0.1)), (sigma, sigma), (0.6, 0.6))
-    balls = granules.balls(centre + np.array(canvas.margin_um), radius, np.array([2.0]), np.zeros(1, bool), 0.1)
-    image = rendering.image(rendering.spectrum(balls, canvas), Gaussian((sigma, sigma)), canvas)
+    canvas = rendering.plan_canvas(FieldOfView((64, 64), (0.1, 0.1)), (sigma, sigma), (0.6, 0.6))
+    balls = granules.fill_balls(centre + np.array(canvas.margin_um), radius, np.array([2.0]), np.zeros(1, bool), 0.1)
+    image = rendering.render(rendering.compute_spectrum(balls, canvas), Gaussian((sigma, sigma)), canvas)
     assert direct.sum() == pytest.approx(2.0, rel=0.01)
     assert np.abs(image - direct).max() < 0.03 * direct.max()
 

@@ -12,15 +12,15 @@ import tifffile
 
 from carezoo.errors import AxesError, CarezooError, DataError, InputError, RecipeError
 from carezoo.simulate import pairs as simulate
-from carezoo.simulate import psf_section as drawn_psf
 from carezoo.simulate.camera import PixelMaps
-from carezoo.simulate.pairs import pair, pairs, prepare
-from carezoo.simulate.section import describe
+from carezoo.simulate.pairs import describe, make_pair, make_pairs, prepare
+from carezoo.simulate.psf_section import draw_source_psf
 
 CAMERA = {"photons": {"log": [10, 200]}}
 PSF = {"kind": "gaussian", "sigma_um": [0.1, 0.15]}
 PSF_3D = PSF | {"sigma_z_um": 0.4}
 TUBULES = {"structures": {"kind": "tubules"}, "psf": PSF, "camera": CAMERA, "shape": [64, 64]}
+VOLUME = {"psf": PSF_3D, "shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1]}
 EPITHELIUM = {
     "task": "project",
     "structures": {"kind": "epithelium", "cell_diameter_um": 3.0},
@@ -62,13 +62,13 @@ def clean(tmp_path):
 
 def test_pair_i_depends_on_seed_and_i_alone():
     ready = prepared(TUBULES)
-    in_order = list(pairs(ready, 3, range(4)))
-    backwards = [pair(prepared(TUBULES), 3, i) for i in (3, 2, 1, 0)][::-1]
+    in_order = list(make_pairs(ready, 3, range(4)))
+    backwards = [make_pair(prepared(TUBULES), 3, i) for i in (3, 2, 1, 0)][::-1]
     for first, second in zip(in_order, backwards, strict=True):
         np.testing.assert_array_equal(first.source, second.source)
         np.testing.assert_array_equal(first.target, second.target)
         assert first.parameters == second.parameters
-    assert (pair(ready, 4, 0).source != in_order[0].source).any()
+    assert (make_pair(ready, 4, 0).source != in_order[0].source).any()
     assert (in_order[1].source != in_order[0].source).any()
 
 
@@ -76,17 +76,17 @@ def test_what_is_prepared_can_be_sent_to_worker_processes(clean):
     description = {"images": "plain_*.tif", "camera": CAMERA, "shape": [32, 32]}
     ready = prepared(description, clean)
     again = pickle.loads(pickle.dumps(ready))
-    np.testing.assert_array_equal(pair(again, 0, 5).source, pair(ready, 0, 5).source)
+    np.testing.assert_array_equal(make_pair(again, 0, 5).source, make_pair(ready, 0, 5).source)
 
 
 def test_n_pairs_are_made_unless_others_are_asked_for():
-    assert len(list(pairs(prepared(TUBULES, n_pairs=3), 0))) == 3
+    assert len(list(make_pairs(prepared(TUBULES, n_pairs=3), 0))) == 3
 
 
 @pytest.mark.parametrize("kind", ["tubules", "granules", "nuclei", "epithelium"])
 @pytest.mark.parametrize("n_axes", [2, 3])
 def test_every_structure_in_two_and_three_dimensions(kind, n_axes):
-    made = pair(
+    made = make_pair(
         prepared(
             {
                 "structures": {"kind": kind},
@@ -112,13 +112,13 @@ def test_every_structure_in_two_and_three_dimensions(kind, n_axes):
 
 
 def test_several_structures_add_up():
-    both = pair(prepared(TUBULES, structures=[{"kind": "tubules"}, {"kind": "granules"}]), 0, 0)
+    both = make_pair(prepared(TUBULES, structures=[{"kind": "tubules"}, {"kind": "granules"}]), 0, 0)
     assert {"tubules.density", "granules.density"} <= set(both.parameters)
 
 
 def test_the_target_is_sharper_than_the_source_and_no_skeleton():
     dark = dict.fromkeys(("level", "texture", "haze", "vesicle_density"), 0)
-    made = pair(prepared(TUBULES, shape=[128, 128], camera={"photons": 1e6}, background=dark), 0, 0)
+    made = make_pair(prepared(TUBULES, shape=[128, 128], camera={"photons": 1e6}, background=dark), 0, 0)
     assert made.target.max() > 1.3 * made.source.max()
     # A skeleton would be black beside every bright pixel.
     brightest = np.argwhere(made.target == made.target.max())[0]
@@ -141,14 +141,14 @@ def test_the_target_is_sharper_than_the_source_and_no_skeleton():
 )
 def test_targets_have_half_the_narrowest_width_or_the_one_given(changes, sigma_um):
     simulation = describe(TUBULES | changes)
-    source, _ = drawn_psf.source_psf(simulation.psf, None, simulation.pixel_size_um, np.random.default_rng(0))
-    assert drawn_psf.target_psf(simulation, source).sigma_um == pytest.approx(sigma_um)
+    source, _ = draw_source_psf(simulation.psf, None, simulation.pixel_size_um, np.random.default_rng(0))
+    assert simulation.target_psf(source).sigma_um == pytest.approx(sigma_um)
 
 
 def test_targets_may_be_the_sources_without_their_noise():
     camera = {"photons": 100, "background": 30, "gain": 2, "offset": 50, "read_noise": 1, "bit_depth": None}
     changes = {"shape": [200, 200], "camera": camera, "background": {"level": 0.5, "texture": 0.2, "haze": 0.5}}
-    made = pair(prepared(TUBULES, targets="source", **changes), 0, 0)
+    made = make_pair(prepared(TUBULES, targets="source", **changes), 0, 0)
     noise = made.source - made.target
     assert abs(noise.mean()) < 0.02 * 2 * 30
     # Poisson noise of the light and read noise, in grey levels, and no structure left.
@@ -165,7 +165,7 @@ def test_projections_may_have_the_blur_of_their_source():
     camera = {"photons": 1e5, "gain": 1, "offset": 0, "read_noise": 0, "bit_depth": None}
     base = {key: value for key, value in TUBULES.items() if key != "structures"} | changes
     recipe = base | {"psf": psf, "background": dark, "camera": camera}
-    blurred, narrow = (pair(prepared(recipe, targets=each), 0, 0) for each in ("source", "structure"))
+    blurred, narrow = (make_pair(prepared(recipe, targets=each), 0, 0) for each in ("source", "structure"))
     plane = blurred.source[np.argmax(blurred.source.mean(axis=(1, 2)))]
     assert np.corrcoef(plane.ravel(), blurred.target.ravel())[0, 1] > 0.999
     assert np.corrcoef(plane.ravel(), narrow.target.ravel())[0, 1] < 0.95
@@ -174,14 +174,14 @@ def test_projections_may_have_the_blur_of_their_source():
 def test_photons_are_those_of_the_structure_without_its_background():
     bright = {"level": 3.0, "texture": 0, "haze": 0, "vesicle_density": 0}
     camera = {"photons": 200, "gain": 1, "offset": 0, "read_noise": 0, "bit_depth": None}
-    made = pair(prepared(TUBULES, shape=[128, 128], camera=camera, background=bright), 0, 0)
+    made = make_pair(prepared(TUBULES, shape=[128, 128], camera=camera, background=bright), 0, 0)
     assert np.median(made.source) == pytest.approx(3 * 200, rel=0.05)
 
 
 def test_a_computed_psf_blurs_the_sources():
     pytest.importorskip("psfmodels", reason="needs the extra simulate")
     optics = {"kind": "optics", "na": [0.6, 0.8], "wavelength_um": 0.6, "index_immersion": 1.0, "index_sample": 1.0}
-    made = pair(prepared(TUBULES, psf=optics, shape=[100, 100]), 0, 0)
+    made = make_pair(prepared(TUBULES, psf=optics, shape=[100, 100]), 0, 0)
     assert 0.6 <= made.parameters["psf.na"] <= 0.8
     assert made.source.shape == (100, 100)
 
@@ -202,10 +202,12 @@ def test_a_bead_stack_blurs_the_sources(tmp_path):
         metadata={"axes": "ZYX", "spacing": 0.3, "unit": "um"},
     )
     described = {"kind": "beads", "file": "beads.tif", "half_size_um": [2.1, 0.6, 0.6]}
-    made = pair(prepared(TUBULES, tmp_path, psf=described, shape=[16, 64, 64], pixel_size_um=[0.3, 0.1, 0.1]), 0, 0)
+    made = make_pair(
+        prepared(TUBULES, tmp_path, psf=described, shape=[16, 64, 64], pixel_size_um=[0.3, 0.1, 0.1]), 0, 0
+    )
     assert made.source.shape == (16, 64, 64)
     axial = prepared(ISOTROPIC, tmp_path, structures={"kind": "nuclei"}, axial_psfs=described)
-    drawn = pair(axial, 0, 0).parameters
+    drawn = make_pair(axial, 0, 0).parameters
     assert drawn["axial_psf_0.axial_um"] == pytest.approx(0.75, rel=0.1)
     assert drawn["axial_psf_0.lateral_um"] == pytest.approx(0.15, rel=0.1)
 
@@ -213,14 +215,14 @@ def test_a_bead_stack_blurs_the_sources(tmp_path):
 def test_clean_images_are_degraded_in_pieces(clean):
     ready = prepared({"images": "plain_*.tif", "camera": {"photons": 1e4}, "shape": [32, 40]}, clean)
     assert len(ready.images) == 2
-    made = pair(ready, 0, 0)
+    made = make_pair(ready, 0, 0)
     assert made.source.shape == made.target.shape == (32, 40)
     assert made.source == pytest.approx(made.target, abs=7 * np.sqrt(2e4))
-    assert any((pair(ready, 0, i).target != made.target).any() for i in (2, 4, 6)), "pieces are drawn"
+    assert any((make_pair(ready, 0, i).target != made.target).any() for i in (2, 4, 6)), "pieces are drawn"
 
 
 def test_whole_images_and_their_channels_are_kept(clean):
-    made = pair(prepared({"images": "channels.tif", "camera": CAMERA}, clean), 0, 0)
+    made = make_pair(prepared({"images": "channels.tif", "camera": CAMERA}, clean), 0, 0)
     assert made.source.shape == made.target.shape == (2, 80, 90)
     assert made.parameters["camera.photons_0"] != made.parameters["camera.photons_1"]
 
@@ -229,41 +231,41 @@ def test_a_psf_blurs_clean_images_and_leaves_the_target(clean):
     ready = prepared(
         {"images": "plain_a.tif", "camera": {"photons": 1e6}, "psf": {"kind": "gaussian", "sigma_um": 0.5}}, clean
     )
-    made = pair(ready, 0, 0)
+    made = make_pair(ready, 0, 0)
     assert made.source.max() < 0.95 * made.target.max()
 
 
 def test_isotropic_pairs_from_structures_images_and_planes_of_stacks(clean):
-    made = pair(prepared(ISOTROPIC, structures={"kind": "nuclei"}), 0, 0)
+    made = make_pair(prepared(ISOTROPIC, structures={"kind": "nuclei"}), 0, 0)
     assert made.source.shape == made.target.shape == (256, 255)
     assert made.parameters["factor"] == 10.2
     planes = prepared(ISOTROPIC | {"factor": 4}, clean, images=["plain_a.tif", "stack.tif"], shape=[40, 80])
-    assert [pair(planes, 0, i).source.shape for i in (0, 1)] == [(40, 80), (40, 80)]
+    assert [make_pair(planes, 0, i).source.shape for i in (0, 1)] == [(40, 80), (40, 80)]
     channels = prepared(
         ISOTROPIC | {"factor": 4}, clean, images="channels.tif", axial_psfs=[ISOTROPIC["axial_psfs"]] * 2
     )
-    assert pair(channels, 0, 0).source.shape == (2, 80, 88)
+    assert make_pair(channels, 0, 0).source.shape == (2, 80, 88)
 
 
 def test_upsampling_pairs_lose_planes(clean):
     description = {"task": "upsample", "factor": 4, "camera": CAMERA, "pixel_size_um": [0.3, 0.1, 0.1]}
-    made = pair(prepared(description, clean, images="stack.tif"), 0, 0)
+    made = make_pair(prepared(description, clean, images="stack.tif"), 0, 0)
     assert made.source.shape == (3, 80, 90)
     assert made.target.shape == (12, 80, 90)
-    simulated = pair(prepared(description, structures={"kind": "tubules"}, psf=PSF_3D, shape=[21, 48, 48]), 0, 0)
+    simulated = make_pair(prepared(description, structures={"kind": "tubules"}, psf=PSF_3D, shape=[21, 48, 48]), 0, 0)
     assert simulated.source.shape == (5, 48, 48)
     assert simulated.target.shape == (20, 48, 48)
     assert simulated.parameters["factor"] == 4
 
 
 def test_projection_pairs_from_a_simulation_and_from_a_stack(clean):
-    made = pair(prepared(EPITHELIUM), 0, 0)
+    made = make_pair(prepared(EPITHELIUM), 0, 0)
     assert made.source.shape == (30, 48, 48)
     assert made.target.shape == (48, 48)
     assert {"epithelium.relief_um", "background.haze", "camera.photons", "psf.sigma_z_um"} <= set(made.parameters)
     description = {"task": "project", "camera": {"photons": 1e4}, "pixel_size_um": [0.5, 0.2, 0.2]}
     ready = prepared(description, clean, images="stack.tif", heights="height.tif", shape=[12, 40, 50])
-    real = pair(ready, 0, 0)
+    real = make_pair(ready, 0, 0)
     assert real.source.shape == (12, 40, 50)
     assert real.target.shape == (40, 50)
     assert real.source.max(axis=0) == pytest.approx(real.target, rel=0.2, abs=500)
@@ -272,7 +274,7 @@ def test_projection_pairs_from_a_simulation_and_from_a_stack(clean):
 
 def test_without_a_camera_there_is_no_noise():
     first, second = (
-        pair(prepared(ISOTROPIC | {"camera": None}, structures={"kind": "nuclei"}), 0, 0).source for _ in range(2)
+        make_pair(prepared(ISOTROPIC | {"camera": None}, structures={"kind": "nuclei"}), 0, 0).source for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
     assert np.abs(np.diff(first, axis=1)).max() < 1
@@ -281,7 +283,7 @@ def test_without_a_camera_there_is_no_noise():
 def test_measured_pixel_maps_reach_the_sources():
     maps = PixelMaps(*(np.ones((64, 64), np.float32) for _ in range(3)))
     maps.offset[:, 32:] = 500
-    made = pair(prepare(describe(TUBULES), Path(), maps=maps), 0, 0)
+    made = make_pair(prepare(describe(TUBULES), Path(), maps=maps), 0, 0)
     assert made.source[:, 32:].min() > made.source[:, :32].mean() + 300
 
 
@@ -296,17 +298,27 @@ def test_exact_factors_come_from_yaml():
         ({"structures": {"kind": "tubule"}}, r"simulate.structures\[0\]: unknown kind 'tubule'; did you mean tubules"),
         ({"structures": {"kind": "tubules", "lenght_um": 3}}, "unknown key 'lenght_um'; did you mean length_um"),
         ({"camera": {"photons": 0}}, "simulate.camera: photons: expected above 0"),
-        ({"camera": None}, "camera: task denoise needs one"),
+        ({"camera": None}, "missing camera; for a first try camera: {photons: {log"),
         ({"psf": None}, "psf: simulated structures need one"),
         ({"psf": {"kind": "gaussian", "sigma_um": -0.1}}, "sigma_um: expected a number above 0"),
         ({"images": "a.tif"}, "either structures .* or images .*, and not both"),
         ({"structures": []}, "either structures"),
-        ({"task": "upsample"}, "factor: task upsample needs one"),
-        ({"factor": 0.25}, r"factor: expected 1 or more, found 1/4; did you mean 4\?"),
-        ({"task": "isotropic", "factor": 4}, "axial_psfs: task isotropic needs at least one"),
+        ({"task": "upsample"}, "missing factor; for a first try factor: 4"),
+        ({"factor": 4}, "factor is a key of task upsample, isotropic, found in task restore"),
+        (
+            {"task": "isotropic", "factor": 4},
+            "psf is a key of task restore, upsample, project, found in",
+        ),
+        (VOLUME | {"task": "upsample", "factor": 0.25}, r"factor: expected 1 or more, found 1/4; did you mean 4\?"),
+        ({"task": "isotropic", "factor": 4, "psf": None}, "missing axial_psfs; for a first try"),
+        (
+            {"task": "isotropic", "factor": 4, "psf": None, "axial_psfs": []},
+            "axial_psfs: task isotropic needs at least one",
+        ),
+        ({"task": "denoize"}, "unknown task 'denoize'; did you mean denoise"),
         ({"task": "project"}, "task project works on ZYX: expected 3 sizes"),
         (
-            {"task": "project", "pixel_size_um": [1, 1, 1], "shape": [9, 9, 9], "psf": PSF_3D},
+            VOLUME | {"task": "project"},
             "simulates one epithelium",
         ),
         ({"shape": [64, 64, 64]}, r"shape \[64, 64, 64\] has 3 axes, pixel_size_um \[0.1, 0.1\] has 2"),
@@ -321,9 +333,8 @@ def test_exact_factors_come_from_yaml():
         ),
         ({"target_sigma_z_um": 0.1, "targets": "source"}, "target_sigma_z_um: targets: source means the PSF"),
         (
-            {"targets": "source", "task": "upsample", "factor": 2, "psf": PSF_3D}
-            | {"shape": [9, 9, 9], "pixel_size_um": [0.3, 0.1, 0.1]},
-            "targets: source is for structures and the tasks denoise and project",
+            VOLUME | {"targets": "source", "task": "upsample", "factor": 2},
+            "targets is a key of task denoise, project, found in task upsample",
         ),
     ],
 )
@@ -332,8 +343,16 @@ def test_a_description_that_cannot_be_followed_is_refused(changes, message):
         describe(TUBULES | changes)
 
 
-def test_the_former_name_of_a_task_is_read_as_the_task_of_recipes():
-    assert describe(TUBULES | {"task": "restore"}) == describe(TUBULES | {"task": "denoise"}) == describe(TUBULES)
+def test_the_former_name_of_a_task_is_read():
+    assert describe(TUBULES) == describe(TUBULES | {"task": "restore"}) == describe(TUBULES | {"task": "denoise"})
+
+
+def test_keys_of_other_tasks_that_say_nothing_are_read():
+    """Recipes that are recorded in packages list the keys of all tasks."""
+    other = {"factor": None, "axial_psfs": [], "axial_width": "physical", "heights": []}
+    assert describe(TUBULES | other) == describe(TUBULES)
+    with pytest.raises(RecipeError, match="axial_width is a key of task isotropic, found in task denoise"):
+        describe(TUBULES | other | {"axial_width": "csbdeep"})
 
 
 def test_a_stack_to_project_needs_its_height_map():
@@ -399,7 +418,7 @@ def test_images_without_structure_are_refused(tmp_path, value, message):
 
 def test_more_than_the_disk_holds_is_refused_with_both_sizes(tmp_path, monkeypatch):
     ready = prepared(TUBULES, n_pairs=1000)
-    assert simulate.n_bytes(ready) == 1000 * 64 * 64 * 8
+    assert simulate.estimate_n_bytes(ready) == 1000 * 64 * 64 * 8
     simulate.check_disk(ready, tmp_path)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 10**6))
@@ -410,9 +429,9 @@ def test_more_than_the_disk_holds_is_refused_with_both_sizes(tmp_path, monkeypat
 def test_the_size_of_degraded_images_is_known(clean):
     for name, n_channels in (("plain_a.tif", 1), ("channels.tif", 2)):
         whole = prepared({"images": name, "camera": CAMERA, "n_pairs": 3}, clean)
-        assert simulate.n_bytes(whole) == 8 * 3 * 80 * 90 * n_channels
+        assert simulate.estimate_n_bytes(whole) == 8 * 3 * 80 * 90 * n_channels
     pieces = prepared({"images": "channels.tif", "camera": CAMERA, "n_pairs": 3, "shape": [32, 32]}, clean)
-    assert simulate.n_bytes(pieces) == 8 * 3 * 32 * 32 * 2
+    assert simulate.estimate_n_bytes(pieces) == 8 * 3 * 32 * 32 * 2
 
 
 def test_images_of_one_set_have_as_many_channels(clean):

@@ -10,9 +10,9 @@ from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
 from carezoo.simulate import rendering
 from carezoo.simulate.psf import Gaussian
-from carezoo.simulate.rendering import Field
+from carezoo.simulate.rendering import FieldOfView
 from carezoo.simulate.structures import background, epithelium, granules, nuclei, tubules
-from carezoo.simulate.structures.background import Background, perlin
+from carezoo.simulate.structures.background import Background, draw_perlin
 from carezoo.simulate.structures.epithelium import Epithelium
 from carezoo.simulate.structures.granules import Granules
 from carezoo.simulate.structures.nuclei import Nuclei
@@ -24,7 +24,7 @@ def fixed(value):
 
 
 def canvas(shape=(256, 256), pixel_um=(0.1, 0.1), reach_um=None):
-    return rendering.canvas(Field(shape, pixel_um), pixel_um, reach_um or tuple(4 * p for p in pixel_um))
+    return rendering.plan_canvas(FieldOfView(shape, pixel_um), pixel_um, reach_um or tuple(4 * p for p in pixel_um))
 
 
 def area_um2(where):
@@ -43,7 +43,7 @@ def test_persistence_length_is_the_one_asked_for(persistence_um, shape):
     directions = np.zeros((3000, n_axes))
     directions[:, -1] = 1.0
     step = persistence_um / 50
-    chains = tubules._chains(directions, 100, step, persistence_um, rng)
+    chains = tubules._draw_chains(directions, 100, step, persistence_um, rng)
     tangents = np.diff(chains, axis=1) / step
     assert np.linalg.norm(tangents, axis=2) == pytest.approx(1.0, abs=1e-6)
     lag = 25
@@ -122,7 +122,7 @@ def test_clustered_granules_lie_closer_together():
         parameters = {
             name: getattr(described, name).low for name in ("clustered", "n_per_cluster", "cluster_radius_um")
         }
-        at = granules._positions(parameters, 200, where, np.random.default_rng(3))
+        at = granules._draw_positions(parameters, 200, where, np.random.default_rng(3))
         apart = np.linalg.norm(at[:, None] - at[None], axis=2) + 1e9 * np.eye(200)
         return np.median(apart.min(axis=1))
 
@@ -134,7 +134,7 @@ def test_clustered_granules_lie_closer_together():
 def test_balls_and_shells_have_their_second_moment(n_axes, is_hollow):
     """Mean square distance from the centre: 3/5 R^2 for a ball, R^2 for a shell; seen from above two thirds of it."""
     radius, many = 0.4, np.ones(50)
-    emitters = granules.balls(np.zeros((50, n_axes)), radius * many, many, np.full(50, is_hollow), 0.1)
+    emitters = granules.fill_balls(np.zeros((50, n_axes)), radius * many, many, np.full(50, is_hollow), 0.1)
     square = (emitters.light * (emitters.position_um**2).sum(axis=1)).sum() / emitters.light.sum()
     expected = (1.0 if is_hollow else 0.6) * radius**2 * (2 / 3 if n_axes == 2 else 1)
     assert square == pytest.approx(expected, rel=0.03)
@@ -197,7 +197,7 @@ def test_texture_nucleoli_and_irregular_outlines_change_the_image():
 
 
 def sheet_canvas():
-    return rendering.canvas(Field((40, 160, 160), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (1.6, 0.6, 0.6))
+    return rendering.plan_canvas(FieldOfView((40, 160, 160), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (1.6, 0.6, 0.6))
 
 
 @pytest.mark.parametrize("diameter", [3.0, 6.0])
@@ -211,7 +211,7 @@ def test_cells_have_the_diameter_asked_for(diameter):
         vertex_excess=fixed(0),
     )
     emitters, _ = epithelium.emit(described, where, np.random.default_rng(0))
-    image = rendering.image(rendering.spectrum(emitters, where), Gaussian((0.2, 0.2)), where)
+    image = rendering.render(rendering.compute_spectrum(emitters, where), Gaussian((0.2, 0.2)), where)
     labels, n_cells = ndimage.label(image < 0.25 * np.percentile(image, 99))
     # Cells cut by the border count half.
     at_border = set(labels[0]) | set(labels[-1]) | set(labels[:, 0]) | set(labels[:, -1])
@@ -231,7 +231,7 @@ def test_corners_of_cells_are_brighter_than_junctions_by_the_excess(excess, brig
         vertex_excess=fixed(excess),
     )
     emitters, _ = epithelium.emit(described, where, np.random.default_rng(0))
-    image = rendering.image(rendering.spectrum(emitters, where), Gaussian((0.15, 0.15)), where)
+    image = rendering.render(rendering.compute_spectrum(emitters, where), Gaussian((0.15, 0.15)), where)
     along = 0.1**2 / (math.sqrt(2 * math.pi) * 0.15)  # one unit of light per micrometre of a straight line
     assert np.percentile(image, 99.9) / along == pytest.approx(brighter, rel=0.2)
 
@@ -242,7 +242,7 @@ def test_the_sheet_lies_at_its_height_and_the_second_structure_on_its_side(secon
     described = Epithelium(
         second=second, relief_um=fixed(3.0), second_distance_um=fixed(4.0), junction_height_um=fixed(0.8)
     )
-    drawn = epithelium.sheet(described, where, np.random.default_rng(1))
+    drawn = epithelium.draw_sheet(described, where, np.random.default_rng(1))
     assert np.ptp(drawn.height_um) == pytest.approx(3.0, rel=0.05)
     at = (drawn.junctions.position_um[:, 1:] / 0.2).astype(int)
     offset = drawn.junctions.position_um[:, 0] - drawn.height_um[at[:, 0], at[:, 1]]
@@ -263,18 +263,18 @@ def test_the_sheet_lies_at_its_height_and_the_second_structure_on_its_side(secon
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sheet_that_just_fits_lies_in_the_image(second, seed):
     """7.8 um of sheet and second structure in 8 um of image, between margins of 2 um."""
-    where = rendering.canvas(Field((16, 100, 100), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (2.0, 0.6, 0.6))
+    where = rendering.plan_canvas(FieldOfView((16, 100, 100), (0.5, 0.2, 0.2)), (0.4, 0.15, 0.15), (2.0, 0.6, 0.6))
     described = Epithelium(
         second=second, relief_um=fixed(3.0), second_distance_um=fixed(4.0), junction_height_um=fixed(0.8)
     )
-    drawn = epithelium.sheet(described, where, np.random.default_rng(seed))
+    drawn = epithelium.draw_sheet(described, where, np.random.default_rng(seed))
     depth = np.concatenate([drawn.junctions.position_um[:, 0], drawn.second.position_um[:, 0]])
     assert where.margin_um[0] <= depth.min()
     assert depth.max() <= where.margin_um[0] + 8.0
 
 
 def test_in_two_dimensions_the_sheet_is_flat_and_alone():
-    drawn = epithelium.sheet(Epithelium(), canvas(), np.random.default_rng(0))
+    drawn = epithelium.draw_sheet(Epithelium(), canvas(), np.random.default_rng(0))
     assert drawn.junctions.position_um.shape[1] == 2
     assert len(drawn.second.light) == 0
     assert (drawn.height_um == 0).all()
@@ -282,12 +282,12 @@ def test_in_two_dimensions_the_sheet_is_flat_and_alone():
 
 def test_a_sheet_that_does_not_fit_the_volume_is_refused():
     with pytest.raises(RecipeError, match=r"need up to 12.2 um, but the volume is 5 um deep \(10 planes\)"):
-        epithelium.check_fits(Epithelium(), Field((10, 64, 64), (0.5, 0.2, 0.2)))
+        epithelium.check_fits(Epithelium(), FieldOfView((10, 64, 64), (0.5, 0.2, 0.2)))
 
 
 def test_relaxed_cells_are_more_even():
     def spread(n):
-        edges = epithelium._edges(4.0, n, (60.0, 60.0), np.random.default_rng(0))
+        edges = epithelium._draw_edges(4.0, n, (60.0, 60.0), np.random.default_rng(0))
         length = np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1)
         return length.std() / length.mean()
 
@@ -299,7 +299,7 @@ def test_relaxed_cells_are_more_even():
 
 @pytest.mark.parametrize("shape", [(64, 64), (17, 230), (8, 40, 50), (1, 30, 30)])
 def test_perlin_noise_goes_from_0_to_1_and_is_smooth(shape):
-    noise = perlin(shape, [20.0] * len(shape), np.random.default_rng(0))
+    noise = draw_perlin(shape, [20.0] * len(shape), np.random.default_rng(0))
     assert noise.shape == shape
     assert (noise.min(), noise.max()) == (0.0, pytest.approx(1.0))
     for axis in range(len(shape)):
@@ -310,7 +310,7 @@ def test_perlin_noise_goes_from_0_to_1_and_is_smooth(shape):
 def test_perlin_noise_equals_its_definition():
     """Gradient noise at one place, from the gradients of the four lattice points around it."""
     rng = np.random.default_rng(3)
-    noise = background._octave((12, 15), [4.0, 5.0], rng)
+    noise = background._draw_octave((12, 15), [4.0, 5.0], rng)
     again = np.random.default_rng(3)
     y0, x0 = again.random(), again.random()
     n_y, n_x = int(11 / 4 + y0) + 2, int(14 / 5 + x0) + 2
@@ -334,14 +334,14 @@ def test_perlin_noise_equals_its_definition():
 def test_background_amounts_are_shares_of_the_structure():
     where = canvas()
     emitters, _ = tubules.emit(Tubules(density=fixed(1.0)), where, np.random.default_rng(0))
-    spectrum = rendering.spectrum(emitters, where)
-    seen = rendering.image(spectrum, Gaussian((0.12, 0.12)), where)
+    spectrum = rendering.compute_spectrum(emitters, where)
+    seen = rendering.render(spectrum, Gaussian((0.12, 0.12)), where)
     nothing = {name: fixed(0.0) for name in ("level", "texture", "haze", "vesicle_density")}
     reference = np.percentile(seen, 99.9)
 
     def added(**changes):
         described = Background(**(nothing | changes))
-        return background.add(described, seen, spectrum, where, np.random.default_rng(1))[0] - seen
+        return background.add_background(described, seen, spectrum, where, np.random.default_rng(1))[0] - seen
 
     assert np.abs(added()).max() == 0
     assert added(level=fixed(0.3)) == pytest.approx(np.full(seen.shape, 0.3 * reference), rel=1e-4)

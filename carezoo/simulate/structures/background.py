@@ -1,8 +1,8 @@
 """What is in an image besides the structure: uniform light, uneven background, out-of-focus haze, vesicles.
 
-Of all that, targets have the uniform light alone: nothing in an image tells it from the camera's offset, so a model
-that had to take it off could only guess. All amounts are shares of the structure's own brightness, so that they mean
-the same at any photon count.
+Targets keep only the uniform light: an image does not show which part of it is the camera's offset, so a model that had
+to subtract it could only guess. All amounts are shares of the structure's own brightness, so that they mean the same at
+any photon count.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Background:
             raise RecipeError(f"n_octaves: expected 1 to 8, found {self.n_octaves}")
 
 
-def add(
+def add_background(
     background: Background,
     image: NDArray[np.float32],
     spectrum: NDArray[np.complex64],
@@ -66,9 +66,9 @@ def add(
     Parameters
     ----------
     image
-        The structure through the PSF (`rendering.image`).
+        The structure through the PSF (`rendering.render`).
     spectrum
-        Spectrum of the structure (`rendering.spectrum`), for its haze.
+        Spectrum of the structure (`rendering.compute_spectrum`), for its haze.
     """
     names = ("level", "texture", "texture_size_um", "haze", "haze_sigma_um")
     parameters = {name: getattr(background, name).draw(rng) for name in names}
@@ -79,17 +79,17 @@ def add(
     result = image + uniform
     if parameters["texture"] > 0:
         period_px = [parameters["texture_size_um"] / size for size in canvas.image.pixel_size_um]
-        noise = perlin(image.shape, period_px, rng, n_octaves=background.n_octaves)
+        noise = draw_perlin(image.shape, period_px, rng, n_octaves=background.n_octaves)
         result += reference * np.float32(parameters["texture"]) * noise
     if parameters["haze"] > 0:
         wide = Gaussian((parameters["haze_sigma_um"],) * image.ndim)
-        result += np.float32(parameters["haze"]) * rendering.image(spectrum, wide, canvas)
+        result += np.float32(parameters["haze"]) * rendering.render(spectrum, wide, canvas)
     if parameters["vesicle_density"] > 0:
-        result += reference * _vesicles(parameters, canvas, rng)
+        result += reference * _render_vesicles(parameters, canvas, rng)
     return result, uniform, parameters
 
 
-def _vesicles(parameters: dict[str, float], canvas: Canvas, rng: np.random.Generator) -> NDArray[np.float32]:
+def _render_vesicles(parameters: dict[str, float], canvas: Canvas, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return blurred spots whose middles are about as bright as asked."""
     extent = canvas.field.extent_um
     n = rng.poisson(parameters["vesicle_density"] * extent[-1] * extent[-2])
@@ -100,11 +100,11 @@ def _vesicles(parameters: dict[str, float], canvas: Canvas, rng: np.random.Gener
     light_of_unit_middle = math.prod(math.sqrt(2 * math.pi) * sigma for sigma in sigma_px)
     light = parameters["vesicle_brightness"] * light_of_unit_middle * rng.lognormal(0.0, 0.4, n)
     spots = Emitters((rng.random((n, len(extent))) * extent).astype(np.float32), light.astype(np.float32))
-    coarse = replace(canvas, oversampling=rendering.needed_oversampling(psf.sigma_um, canvas.field.pixel_size_um))
-    return rendering.image(rendering.spectrum(spots, coarse), psf, coarse)
+    coarse = replace(canvas, oversampling=rendering.choose_oversampling(psf.sigma_um, canvas.field.pixel_size_um))
+    return rendering.render(rendering.compute_spectrum(spots, coarse), psf, coarse)
 
 
-def perlin(
+def draw_perlin(
     shape: tuple[int, ...], period_px: list[float], rng: np.random.Generator, *, n_octaves: int = 1
 ) -> NDArray[np.float32]:
     """Return Perlin noise (Perlin 1985, 2002) of `shape`, from 0 to 1.
@@ -117,13 +117,13 @@ def perlin(
     noise = np.zeros(shape, np.float32)
     for octave in range(n_octaves):
         period = [max(size / 2**octave, 2.0) for size in period_px]
-        noise += np.float32(0.5**octave) * _octave(shape, period, rng)
+        noise += np.float32(0.5**octave) * _draw_octave(shape, period, rng)
     noise -= noise.min()
     noise /= np.maximum(noise.max(), np.float32(1e-12))
     return noise
 
 
-def _octave(shape: tuple[int, ...], period_px: list[float], rng: np.random.Generator) -> NDArray[np.float32]:
+def _draw_octave(shape: tuple[int, ...], period_px: list[float], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return gradient noise as products of matrices.
 
     The value between lattice points is a sum over them of (gradient . distance) times one fade weight for each axis, so

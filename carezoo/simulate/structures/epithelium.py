@@ -16,8 +16,8 @@ from scipy import ndimage, spatial
 
 from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
-from carezoo.simulate.rendering import Canvas, Emitters, Field
-from carezoo.simulate.structures.background import perlin
+from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
+from carezoo.simulate.structures.background import draw_perlin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +99,13 @@ class Sheet(NamedTuple):
 
 def emit(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> tuple[Emitters, dict[str, float]]:
     """Draw an epithelium in `canvas.field` and return the light of all of it, and the numbers it was drawn with."""
-    drawn = sheet(epithelium, canvas, rng)
+    drawn = draw_sheet(epithelium, canvas, rng)
     both = (drawn.junctions, drawn.second)
     position = np.concatenate([each.position_um for each in both])
     return Emitters(position, np.concatenate([each.light for each in both])), drawn.parameters
 
 
-def sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> Sheet:
+def draw_sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> Sheet:
     """Draw an epithelium in `canvas.field` (ZYX, all of it as deep as the image; YX: a flat sheet in the focal plane).
 
     One unit of light is emitted per micrometre of an average junction.
@@ -120,22 +120,22 @@ def sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> S
     parameters = {name: getattr(epithelium, name).draw(rng) for name in _DRAWN}
     is_flat = len(field.shape) == 2
     second = epithelium.second if epithelium.second != "any" else ("none", "above", "below")[int(rng.integers(3))]
-    edges = _edges(parameters["cell_diameter_um"], round(parameters["n_relaxations"]), field.extent_um[-2:], rng)
-    points_yx, light = _along(edges, epithelium, parameters["vertex_excess"], field, rng)
-    points_yx, light = _with_cytoplasm(points_yx, light, parameters["cytoplasm"], field, rng)
+    edges = _draw_edges(parameters["cell_diameter_um"], round(parameters["n_relaxations"]), field.extent_um[-2:], rng)
+    points_yx, light = _place_along(edges, epithelium, parameters["vertex_excess"], field, rng)
+    points_yx, light = _add_cytoplasm(points_yx, light, parameters["cytoplasm"], field, rng)
     if is_flat:
         nothing = Emitters(np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
         height = np.zeros(field.shape, np.float32)
         return Sheet(Emitters(points_yx.astype(np.float32), light.astype(np.float32)), nothing, height, parameters)
-    top = _surface(parameters, second, canvas, rng)
+    top = _draw_surface(parameters, second, canvas, rng)
     parameters["second_is_above"], parameters["second_is_below"] = float(second == "above"), float(second == "below")
-    junctions = _belt(points_yx, light, top, parameters["junction_height_um"], field)
-    other = _second(second, junctions, top, parameters, field, rng)
+    junctions = _place_belt(points_yx, light, top, parameters["junction_height_um"], field)
+    other = _draw_second(second, junctions, top, parameters, field, rng)
     middle = (top + parameters["junction_height_um"] / 2).astype(np.float32)
     return Sheet(junctions, other, middle, parameters)
 
 
-def check_fits(epithelium: Epithelium, field: Field) -> None:
+def check_fits(epithelium: Epithelium, field: FieldOfView) -> None:
     """Check that the tallest sheet fits into the depth of an image that shows `field`.
 
     Raises
@@ -151,7 +151,7 @@ def check_fits(epithelium: Epithelium, field: Field) -> None:
         )
 
 
-def _edges(
+def _draw_edges(
     diameter_um: float, n_relaxations: int, extent_um: tuple[float, ...], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return the junctions between periodic cells as (N, 2, 2): both ends, YX, micrometres."""
@@ -174,8 +174,12 @@ def _edges(
     return np.asarray(ends[((middle >= 0) & (middle < extent)).all(axis=1)])
 
 
-def _along(
-    edges: NDArray[np.float64], epithelium: Epithelium, vertex_excess: float, field: Field, rng: np.random.Generator
+def _place_along(
+    edges: NDArray[np.float64],
+    epithelium: Epithelium,
+    vertex_excess: float,
+    field: FieldOfView,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return points (N, YX) along the junctions, slightly bent, and their light."""
     step_um = 0.75 * min(field.pixel_size_um[-2:])
@@ -198,8 +202,12 @@ def _along(
     return points % np.array(field.extent_um[-2:]), brightness * (length / n_steps)[edge]
 
 
-def _with_cytoplasm(
-    points_yx: NDArray[np.float64], light: NDArray[np.float64], share: float, field: Field, rng: np.random.Generator
+def _add_cytoplasm(
+    points_yx: NDArray[np.float64],
+    light: NDArray[np.float64],
+    share: float,
+    field: FieldOfView,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the points with others spread over the cells, which have `share` of the light of all."""
     if share == 0:
@@ -210,57 +218,57 @@ def _with_cytoplasm(
     return np.concatenate([points_yx, inside]), np.concatenate([light, dim])
 
 
-def _surface(
+def _draw_surface(
     parameters: dict[str, float], second: str, canvas: Canvas, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Return the depth of the surface below the top of the field, YX: room for the second structure is left."""
     field = canvas.field
     period_px = [parameters["relief_size_um"] / size for size in field.pixel_size_um[-2:]]
-    relief = parameters["relief_um"] * perlin(field.shape[-2:], period_px, rng, n_octaves=2).astype(np.float64)
+    relief = parameters["relief_um"] * draw_perlin(field.shape[-2:], period_px, rng, n_octaves=2).astype(np.float64)
     distance = parameters["second_distance_um"]
     above, below = (distance if second == where else 0.0 for where in ("above", "below"))
     slack = canvas.image.extent_um[0] - above - below - parameters["relief_um"] - parameters["junction_height_um"]
     return canvas.margin_um[0] + above + relief + slack * rng.uniform(0.25, 0.75)
 
 
-def _at(height: NDArray[np.float64], points_yx: NDArray[np.float64], field: Field) -> NDArray[np.float64]:
+def _look_up(height: NDArray[np.float64], points_yx: NDArray[np.float64], field: FieldOfView) -> NDArray[np.float64]:
     """Return `height` at points (N, YX) in micrometres."""
     pixel = points_yx / np.array(field.pixel_size_um[-2:]) - 0.5
     return np.asarray(ndimage.map_coordinates(height, pixel.T, order=1, mode="nearest"))
 
 
-def _belt(
+def _place_belt(
     points_yx: NDArray[np.float64],
     light: NDArray[np.float64],
     top: NDArray[np.float64],
     height_um: float,
-    field: Field,
+    field: FieldOfView,
 ) -> Emitters:
     """Return points of a surface drawn out downwards by `height_um`."""
     n_layers = max(1, math.ceil(height_um / (0.75 * field.pixel_size_um[0])))
     depth = (np.arange(n_layers) + 0.5) / n_layers * height_um
-    z = (_at(top, points_yx, field)[None] + depth[:, None]).ravel()
+    z = (_look_up(top, points_yx, field)[None] + depth[:, None]).ravel()
     position = np.column_stack([z, np.tile(points_yx, (n_layers, 1))])
     return Emitters(position.astype(np.float32), np.tile(light / n_layers, n_layers).astype(np.float32))
 
 
-def _second(
+def _draw_second(
     which: str,
     junctions: Emitters,
     top: NDArray[np.float64],
     parameters: dict[str, float],
-    field: Field,
+    field: FieldOfView,
     rng: np.random.Generator,
 ) -> Emitters:
     brightness, distance = parameters["second_brightness"], parameters["second_distance_um"]
     if which == "above":
         # A thin epithelium of wide cells that follows the surface only roughly, like a peripodial membrane.
         plain = Epithelium(junction_spread=0.6)
-        edges = _edges(2.5 * parameters["cell_diameter_um"], 1, field.extent_um[-2:], rng)
-        points_yx, light = _along(edges, plain, 0.0, field, rng)
-        points_yx, light = _with_cytoplasm(points_yx, light, 0.5, field, rng)
+        edges = _draw_edges(2.5 * parameters["cell_diameter_um"], 1, field.extent_um[-2:], rng)
+        points_yx, light = _place_along(edges, plain, 0.0, field, rng)
+        points_yx, light = _add_cytoplasm(points_yx, light, 0.5, field, rng)
         smooth = ndimage.gaussian_filter(top, top.shape[0] / 8, mode="nearest") - distance
-        return _belt(points_yx, brightness * light, smooth, parameters["junction_height_um"], field)
+        return _place_belt(points_yx, brightness * light, smooth, parameters["junction_height_um"], field)
     if which == "below":
         # Lateral membranes that fade with depth, and vesicles.
         n_lateral = len(junctions.light)
@@ -268,7 +276,7 @@ def _second(
         lateral = junctions.position_um + np.column_stack([depth, np.zeros((n_lateral, 2))])
         n_vesicles = max(1, round(0.15 * float(np.prod(field.extent_um[-2:]))))
         yx = rng.random((n_vesicles, 2)) * np.array(field.extent_um[-2:])
-        z = _at(top, yx, field) + distance * rng.uniform(0.5, 1.0, n_vesicles)
+        z = _look_up(top, yx, field) + distance * rng.uniform(0.5, 1.0, n_vesicles)
         light = 0.5 * rng.lognormal(0.0, 0.7, n_vesicles)
         position = np.concatenate([lateral, np.column_stack([z, yx])])
         return Emitters(

@@ -68,8 +68,8 @@ def emit(granules: Granules, canvas: Canvas, rng: np.random.Generator) -> tuple[
     relative = np.exp(np.clip(rng.normal(0.0, granules.radius_spread, n), -math.log(3), math.log(3)))
     brightness = np.exp(rng.normal(0.0, granules.brightness_spread, n))
     return (
-        balls(
-            _positions(parameters, n, canvas, rng),
+        fill_balls(
+            _draw_positions(parameters, n, canvas, rng),
             parameters["radius_um"] * relative,
             brightness * relative**3,
             rng.random(n) < parameters["hollow"],
@@ -79,7 +79,9 @@ def emit(granules: Granules, canvas: Canvas, rng: np.random.Generator) -> tuple[
     )
 
 
-def _positions(parameters: dict[str, float], n: int, canvas: Canvas, rng: np.random.Generator) -> NDArray[np.float64]:
+def _draw_positions(
+    parameters: dict[str, float], n: int, canvas: Canvas, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Return the centres, (n, axes): some uniform, some normal about the centres of clusters, all inside the field."""
     extent = np.array(canvas.field.extent_um)
     n_axes = len(extent)
@@ -97,7 +99,7 @@ def _positions(parameters: dict[str, float], n: int, canvas: Canvas, rng: np.ran
     return np.asarray(positions)
 
 
-def balls(
+def fill_balls(
     centre_um: NDArray[np.float64],
     radius_um: NDArray[np.float64],
     light: NDArray[np.float64],
@@ -122,14 +124,18 @@ def balls(
         for hollow in (False, True):
             chosen = (n_points == n) & (is_hollow == hollow)
             if chosen.any():
-                unit = _unit_disc(int(n), is_hollow=hollow) if n_axes == 2 else _unit_ball(int(n), is_hollow=hollow)
+                unit = (
+                    _fill_unit_disc(int(n), is_hollow=hollow)
+                    if n_axes == 2
+                    else _fill_unit_ball(int(n), is_hollow=hollow)
+                )
                 points = centre_um[chosen, None, :] + radius_um[chosen, None, None] * unit
                 position.append(points.reshape(-1, n_axes))
                 brightness.append(np.repeat(light[chosen] / n, n))
     return Emitters(np.concatenate(position).astype(np.float32), np.concatenate(brightness).astype(np.float32))
 
 
-def _unit_disc(n: int, *, is_hollow: bool) -> NDArray[np.float64]:
+def _fill_unit_disc(n: int, *, is_hollow: bool) -> NDArray[np.float64]:
     """Return `n` equally bright points (n, YX) of a ball or sphere of radius 1 seen along Z: a sunflower."""
     share = (np.arange(n) + 0.5) / n
     # Share of the light inside radius r, inverted: 1 - (1 - r^2)^(3/2) for a ball, 1 - (1 - r^2)^(1/2) for a sphere.
@@ -138,7 +144,7 @@ def _unit_disc(n: int, *, is_hollow: bool) -> NDArray[np.float64]:
     return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
 
 
-def _unit_ball(n: int, *, is_hollow: bool) -> NDArray[np.float64]:
+def _fill_unit_ball(n: int, *, is_hollow: bool) -> NDArray[np.float64]:
     """Return `n` equally bright points (n, ZYX) of a ball or sphere of radius 1."""
     sequence = (0.5 + np.arange(n)[:, None] * _PLASTIC ** -np.arange(1.0, 4.0)) % 1.0
     radius = np.ones(n) if is_hollow else np.cbrt(sequence[:, 0])

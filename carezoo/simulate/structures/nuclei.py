@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
-from carezoo.simulate.rendering import Canvas, Emitters, Field
-from carezoo.simulate.structures.background import perlin
+from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
+from carezoo.simulate.structures.background import draw_perlin
 
 MAX_COVERAGE = {2: 0.75, 3: 0.55}
 """Ellipses and ellipsoids cannot be packed closer by pushing them apart."""
@@ -84,7 +84,7 @@ def emit(nuclei: Nuclei, canvas: Canvas, rng: np.random.Generator) -> tuple[Emit
         )
     placed = _place(parameters, nuclei.radius_spread, field, rng)
     period_px = [parameters["texture_size_um"] / size for size in field.pixel_size_um]
-    chromatin = 2 * perlin(field.shape, period_px, rng, n_octaves=3)
+    chromatin = 2 * draw_perlin(field.shape, period_px, rng, n_octaves=3)
     chromatin *= 1 / chromatin.mean()
     density = np.zeros(field.shape, np.float32)
     sigma = nuclei.brightness_spread
@@ -95,7 +95,9 @@ def emit(nuclei: Nuclei, canvas: Canvas, rng: np.random.Generator) -> tuple[Emit
     return Emitters(no_points, no_points[:, 0], density), parameters
 
 
-def _place(parameters: dict[str, float], radius_spread: float, field: Field, rng: np.random.Generator) -> _Ellipsoids:
+def _place(
+    parameters: dict[str, float], radius_spread: float, field: FieldOfView, rng: np.random.Generator
+) -> _Ellipsoids:
     """Draw ellipsoids at random and push them apart until they only touch; the field is periodic."""
     extent = np.array(field.extent_um)
     n_axes = len(extent)
@@ -127,7 +129,7 @@ def _add(
     one: _Ellipsoids,
     brightness: float,
     parameters: dict[str, float],
-    field: Field,
+    field: FieldOfView,
     rng: np.random.Generator,
 ) -> None:
     """Add one nucleus to `density`, wrapped around the borders; where two overlap, the brighter one counts."""
@@ -141,20 +143,20 @@ def _add(
     # Coordinates along the semi-axes, 1 at the surface.
     unit = np.tensordot((one.rotation / one.semi_axes_um[:, None]).astype(np.float32), offset_um, axes=1)
     radius = np.sqrt((unit**2).sum(axis=0))
-    bumps = _bumps(unit / np.maximum(radius, np.float32(1e-6)), parameters["irregularity"], rng)
+    bumps = _draw_bumps(unit / np.maximum(radius, np.float32(1e-6)), parameters["irregularity"], rng)
     inside = 1 + bumps - radius
-    # A soft edge one pixel wide stands for the part of the pixel that is inside.
+    # A soft edge one pixel wide approximates the part of the pixel that is inside.
     edge = np.clip(inside * np.float32(one.semi_axes_um.min() / size_um.min()) + np.float32(0.5), 0, 1)
     where = np.ix_(*(p % n for p, n in zip(pixels, field.shape, strict=True)))
     light = edge * np.float32(brightness)
     light *= np.maximum(1 + np.float32(parameters["texture"]) * (chromatin[where] - 1), 0)
-    light *= _nucleoli(unit, parameters["n_nucleoli"], rng)
+    light *= _draw_nucleoli(unit, parameters["n_nucleoli"], rng)
     if len(size_um) == 2:
         light *= np.maximum(1 - np.minimum(radius / (1 + bumps), 1) ** 2, 0.01) ** np.float32(parameters["dome"])
     density[where] = np.maximum(density[where], light)
 
 
-def _bumps(direction: NDArray[np.float32], amount: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _draw_bumps(direction: NDArray[np.float32], amount: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return a smooth random function of the direction: a few plane waves over the unit sphere."""
     waves = rng.standard_normal((4, len(direction)), dtype=np.float32) * np.float32(1.8)
     phases = rng.uniform(0, 2 * math.pi, 4).astype(np.float32).reshape(-1, *(1,) * (direction.ndim - 1))
@@ -162,7 +164,7 @@ def _bumps(direction: NDArray[np.float32], amount: float, rng: np.random.Generat
     return np.asarray(np.float32(amount / math.sqrt(2)) * waved, np.float32)
 
 
-def _nucleoli(unit: NDArray[np.float32], mean_number: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _draw_nucleoli(unit: NDArray[np.float32], mean_number: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return a factor that is smaller in a few balls inside the unit ball."""
     factor = np.ones(unit.shape[1:], np.float32)
     for _ in range(rng.poisson(mean_number)):

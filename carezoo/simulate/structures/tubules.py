@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
 from carezoo.schema.span import Span
-from carezoo.simulate.rendering import Canvas, Emitters, Field
+from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 
 Points = NDArray[np.float64]
 """Filaments as points at equal steps: (filaments, steps, axes), micrometres; NaN beyond the end of a filament."""
@@ -76,11 +76,11 @@ def emit(tubules: Tubules, canvas: Canvas, rng: np.random.Generator) -> tuple[Em
     }
     # Steps of 3/4 pixel leave no ripple: below 2e-4 of the light at a standard deviation of half a pixel.
     step_um = 0.75 * min(canvas.field.pixel_size_um[-2:])
-    points = filaments(parameters, tubules.length_spread, canvas, step_um, rng)
+    points = draw_filaments(parameters, tubules.length_spread, canvas, step_um, rng)
     return _label(points, tubules, canvas.field, step_um, rng), parameters
 
 
-def filaments(
+def draw_filaments(
     parameters: dict[str, float], length_spread: float, canvas: Canvas, step_um: float, rng: np.random.Generator
 ) -> Points:
     """Grow filaments until their length inside `canvas.field` is the density times the area, the last one cut.
@@ -100,10 +100,10 @@ def filaments(
         # Longer than a few fields is invisible and costs memory.
         lengths_um = np.minimum(np.exp(rng.normal(median, length_spread, n_filaments)), 4 * max(field.extent_um))
         is_radiating = rng.random(n_filaments) < parameters["radiating"]
-        starts, directions = _starts(is_radiating, centres, canvas, parameters["thickness_um"], rng)
+        starts, directions = _draw_starts(is_radiating, centres, canvas, parameters["thickness_um"], rng)
         n_steps = np.maximum(1, np.rint(lengths_um / step_um).astype(int))
-        chains = _chains(directions, int(n_steps.max()), step_um, parameters["persistence_length_um"], rng)
-        points = _confined(starts[:, None, :] + chains, canvas, parameters["thickness_um"], is_radiating)
+        chains = _draw_chains(directions, int(n_steps.max()), step_um, parameters["persistence_length_um"], rng)
+        points = _confine(starts[:, None, :] + chains, canvas, parameters["thickness_um"], is_radiating)
         points[np.arange(points.shape[1]) >= n_steps[:, None]] = np.nan
         points = _cut(points, wanted - n_points, field)
         grown.append(points)
@@ -114,7 +114,7 @@ def filaments(
     )
 
 
-def _starts(
+def _draw_starts(
     is_radiating: NDArray[np.bool_],
     centres: NDArray[np.float64],
     canvas: Canvas,
@@ -139,7 +139,7 @@ def _starts(
     return starts, directions
 
 
-def _chains(
+def _draw_chains(
     directions: NDArray[np.float64],
     n_steps: int,
     step_um: float,
@@ -163,7 +163,7 @@ def _chains(
     return np.asarray(np.cumsum(tangents * step_um, axis=1) - tangents[:, :1] * step_um)
 
 
-def _confined(points: Points, canvas: Canvas, thickness_um: float, is_radiating: NDArray[np.bool_]) -> Points:
+def _confine(points: Points, canvas: Canvas, thickness_um: float, is_radiating: NDArray[np.bool_]) -> Points:
     """Return `points` reflected in Z at the slab, those of random filaments taken modulo the field in YX."""
     if points.shape[-1] == 3:
         low, high = canvas.slab_um(thickness_um)
@@ -173,7 +173,7 @@ def _confined(points: Points, canvas: Canvas, thickness_um: float, is_radiating:
     return points
 
 
-def _is_inside(points: Points, field: Field) -> NDArray[np.bool_]:
+def _is_inside(points: Points, field: FieldOfView) -> NDArray[np.bool_]:
     inside = np.ones(points.shape[:-1], bool)
     for axis, extent in enumerate(field.extent_um):
         # NaN compares as False.
@@ -181,13 +181,13 @@ def _is_inside(points: Points, field: Field) -> NDArray[np.bool_]:
     return inside
 
 
-def _cut(points: Points, wanted: int, field: Field) -> Points:
+def _cut(points: Points, wanted: int, field: FieldOfView) -> Points:
     """Return `points` without those after the first `wanted` inside the field, filament by filament."""
     count = np.cumsum(_is_inside(points, field)).reshape(points.shape[:2])
     return np.where((count <= wanted)[..., None], points, np.nan)
 
 
-def _label(points: Points, tubules: Tubules, field: Field, step_um: float, rng: np.random.Generator) -> Emitters:
+def _label(points: Points, tubules: Tubules, field: FieldOfView, step_um: float, rng: np.random.Generator) -> Emitters:
     """Return the points inside `field` as light: brightness differs between filaments and along each."""
     n_filaments, n_steps, _ = points.shape
     sigma = tubules.brightness_spread

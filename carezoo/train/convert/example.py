@@ -15,7 +15,8 @@ from carezoo.pairs.cache import read
 from carezoo.schema.span import Span
 from carezoo.simulate import pairs as simulate
 from carezoo.simulate.camera import Camera
-from carezoo.simulate.section import GaussianPsf, Simulation
+from carezoo.simulate.denoise import Denoise
+from carezoo.simulate.psf_section import GaussianPsf
 from carezoo.simulate.structures.granules import Granules
 from carezoo.simulate.structures.tubules import Tubules
 from carezoo.train.pack.sample import Sample
@@ -65,7 +66,7 @@ def simulated(spatial: str, n_channels: int, factor: Fraction) -> Sample:
     if spatial == "ZYX":
         n_planes = max(_FEWEST_PLANES, int(_MOST_PLANES / factor))
         shape, pixel_size_um = (n_planes, *shape), (_AXIAL_UM * float(factor), *pixel_size_um)
-    description = Simulation(
+    description = Denoise(
         camera=Camera(photons=Span(60.0, 60.0)),
         structures=(Tubules(), Granules()),
         psf=GaussianPsf(sigma_um=Span(0.12, 0.12), sigma_z_um=Span(0.3, 0.3)),
@@ -73,7 +74,7 @@ def simulated(spatial: str, n_channels: int, factor: Fraction) -> Sample:
         pixel_size_um=pixel_size_um,
     )
     prepared = simulate.prepare(description, Path())
-    channels = [simulate.pair(prepared, 0, i) for i in range(n_channels)]
+    channels = [simulate.make_pair(prepared, 0, i) for i in range(n_channels)]
     source, target = (
         Image(np.stack(arrays), "C" + spatial, name="simulated filaments and spots")
         for arrays in ([each.source for each in channels], [each.target for each in channels])

@@ -10,7 +10,7 @@ from typing import Literal
 from carezoo.errors import DataError
 from carezoo.files.atomic import hash_file
 from carezoo.pairs.section import FileSet
-from carezoo.pairs.split import Part, Parts
+from carezoo.pairs.split import PairParts, Part
 from carezoo.simulate.sets import OpenSet
 
 
@@ -31,7 +31,7 @@ class FileRecord:
     origin: str
 
 
-def record_files(parts: Parts, sets: Sequence[FileSet]) -> tuple[FileRecord, ...]:
+def record_files(parts: PairParts, sets: Sequence[FileSet]) -> tuple[FileRecord, ...]:
     """Hash every file of the three parts.
 
     Returns

@@ -25,7 +25,7 @@ from carezoo.package import consistency
 from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.cache import read
 from carezoo.pairs.find import Pair
-from carezoo.pairs.split import Parts
+from carezoo.pairs.split import PairParts
 from carezoo.pictures import display
 from carezoo.runtime.session import Session
 from carezoo.statistics import Blocks
@@ -54,7 +54,7 @@ class Sample:
     origin: str
 
 
-def choose_sample(recipe: Recipe, parts: Parts) -> Sample:
+def choose_sample(recipe: Recipe, parts: PairParts) -> Sample:
     """Return the image that the recipe names, else the first one to report on.
 
     Raises

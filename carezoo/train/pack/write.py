@@ -22,7 +22,7 @@ from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Matching
 from carezoo.pairs.section import FileSet
 from carezoo.pairs.split import PARTS
-from carezoo.schema.build import plain
+from carezoo.schema.build import to_plain
 from carezoo.simulate.sets import SimulatedSet
 from carezoo.tasks import DENOISE, TASKS
 from carezoo.train import networks
@@ -203,7 +203,7 @@ def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[s
 
 
 def _architecture(recipe: Recipe, model: Model) -> Architecture:
-    chosen, core = plain(networks.resolved(recipe)), model.cores[0]
+    chosen, core = to_plain(networks.resolved(recipe)), model.cores[0]
     n_parameters = sum(p.numel() for each in model.cores for p in each.parameters())
     if not TASKS[recipe.task].is_projecting:
         del chosen["projection"]
