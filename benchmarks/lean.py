@@ -27,7 +27,7 @@ from benchmarks.figures import Figure
 from benchmarks.models import network
 from carezoo.image import Image
 from carezoo.pairs.split import PairParts, split_pairs
-from carezoo.train.prepare import acquired_pairs
+from carezoo.train.prepare import find_acquired_pairs
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
@@ -55,7 +55,7 @@ def figures() -> Iterator[Figure]:
 
 def _split(raw: dict[str, Any], data: str) -> PairParts:
     recipe = Recipe.from_dict(raw)
-    found = acquired_pairs(replace(recipe, data=replace(recipe.data, folder=data)))
+    found = find_acquired_pairs(replace(recipe, data=replace(recipe.data, folder=data)))
     return split_pairs(found, recipe.data.sets, recipe.seed)
 
 

@@ -12,7 +12,7 @@ from carezoo.errors import CarezooError
 from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.split import split_pairs
-from carezoo.train.prepare import acquired_pairs
+from carezoo.train.prepare import find_acquired_pairs
 from carezoo.train.recipe import Recipe
 
 
@@ -27,5 +27,5 @@ def model(variable: str, name: str) -> carezoo.Model | None:
 def reported_pairs(package: Package, folder: str) -> tuple[Pair, ...]:
     """Return the acquired pairs below `folder` that the recipe of a package reports on: it learned from none."""
     recipe = Recipe.from_dict(yaml.safe_load(package.read_bytes("recipe.yaml")))
-    acquired = acquired_pairs(replace(recipe, data=replace(recipe.data, folder=folder)))
+    acquired = find_acquired_pairs(replace(recipe, data=replace(recipe.data, folder=folder)))
     return split_pairs(acquired, recipe.data.sets, recipe.seed).report

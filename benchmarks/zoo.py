@@ -10,13 +10,13 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from carezoo.registry.site.pages import write_site
-from carezoo.registry.zoo import embedded
+from carezoo.registry.zoo import open_embedded
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 
 def figures() -> Iterator[Figure]:
-    versions = embedded().index().versions
+    versions = open_embedded().index().versions
     megabytes = sum(version.zip.size for version in versions) / 1e6
     yield Figure("all shipped packages together", megabytes, "MB", at_most=80.0, note=f"{len(versions)} packages")
     name = "slowest page from disk, until everything is loaded (median of 5)"
@@ -25,7 +25,7 @@ def figures() -> Iterator[Figure]:
         yield Figure(name, None, "s", at_most=1.0, note="needs chromium and chromedriver: make system")
         return
     with tempfile.TemporaryDirectory() as folder:
-        write_site(embedded().folder, Path(folder))
+        write_site(open_embedded().folder, Path(folder))
         pages = [Path(folder, "index.html"), *sorted(Path(folder).glob("*/index.html"))]
         slowest = max(_seconds(pages, *programs).items(), key=lambda each: each[1])
     yield Figure(name, slowest[1], "s", at_most=1.0, note=slowest[0])

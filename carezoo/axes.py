@@ -65,7 +65,7 @@ def sizes(axes: str, shape: Sequence[int]) -> dict[str, int]:
     return dict(zip(axes, map(int, shape), strict=True))
 
 
-def ordered(letters: Iterable[str]) -> str:
+def sort(letters: Iterable[str]) -> str:
     """Return `letters` in canonical order STCZYX."""
     return "".join(sorted(letters, key=LETTERS.index))
 

@@ -134,7 +134,7 @@ class Image:
             bounds.append(slice(start, stop))
         missing = set(region) - set(self.axes)
         if missing:
-            raise InputError(f"crop names axes {axes_.ordered(missing)}, but {self.name} has axes {self.axes}")
+            raise InputError(f"crop names axes {axes_.sort(missing)}, but {self.name} has axes {self.axes}")
         origin = dict(self.metadata.origin_um)
         for letter, bound in zip(self.axes, bounds, strict=True):
             if letter in self.pixel_size_um and bound.start:

@@ -162,7 +162,7 @@ def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: s
     for operation in operations:
         if isinstance(operation, Cast) and operation.dtype == "float32":
             continue
-        gain_offset = _as_affine(operation, channels, name)
+        gain_offset = _to_affine(operation, channels, name)
         if gain_offset is None:
             steps.append(_elementwise(operation, channels))
             continue
@@ -205,17 +205,19 @@ def _with_background(operations: Sequence[Operation], background: float) -> tupl
     )
 
 
-def _as_affine(
+def _to_affine(
     operation: Operation, channels: Sequence[Blocks], name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     if isinstance(operation, Affine):
         ones = np.ones(len(channels))
         return ones * operation.gain, ones * operation.offset
     if isinstance(operation, ScaleRange):
-        low, high = np.array([_range(operation, b, name) for b in _grouped(channels, operation.is_per_channel)]).T
+        low, high = np.array(
+            [_range(operation, b, name) for b in _group_channels(channels, operation.is_per_channel)]
+        ).T
         return _spread(1.0 / (high - low + operation.eps), -low / (high - low + operation.eps), len(channels))
     if isinstance(operation, Standardize):
-        mean, std = np.array([moments(blocks) for blocks in _grouped(channels, operation.is_per_channel)]).T
+        mean, std = np.array([moments(blocks) for blocks in _group_channels(channels, operation.is_per_channel)]).T
         return _spread(1.0 / (std + operation.eps), -mean / (std + operation.eps), len(channels))
     return None
 
@@ -245,7 +247,7 @@ def _spread(
     return np.ones(n) * gain, np.ones(n) * offset
 
 
-def _grouped(channels: Sequence[Blocks], is_per_channel: bool) -> Sequence[Blocks]:
+def _group_channels(channels: Sequence[Blocks], is_per_channel: bool) -> Sequence[Blocks]:
     """Return the channels one by one, or all of them as one."""
     if is_per_channel:
         return channels
@@ -285,7 +287,7 @@ def _softmax(x: Float) -> Float:
 
 
 def _clip_limits(operation: Clip, channels: Sequence[Blocks]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    groups = _grouped(channels, operation.is_per_channel)
+    groups = _group_channels(channels, operation.is_per_channel)
 
     def limit(constant: float | None, percentile: float | None, default: float) -> NDArray[np.float64]:
         if percentile is not None:

@@ -91,6 +91,6 @@ def run_listed(session: Session, manifest: Manifest, tensor: NDArray[np.generic]
     return session.run(np.ascontiguousarray(tensor, dtype), names if is_named else None)[: len(names)]
 
 
-def shown(sizes: Mapping[str, int]) -> str:
+def format_sizes(sizes: Mapping[str, int]) -> str:
     """Return sizes as people write them: 10x24x32."""
     return "x".join(map(str, sizes.values()))

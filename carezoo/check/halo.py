@@ -65,7 +65,7 @@ def _reach(session: Session, manifest: Manifest, letter: str, rng: np.random.Gen
             key = (slice(None),) * axis + (region,)
             disturbed = image.copy()
             disturbed[key] += noise[key]
-            changed = _changed(calm, run_listed(session, manifest, disturbed), manifest, letter)
+            changed = _find_changes(calm, run_listed(session, manifest, disturbed), manifest, letter)
             farthest = max(farthest, *(_behind(places, size, region, before, after) for places, size in changed), 0)
     return farthest
 
@@ -96,7 +96,7 @@ def _shape(manifest: Manifest, sizes: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(known[letter] for letter in manifest.input.axes)
 
 
-def _changed(
+def _find_changes(
     calm: list[NDArray[np.generic]], disturbed: list[NDArray[np.generic]], manifest: Manifest, letter: str
 ) -> list[tuple[NDArray[np.intp], OutputAxis]]:
     """Return, for each output, the positions along an axis at which anything changed."""

@@ -80,7 +80,7 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
     """
     tell = progress or (lambda _name: None)
     tell("files")
-    findings = _guarded("files", lambda: _files(package))
+    findings = _run_guarded("files", lambda: _files(package))
     session = _session(package, findings)
     if session is not None:
         # One seed for all: a check says the same of a package every time.
@@ -89,7 +89,7 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
             if name in NEEDS and _have_failed(findings, NEEDS[name]):
                 continue
             tell(name)
-            findings += _guarded(name, partial(look, work))
+            findings += _run_guarded(name, partial(look, work))
     if bioimageio:
         tell("bioimageio")
         passed, detail = outside.judge(package)
@@ -101,7 +101,7 @@ def _have_failed(findings: Iterable[Finding], names: Collection[str]) -> bool:
     return any(f.name in names and not f.passed and f.severity == "error" for f in findings)
 
 
-def _guarded(name: str, function: Callable[[], list[Finding]]) -> list[Finding]:
+def _run_guarded(name: str, function: Callable[[], list[Finding]]) -> list[Finding]:
     """Turn an error that a package causes into a finding."""
     try:
         return function()

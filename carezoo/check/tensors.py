@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo import intensity
-from carezoo.check.finding import Finding, Float, Subject, shown
+from carezoo.check.finding import Finding, Float, Subject, format_sizes
 from carezoo.check.halo import cut_off
 from carezoo.errors import ManifestError
 from carezoo.intensity import Normalization
@@ -38,11 +38,11 @@ def check_test_tensors(work: Subject) -> list[Finding]:
         raise ManifestError(f"{manifest.test_input} has shape {raw.shape} for axes {manifest.input.axes}")
     wanted = [work.package.load_array(path) for path in manifest.test_outputs]
     batches = _batches(raw, manifest.input.axes)
-    restored = [_processed(work, batch) for batch in batches]
+    restored = [_process(work, batch) for batch in batches]
     findings = []
     for i, (output, expected) in enumerate(zip(manifest.outputs, wanted, strict=True)):
         found = np.concatenate([one[i] for one in restored], axis=output.axes.index("B") if "B" in output.axes else 0)
-        findings.append(_compared(output, found, expected, _tolerance(manifest.rdf, output.name)))
+        findings.append(_compare(output, found, expected, _tolerance(manifest.rdf, output.name)))
     return findings
 
 
@@ -51,7 +51,7 @@ def _batches(raw: NDArray[Any], axes: str) -> list[NDArray[Any]]:
     return np.split(raw, raw.shape[axes.index("B")], axis=axes.index("B")) if "B" in axes else [raw]
 
 
-def _processed(work: Subject, raw: NDArray[Any]) -> list[Float]:
+def _process(work: Subject, raw: NDArray[Any]) -> list[Float]:
     """Normalize one image, run it, and do what the manifest asks for behind the network."""
     manifest = work.manifest
     channels = axes_.move(raw, manifest.input.axes, "C" + manifest.spatial_axes)
@@ -63,7 +63,7 @@ def _processed(work: Subject, raw: NDArray[Any]) -> list[Float]:
     ):
         spatial = "".join(letter for letter in manifest.spatial_axes if letter in output.sizes)
         block = np.asarray(axes_.move(tensor, output.axes, "C" + spatial), np.float32)
-        block = _as_listed(block, index, manifest, normalization)
+        block = _to_listed_units(block, index, manifest, normalization)
         block = postprocess.finish(postprocess.at_once(output).apply(block), output, blocks)
         restored.append(np.asarray(axes_.move(block, "C" + spatial, output.axes), np.float32))
     return restored
@@ -73,7 +73,7 @@ def _as_blocks(channel: NDArray[np.generic]) -> Blocks:
     return lambda: (channel,)
 
 
-def _as_listed(block: Float, index: int, manifest: Manifest, normalization: Normalization) -> Float:
+def _to_listed_units(block: Float, index: int, manifest: Manifest, normalization: Normalization) -> Float:
     """Return network output in the units of the test tensor: a package with constants of its own puts them back."""
     if manifest.carezoo.intensity is None or manifest.carezoo.intensity.undo != "in_rdf":
         return block
@@ -85,7 +85,7 @@ def _as_listed(block: Float, index: int, manifest: Manifest, normalization: Norm
     return block
 
 
-def _compared(
+def _compare(
     output: OutputTensor, found: Float, expected: NDArray[Any], tolerance: tuple[float, float, float]
 ) -> Finding:
     name, (relative, absolute, per_million) = f"test tensor {output.name}", tolerance
@@ -138,10 +138,12 @@ def check_sizes(work: Subject) -> list[Finding]:
         for tensor, output in zip(work.run(image), work.manifest.outputs, strict=True):
             expected = output.shape(sizes)
             if tensor.shape != expected:
-                problems.append(f"{output.name} of an input {shown(sizes)} has shape {tensor.shape}, not {expected}")
+                problems.append(
+                    f"{output.name} of an input {format_sizes(sizes)} has shape {tensor.shape}, not {expected}"
+                )
             elif not np.isfinite(tensor).all():
-                problems.append(f"{output.name} of an input {shown(sizes)} holds NaN or infinite values")
-        tried.append(shown(sizes))
+                problems.append(f"{output.name} of an input {format_sizes(sizes)} holds NaN or infinite values")
+        tried.append(format_sizes(sizes))
     return [Finding("sizes", not problems, "; ".join(problems[:3]) or f"right and finite for {', '.join(tried)}")]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from carezoo import intensity, tiling
-from carezoo.check.finding import Finding, Float, Subject, shown
+from carezoo.check.finding import Finding, Float, Subject, format_sizes
 from carezoo.check.halo import measure_halo
 from carezoo.runtime.predict import Network
 from carezoo.tiling import AxisRule, Plan, smallest_tile
@@ -33,12 +33,12 @@ def check_tiles(work: Subject) -> list[Finding]:
         image = work.image(sizes)
         shape = tuple(sizes.values())
         tile = [smallest_tile(rule) if letter in tiled else None for letter, rule in rules.items()]
-        whole = _assembled(network, image, tiling.plan(shape, [None] * len(shape), list(rules.values())))
-        pieces = _assembled(network, image, tiling.plan(shape, tile, list(rules.values())))
+        whole = _assemble_tiles(network, image, tiling.plan(shape, [None] * len(shape), list(rules.values())))
+        pieces = _assemble_tiles(network, image, tiling.plan(shape, tile, list(rules.values())))
         for name, expected in whole.items():
             span = max(1.0, float(np.ptp(expected)))
             worst = max(worst, float(np.abs(pieces[name] - expected).max()) / span)
-        tried.append(shown(sizes))
+        tried.append(format_sizes(sizes))
     passed = worst <= TILED_TOLERANCE
     detail = f"tiled differs from whole by at most {worst:.1e} of the range (sizes {', '.join(tried)})"
     return [Finding("tiles", passed, detail, work.severity)]
@@ -65,7 +65,7 @@ def _tiling_size(rule: AxisRule, work: Subject, n_tiled_axes: int) -> int:
     return smallest_tile(rule) + int(work.rng.integers(1, n_steps * rule.step + 1))
 
 
-def _assembled(network: Network, image: Float, plan: Plan) -> dict[str, Float]:
+def _assemble_tiles(network: Network, image: Float, plan: Plan) -> dict[str, Float]:
     """Return every result of an image, put together from its tiles; nothing is normalized."""
     spatial = network.manifest.spatial_axes
     nothing = intensity.measure((), [lambda: ()] * len(image))

@@ -121,15 +121,15 @@ def _option(row: Setting) -> Declaration:
     return click.option(*name, type=kind, default=row.word, show_default=True, metavar=metavar, help=row.help)
 
 
-def opened(reference: str, zoos: Sequence[str] = ()) -> Package:
+def open_reference(reference: str, zoos: Sequence[str] = ()) -> Package:
     """Return the package that a reference means, pulled if need be, and say on stderr which one a name meant."""
     with talk_on_stderr(), Bar("B") as progress:
         found = resolve(reference, zoos or None, progress=progress)
     if found.name:
-        click.echo(told(found), err=True)
+        click.echo(format_resolved(found), err=True)
     return open_package(found.path)
 
 
-def told(found: Resolved) -> str:
+def format_resolved(found: Resolved) -> str:
     """Return in one line what a name turned out to mean."""
     return f"model {found.name} {found.version} ({found.origin})"

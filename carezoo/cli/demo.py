@@ -10,9 +10,9 @@ import numpy as np
 import carezoo
 from carezoo import files
 from carezoo.cli import declared
-from carezoo.files.atomic import made_folder
+from carezoo.files.atomic import make_folder
 from carezoo.pictures.before_after import before_after
-from carezoo.registry.zoo import embedded
+from carezoo.registry.zoo import open_embedded
 
 MODEL = "denoise-bpae-2d"
 
@@ -21,10 +21,10 @@ MODEL = "denoise-bpae-2d"
 @declared.folder_option("folder", "Folder for the results.", default="demo", show_default=True)
 def demo_command(folder: Path) -> None:
     """Restore a real noisy image, score it against a long exposure of the same cell, and draw all three."""
-    images = embedded().folder / "demo"
+    images = open_embedded().folder / "demo"
     noisy, clean = files.open_image(images / "noisy.tif"), files.open_image(images / "clean.tif")
     restoration = carezoo.load(MODEL).restore(noisy)
-    made_folder(folder)
+    make_folder(folder)
     run = restoration.report.provenance
     files.write_image(folder / "restored.tif", restoration.images["mean"], {"carezoo": {"run": run.to_dict()}})
     arrays = [np.asarray(image, np.float32) for image in (noisy.array(), restoration.mean, clean.array())]

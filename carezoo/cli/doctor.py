@@ -65,7 +65,7 @@ def diagnose() -> list[Finding]:
     ]
 
 
-def installed(distribution: str) -> str | None:
+def find_installed(distribution: str) -> str | None:
     """Return the version of an installed distribution, or None."""
     try:
         return metadata.version(distribution)
@@ -74,7 +74,7 @@ def installed(distribution: str) -> str | None:
 
 
 def _versions() -> list[Finding]:
-    return [Finding("fact", name, version) for name in DISTRIBUTIONS if (version := installed(name)) is not None]
+    return [Finding("fact", name, version) for name in DISTRIBUTIONS if (version := find_installed(name)) is not None]
 
 
 def _bfloat16() -> Finding:
@@ -84,7 +84,7 @@ def _bfloat16() -> Finding:
 
 
 def _onnxruntime() -> list[Finding]:
-    if installed("onnxruntime") and installed("onnxruntime-gpu"):
+    if find_installed("onnxruntime") and find_installed("onnxruntime-gpu"):
         advice = (
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files. Run: "
             'pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "carezoo[cpu]" or "carezoo[gpu]"'
@@ -101,7 +101,7 @@ def _onnxruntime() -> list[Finding]:
 
 
 def _bioimageio() -> list[Finding]:
-    core, pydantic = installed("bioimageio.core"), installed("pydantic")
+    core, pydantic = find_installed("bioimageio.core"), find_installed("pydantic")
     if core == "0.11.0" and pydantic and tuple(map(int, pydantic.split(".")[:2])) >= (2, 14):
         text = f"bioimageio.core {core} breaks with pydantic {pydantic}. Run: pip install 'pydantic<2.14'"
         return [Finding("problem", "bioimageio.core", text)]
@@ -110,7 +110,7 @@ def _bioimageio() -> list[Finding]:
 
 def _bridge() -> list[Finding]:
     """Look at Java, Fiji and ImageJ; what is missing is a note, as not everybody needs them."""
-    if installed("jpype1") is None:
+    if find_installed("jpype1") is None:
         return [Finding("note", "Fiji and ImageJ", 'no bridge: pip install "carezoo[fiji]"')]
     try:
         from carezoo_fiji import java, launch
@@ -136,7 +136,7 @@ def _bridge() -> list[Finding]:
 
 def _models() -> Finding:
     try:
-        entries = zoo.embedded().index().newest()
+        entries = zoo.open_embedded().index().newest()
     except ZooError as error:
         return Finding("problem", "models that ship", str(error))
     text = ", ".join(f"{entry.model} {entry.version}" for entry in entries)
@@ -144,8 +144,8 @@ def _models() -> Finding:
 
 
 def _zoos() -> list[Finding]:
-    pulled = cache.pulled()
+    pulled = cache.list_pulled()
     n_bytes = sum(each.size for each in pulled)
     held = f"{len(pulled)} pulled model(s), {n_bytes / 1e6:.1f} MB" if pulled else "nothing pulled yet"
-    configured = ", ".join(each.name for each in zoo.configured()) or f"none ({zoo.VARIABLE} is not set)"
+    configured = ", ".join(each.name for each in zoo.list_zoos()) or f"none ({zoo.VARIABLE} is not set)"
     return [Finding("fact", "cache", f"{cache.folder()}: {held}"), Finding("fact", "zoos", configured)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from carezoo import files
 from carezoo.cli import declared
-from carezoo.cli.declared import opened
+from carezoo.cli.declared import open_reference
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.settings import Settings
@@ -87,7 +87,7 @@ def evaluate_command(
     from carezoo.api import Model
 
     conditions = _conditions(sources, targets)
-    package = opened(reference, zoos)
+    package = open_reference(reference, zoos)
     with talk_on_stderr(), Bar("step") as progress:
         found = Model(package).evaluate(
             {name: source for name, source, _ in conditions},

@@ -15,7 +15,7 @@ import yaml
 import carezoo
 from carezoo.cli import declared
 from carezoo.errors import InputError, MissingExtraError
-from carezoo.registry.zoo import embedded
+from carezoo.registry.zoo import open_embedded
 
 NEEDED = {"markdown": (3, 6), "pandas": (3, 0), "pillow": None, "py4j": None, "pyarrow": None, "pytz": None}
 """What KNIME's Python code needs in the environment that runs the nodes, and the version it must stay below."""
@@ -62,7 +62,7 @@ def export(folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".carezoo-", dir=target.parent) as temporary:
             made = Path(temporary) / "made"
             shutil.copytree(source, made, ignore=shutil.ignore_patterns(*IGNORED))
-            shutil.copytree(embedded().folder / "demo", made / "demo", dirs_exist_ok=True)
+            shutil.copytree(open_embedded().folder / "demo", made / "demo", dirs_exist_ok=True)
             (made / "config.yml").write_text(yaml.safe_dump(config, sort_keys=False), "utf8")
             if target.exists():
                 target.replace(Path(temporary) / "old")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.declared import opened
+from carezoo.cli.declared import open_reference
 from carezoo.errors import CheckError
 
 
@@ -22,7 +22,7 @@ def check_command(reference: str, zoos: Sequence[str], bioimageio: bool, as_json
     """Check that PACKAGE (name or path) does what it says: hashes, graph, numbers, tiles, halo."""
     from carezoo.check.run import check
 
-    package = opened(reference, zoos)
+    package = open_reference(reference, zoos)
     report = check(
         package, bioimageio=bioimageio, progress=None if as_json else lambda what: click.echo(what, err=True)
     )
@@ -44,5 +44,5 @@ def info_command(reference: str, zoos: Sequence[str], as_json: bool) -> None:
     """Tell what PACKAGE (name or path) is: task, axes, channels, intensities, scores, licence."""
     from carezoo.package.info import describe, summary
 
-    package = opened(reference, zoos)
+    package = open_reference(reference, zoos)
     click.echo(json.dumps(describe(package), indent=2, default=str) if as_json else summary(package))

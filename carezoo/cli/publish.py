@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.declared import opened
+from carezoo.cli.declared import open_reference
 from carezoo.errors import InputError
 
 
@@ -44,7 +44,7 @@ def publish_command(
     from carezoo.registry.publish import bioimageio_zip, publish, rebuild
 
     if reference and upload is not None:
-        missing = bioimageio_zip(opened(reference).path, upload)
+        missing = bioimageio_zip(open_reference(reference).path, upload)
         click.echo(upload)
         for line in missing:
             click.echo(f"  still missing: {line}", err=True)
@@ -57,7 +57,7 @@ def publish_command(
         return
     tell = lambda step: click.echo(step, err=True)  # noqa: E731
     done = publish(
-        opened(reference).path,
+        open_reference(reference).path,
         folder,
         comment=comment,
         url=url,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared, options
-from carezoo.cli.declared import opened
+from carezoo.cli.declared import open_reference
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.files.listing import collect_images
@@ -66,7 +66,7 @@ def restore_command(
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
     """
     order = Order(
-        models={channel: opened(reference, zoos) for channel, reference in options.models(models).items()},
+        models={channel: open_reference(reference, zoos) for channel, reference in options.models(models).items()},
         settings=settings,
         axes=axes,
         crop=options.crop(crop) if crop else {},
@@ -111,7 +111,7 @@ def _write_flicker(path: Path, file: Path, order: Order, at: str) -> None:
     position = options.position(at) if at else {}
     image = files.open_image(file, order.axes)
     image = image.cropped(order.crop) if order.crop else image
-    shown = view.of_model(image, order.models[None], position, order.settings)
+    shown = view.view_model(image, order.models[None], position, order.settings)
     n = flicker.N_FRAMES[path.suffix.lower()]
     flicker.write(flicker.frames(shown, position.get("Z"), n), path)
     click.echo(f"flicker  {file} -> {path}", err=True)

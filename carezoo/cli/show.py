@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from carezoo.cli import declared, options
-from carezoo.cli.declared import opened
+from carezoo.cli.declared import open_reference
 from carezoo.errors import InputError
 from carezoo.settings import Settings
 
@@ -69,9 +69,9 @@ def show_command(
         raise InputError(f"{output} exists; choose another name (-o), or replace it (--overwrite)")
     before = restored or result_path(source, "mean", None)
     if reference:
-        shown = view.of_model(files.open_image(source, axes), opened(reference, zoos), position, settings)
+        shown = view.view_model(files.open_image(source, axes), open_reference(reference, zoos), position, settings)
     elif before.exists():
-        shown = view.of_files(source, before, position, axes)
+        shown = view.view_files(source, before, position, axes)
     else:
         files.open_image(source, axes)  # the image itself may be what is missing
         raise InputError(f"{before} does not exist: name a model (--model), or the restored image (--restored)")

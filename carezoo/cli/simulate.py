@@ -63,7 +63,7 @@ def pairs_command(
     """
     from tqdm import tqdm
 
-    from carezoo.files.atomic import made_folder
+    from carezoo.files.atomic import make_folder
     from carezoo.pictures.contact_sheet import contact_sheet
     from carezoo.simulate import pairs as simulate
     from carezoo.simulate.files import write_pairs
@@ -81,7 +81,7 @@ def pairs_command(
                 table = write_pairs(prepared, folder, simulation.seed, on_pair=on_pair)
             click.echo(str(table))
     shown = simulate.make_pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
-    made_folder(folder)
+    make_folder(folder)
     contact_sheet([(pair.source, pair.target, pair.parameters) for pair in shown], folder / "preview.png")
     click.echo(str(folder / "preview.png"))
 
@@ -111,7 +111,7 @@ def fit_noise_command(
 
     FILES are a series of frames of one scene along T, several files with a frame each, or a noisy and a clean image.
     """
-    from carezoo.files.atomic import made_folder, replacing
+    from carezoo.files.atomic import make_folder, replacing
     from carezoo.pictures.noise import noise_plot
     from carezoo.simulate.noise import fit_files, format_camera, to_numbers
 
@@ -120,7 +120,7 @@ def fit_noise_command(
     fit = fit_files(files, is_repeats=repeats or len(files) != 2, axes=axes, channel=channel, offset=offset)
     text = format_camera(fit, files)
     if path is not None:
-        made_folder(path.parent)
+        make_folder(path.parent)
         noise_plot(fit, path.with_suffix(".png"))
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

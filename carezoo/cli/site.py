@@ -19,10 +19,10 @@ def site_command(folder: Path | None, target: Path, url: str) -> None:
     The pages work from disk, too: open index.html in a browser.
     """
     from carezoo.registry.site.pages import write_site
-    from carezoo.registry.zoo import embedded, folder_of
+    from carezoo.registry.zoo import folder_of, open_embedded
 
     count = write_site(
-        folder_of(folder) if folder else embedded().folder,
+        folder_of(folder) if folder else open_embedded().folder,
         target,
         url=url,
         progress=lambda name: click.echo(name, err=True),

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from carezoo.cli import declared
-from carezoo.cli.declared import told
+from carezoo.cli.declared import format_resolved
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.registry import cache, catalog
 from carezoo.registry.catalog import Listed
@@ -53,7 +53,7 @@ def pull_command(reference: str, zoos: Sequence[str]) -> None:
     with talk_on_stderr(), Bar("B") as progress:
         found = pull(reference, zoos or None, progress=progress)
     if found.name:
-        click.echo(told(found), err=True)
+        click.echo(format_resolved(found), err=True)
     click.echo(found.path)
 
 

@@ -96,7 +96,7 @@ def noise_variance(pixels: Plane) -> Plane:
     return _around(_detail(pixels) ** 2, 15).repeat(2, axis=0).repeat(2, axis=1)
 
 
-def enlarged(pixels: Plane) -> Plane:
+def enlarge(pixels: Plane) -> Plane:
     """Return a crop with twice as many pixels along each axis and hardly any noise."""
     return _around(_around(pixels, 3).repeat(2, axis=0).repeat(2, axis=1), 3)
 
@@ -213,13 +213,13 @@ def _soft_pairs(plane: Plane) -> Plane:
 
 def _around(plane: Plane, n: int) -> Plane:
     """Return the mean over n x n pixels (n odd) around every pixel of the last two axes, mirrored at their ends."""
-    rows, columns = (_mirrored(size, n // 2) for size in plane.shape[-2:])
+    rows, columns = (_mirror_indices(size, n // 2) for size in plane.shape[-2:])
     sums = _sums(plane.take(rows, axis=-2), n, -2)
     return _sums(sums.take(columns, axis=-1), n, -1) / np.float32(n**2)
 
 
 @lru_cache(maxsize=64)
-def _mirrored(size: int, n_more: int) -> NDArray[np.intp]:
+def _mirror_indices(size: int, n_more: int) -> NDArray[np.intp]:
     """Return the indices of a mirrored axis: `n_more` before the first pixel and behind the last."""
     return size - 1 - abs(size - 1 - abs(np.arange(-n_more, size + n_more)))
 

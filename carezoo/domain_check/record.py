@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.domain_check.crops import SIDE, informative
-from carezoo.domain_check.features import INDEX, NAMES, enlarged, features, foreground_share, noise_variance
+from carezoo.domain_check.features import INDEX, NAMES, enlarge, features, foreground_share, noise_variance
 from carezoo.domain_check.prior import LEAST_STD, covariance
 from carezoo.image import Image
 
@@ -126,7 +126,7 @@ def measure(image: Image, channel: int, rng: np.random.Generator) -> Measured | 
         return None
     moved: dict[str, list[NDArray[np.float64]]] = {name: [] for name in SHIFTS}
     for crop, values in known[::3]:
-        for name, changed in _changed(crop, rng).items():
+        for name, changed in _make_variants(crop, rng).items():
             after = features(changed) if min(changed.shape) >= SIDE // 4 else None
             if after is not None:
                 moved[name].append(after - values)
@@ -136,13 +136,13 @@ def measure(image: Image, channel: int, rng: np.random.Generator) -> Measured | 
     return Measured(np.array([values for _, values in known]), shifts, float(dark), float(bright))
 
 
-def _changed(crop: NDArray[np.generic], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+def _make_variants(crop: NDArray[np.generic], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Return the crop as it would be with four times the noise, half and double magnification, and inverted."""
     pixels = crop[: crop.shape[0] // 4 * 4, : crop.shape[1] // 4 * 4].astype(np.float64)
     variance = noise_variance(pixels)
     half = (pixels[::2, ::2] + pixels[1::2, ::2] + pixels[::2, 1::2] + pixels[1::2, 1::2]) / 4
     middle = tuple(slice(n // 4, n // 4 + n // 2) for n in pixels.shape)
-    double = enlarged(pixels)[tuple(slice(n // 2, n // 2 + n) for n in pixels.shape)]
+    double = enlarge(pixels)[tuple(slice(n // 2, n // 2 + n) for n in pixels.shape)]
     return {
         "noise": pixels + rng.normal(size=pixels.shape) * np.sqrt(15 * variance),
         # The mean of four pixels has a quarter of their variance; a camera would give it all.
@@ -171,9 +171,9 @@ def kind_of(name: str, measured: Sequence[Measured]) -> dict[str, Any]:
         "foreground": _range([foreground_share(value) for value in values[:, INDEX["foreground"]]]),
         "dark": _range([each.dark for each in measured]),
         "bright": _range([each.bright for each in measured]),
-        "mean": _rounded(np.mean([each.values.mean(axis=0) for each in measured], axis=0)),
-        "covariance": _rounded(mixed[np.tril_indices(len(NAMES))]),
-        "shifts": {key: _rounded(np.median(each, axis=0)) for key, each in shifts.items() if len(each)},
+        "mean": _round_all(np.mean([each.values.mean(axis=0) for each in measured], axis=0)),
+        "covariance": _round_all(mixed[np.tril_indices(len(NAMES))]),
+        "shifts": {key: _round_all(np.median(each, axis=0)) for key, each in shifts.items() if len(each)},
     }
 
 
@@ -182,7 +182,7 @@ def _range(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
     return [float(f"{value:.4g}") for value in (np.min(values), np.median(values), np.max(values))]
 
 
-def _rounded(values: NDArray[np.float64]) -> list[float]:
+def _round_all(values: NDArray[np.float64]) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 

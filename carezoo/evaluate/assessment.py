@@ -81,7 +81,7 @@ def assess(frame: Frame, images: Mapping[str, NDArray[Any]], options: Options) -
     target, restored = frame.target, images[RESTORED]
     scored = {name: score(image, target, name=f"{name} image") for name, image in images.items()}
     fit = frame.units or fit_affine(target, restored if options.has_own_units else images[INPUT])
-    expected = _fitted(target, fit)
+    expected = _fit_to(target, fit)
     low, high = (float(p) for p in np.percentile(target, PERCENTILES))
     width = abs(fit.gain) * (high - low) or 1.0
     scores = FileScores(
@@ -93,8 +93,8 @@ def assess(frame: Frame, images: Mapping[str, NDArray[Any]], options: Options) -
         file=frame.file,
     )
     # In shares of the target's range, so that images of different exposure can be averaged.
-    fitted = {name: _fitted(image, AffineFit(scored[name].gain, scored[name].offset)) for name, image in images.items()}
-    fitted[TARGET] = _fitted(target, AffineFit(1.0 / (high - low), -low / (high - low)))
+    fitted = {name: _fit_to(image, AffineFit(scored[name].gain, scored[name].offset)) for name, image in images.items()}
+    fitted[TARGET] = _fit_to(target, AffineFit(1.0 / (high - low), -low / (high - low)))
     return Assessment(
         scores,
         _calibration(frame, expected, width, options),
@@ -170,5 +170,5 @@ def _segmentation(fitted: Mapping[str, NDArray[Any]], diameter: float | None) ->
     }
 
 
-def _fitted(image: NDArray[Any], fit: AffineFit) -> NDArray[np.float32]:
+def _fit_to(image: NDArray[Any], fit: AffineFit) -> NDArray[np.float32]:
     return np.asarray(image.astype(np.float32) * np.float32(fit.gain) + np.float32(fit.offset))

@@ -141,22 +141,22 @@ METHODS: Mapping[str, Method] = {
             is_slow=True,
         ),
         Method("max-projection", "Maximum projection", "projection", lambda image, _, __: image.max(axis=0), {}),
-        Method("height-map", "Height map", "projection", lambda image, p, _: _height_map(image, p), _HEIGHTS),
+        Method("height-map", "Height map", "projection", lambda image, p, _: _project_height_map(image, p), _HEIGHTS),
         Method(
             "height-map-nlm",
             "Height map, then non-local means",
             "projection",
-            lambda image, p, _: classical.nlm(_height_map(image, p), p["strength"], 5, is_root=False),
+            lambda image, p, _: classical.nlm(_project_height_map(image, p), p["strength"], 5, is_root=False),
             {**_HEIGHTS, "strength": (0.3, 0.6, 1.0, 1.7)},
             is_slow=True,
         ),
-        Method("bicubic-z", "Bicubic along Z", "planes", lambda image, _, given: _resampled(image, given, order=3), {}),
+        Method("bicubic-z", "Bicubic along Z", "planes", lambda image, _, given: _resample(image, given, order=3), {}),
         Method(
             "bicubic-z-richardson-lucy",
             "Bicubic along Z, then Richardson-Lucy",
             "planes",
             lambda image, p, given: classical.richardson_lucy(
-                _resampled(image, given, order=3), _psf(given), int(p["iterations"])
+                _resample(image, given, order=3), _psf(given), int(p["iterations"])
             ),
             {"iterations": (1, 2, 4, 8, 16, 32)},
             is_slow=True,
@@ -240,7 +240,9 @@ def tune(method: Method, examples: Sequence[tuple[NDArray[Any], NDArray[Any]]], 
     if not examples:
         raise InputError("a baseline is tuned on at least one source with its target; found none")
     given, grid = given or Given(), method.grid(examples[0][0].ndim)
-    examples = [_cropped(np.asarray(source, np.float32), target, method) for source, target in examples[:N_EXAMPLES]]
+    examples = [
+        _crop_for_tuning(np.asarray(source, np.float32), target, method) for source, target in examples[:N_EXAMPLES]
+    ]
 
     @functools.cache
     def error(values: tuple[float, ...]) -> float:
@@ -257,7 +259,7 @@ def tune(method: Method, examples: Sequence[tuple[NDArray[Any], NDArray[Any]]], 
     return Baseline(method, dict(zip(grid, best, strict=True)), given)
 
 
-def as_input(source: NDArray[Any], target_shape: tuple[int, ...], given: Given) -> NDArray[Any]:
+def prepare_input(source: NDArray[Any], target_shape: tuple[int, ...], given: Given) -> NDArray[Any]:
     """Return the source as it is scored against its target: projected by its maximum, or linear between planes.
 
     See `INPUT_TITLES` for how tables call that.
@@ -275,13 +277,13 @@ INPUT_TITLES: Mapping[Change, str] = {
     "projection": "Input, maximum projection",
     "planes": "Input, linear along Z",
 }
-"""What tables call the source as `as_input` returns it."""
+"""What tables call the source as `prepare_input` returns it."""
 
 
-def _cropped(source: Floats, target: NDArray[Any], method: Method) -> tuple[Floats, NDArray[Any]]:
+def _crop_for_tuning(source: Floats, target: NDArray[Any], method: Method) -> tuple[Floats, NDArray[Any]]:
     """Return the part of a pair that `method` is tuned on."""
     side = (TUNING_SIDE_SLOW if method.is_slow else TUNING_SIDE)[source.ndim]
-    plane = display.as_plane(target, "target")[0]
+    plane = display.to_plane(target, "target")[0]
     rows, columns = display.informative_region(plane, (min(side, plane.shape[0]), min(side, plane.shape[1])))
     planes = slice(None)
     if method.change == "none" and source.ndim == 3:
@@ -309,10 +311,10 @@ def _psf(given: Given) -> Floats:
     return given.psf
 
 
-def _height_map(image: Floats, p: Parameters) -> Floats:
-    return classical.height_map_projection(image, p["sigma"], int(p["smooth"]), int(p["reach"]))
+def _project_height_map(image: Floats, p: Parameters) -> Floats:
+    return classical.project_height_map(image, p["sigma"], int(p["smooth"]), int(p["reach"]))
 
 
-def _resampled(image: Floats, given: Given, order: int) -> Floats:
+def _resample(image: Floats, given: Given, order: int) -> Floats:
     assert given.factor is not None  # known wherever planes are made
     return classical.resample_z(image, max(1, math.floor(len(image) * given.factor + 1e-9)), given.factor, order=order)

@@ -82,7 +82,7 @@ def calibration(
     )
 
 
-def pooled(each: Sequence[Calibration]) -> Calibration | None:
+def pool_calibrations(each: Sequence[Calibration]) -> Calibration | None:
     """Return the calibration over all pixels of several images with the same levels; None of none.
 
     Raises

@@ -98,7 +98,7 @@ def richardson_lucy(image: Floats, psf: Floats, iterations: int) -> Floats:
         return np.stack([richardson_lucy(plane, psf, iterations) for plane in image])
     from skimage.restoration import richardson_lucy as deconvolved
 
-    kernel = _centred(psf)
+    kernel = _center(psf)
     offset = float(np.percentile(image, _BLACK))
     light = np.maximum(image - offset, 0.0)
     scale = float(light.max()) or 1.0
@@ -109,7 +109,7 @@ def richardson_lucy(image: Floats, psf: Floats, iterations: int) -> Floats:
     return np.asarray(sharp[inside] * scale + offset, np.float32)
 
 
-def height_map_projection(stack: Floats, sigma: float, smooth: int, reach: int) -> Floats:
+def project_height_map(stack: Floats, sigma: float, smooth: int, reach: int) -> Floats:
     """Project a ZYX stack along the surface where it has the highest local contrast, as PreMosa (Blasse et al. 2017).
 
     Parameters
@@ -192,7 +192,7 @@ def _by_plane(function: Any, image: Floats) -> Floats:
     return np.stack([np.asarray(function(plane), np.float32) for plane in image])
 
 
-def _centred(psf: Floats) -> Floats:
+def _center(psf: Floats) -> Floats:
     """Return the PSF with odd sides about its brightest pixel, summing to 1."""
     psf = np.asarray(psf, np.float32)
     if not np.isfinite(psf).all() or psf.max() <= 0:

@@ -88,7 +88,7 @@ class _Work:
     def __init__(self, package: Package, pairs: Sequence[Pair], wanted: Wanted, progress: Progress | None) -> None:
         self.manifest, self.package, self.pairs, self.wanted = package.manifest, package, pairs, wanted
         self.started = time.perf_counter()
-        self.given = frames.given_of(self.manifest, wanted.psf)
+        self.given = frames.gather_given(self.manifest, wanted.psf)
         self.average = wanted.settings.average if wanted.settings else 1
         self.change = _change(self.manifest)
         self.methods = baselines.choose(wanted.baselines, self.change, self.given)
@@ -120,7 +120,7 @@ class _Work:
 
     def restore_and_assess(self) -> None:
         """Go over the files."""
-        for pair, restoration in frames.restored_pairs(self.package, self.pairs, self.wanted.settings):
+        for pair, restoration in frames.restore_pairs(self.package, self.pairs, self.wanted.settings):
             self.provenance = {**restoration.report.provenance.to_dict(), "average": self.average}
             self._step(f"restored {pair.name}")
             relation = self.wanted.relations.get(pair.source_path)
@@ -131,7 +131,7 @@ class _Work:
     def _assess(self, frame: Frame) -> None:
         assert frame.restored is not None
         try:
-            images = {INPUT: baselines.as_input(frame.source, frame.target.shape, self.given)}
+            images = {INPUT: baselines.prepare_input(frame.source, frame.target.shape, self.given)}
             images |= {name: method(frame.source) for name, method in self.tuned[frame.group].items()}
             images[RESTORED] = frame.restored
             found = assessment.assess(frame, images, self.options)
@@ -154,7 +154,7 @@ class _Work:
             group: {name: one.parameters for name, one in tuned.items()} for group, tuned in self.tuned.items()
         }
         groups = [findings.pool(name, each, parameters[name]) for name, each in self.assessed.items() if each]
-        examples = [(why, one) for drawn in self.drawn.values() if drawn for why, one in panels.chosen(drawn)]
+        examples = [(why, one) for drawn in self.drawn.values() if drawn for why, one in panels.choose_examples(drawn)]
         return Findings(
             model=self.manifest.reference,
             task=self.manifest.carezoo.task or "restoration",

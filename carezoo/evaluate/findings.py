@@ -13,10 +13,10 @@ from typing import Any
 
 from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment
 from carezoo.evaluate.baselines import Parameters
-from carezoo.evaluate.calibration import Calibration, Sparsification, mean_sparsification, pooled
+from carezoo.evaluate.calibration import Calibration, Sparsification, mean_sparsification, pool_calibrations
 from carezoo.evaluate.fourier import Correlation, Spectrum, mean_correlation, mean_spectrum
 from carezoo.evaluate.report.panels import Example
-from carezoo.evaluate.scores import Evaluation, collected, finite, to_dict
+from carezoo.evaluate.scores import Evaluation, collect, finite, to_dict
 from carezoo.evaluate.segmentation import SegmentationScores
 from carezoo.metrics import Scores
 
@@ -105,9 +105,9 @@ def pool(name: str, each: Sequence[Assessment], parameters: Mapping[str, Paramet
             calibrations.setdefault(part, []).append(found)
     return Group(
         name,
-        collected([one.scores for one in each]),
+        collect([one.scores for one in each]),
         parameters,
-        {part: whole for part, found in calibrations.items() if (whole := pooled(found)) is not None},
+        {part: whole for part, found in calibrations.items() if (whole := pool_calibrations(found)) is not None},
         {by: mean_sparsification([one.sparsification[by] for one in each]) for by in each[0].sparsification},
         spectra,
         correlations,
@@ -136,7 +136,7 @@ def to_json(findings: Findings) -> str:
         "segmentation_diameter_pixels": findings.diameter,
         "seconds": round(findings.seconds, 2),
     }
-    return json.dumps(_rounded(finite(plain)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_round_all(finite(plain)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 COLUMNS = (
@@ -191,12 +191,12 @@ def _group_to_dict(group: Group) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
+def _round_all(value: Any) -> Any:
     """Return plain values with every number to seven digits: more is noise, and makes curves long."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: _round_all(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [_round_all(item) for item in value]
     return float(f"{value:.7g}") if isinstance(value, float) else value
 
 

@@ -72,7 +72,7 @@ class Frame:
             source=middle(self.source),
             target=middle(self.target),
             restored=None if self.restored is None else middle(self.restored),
-            predicted=None if self.predicted is None else _mapped(self.predicted, middle),
+            predicted=None if self.predicted is None else _map_distribution(self.predicted, middle),
             disagreement=None if self.disagreement is None else middle(self.disagreement),
         )
 
@@ -139,7 +139,7 @@ def frames(
             )
 
 
-def restored_pairs(
+def restore_pairs(
     package: Package, pairs: Iterable[Pair], settings: Settings | None = None
 ) -> Iterator[tuple[Pair, Restoration]]:
     """Restore the sources of `pairs`, one file at a time, with one loaded network.
@@ -152,13 +152,15 @@ def restored_pairs(
         yield pair, restore(_model_input(pair), package, settings, session=session)
 
 
-def given_of(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
+def gather_given(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
     """Return what baselines are told beside the images."""
     factor = manifest.factor("Z")
     return Given(None if psf is None else np.asarray(psf, np.float32), None if factor == 1 else float(factor))
 
 
-def _mapped(predicted: Laplace | Mixture, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Laplace | Mixture:
+def _map_distribution(
+    predicted: Laplace | Mixture, function: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Laplace | Mixture:
     """Return the distribution of the pixels that `function` chooses of an image."""
     if isinstance(predicted, Laplace):
         return Laplace(function(predicted.mean), function(predicted.scale))

@@ -114,10 +114,10 @@ def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) 
         If scikit-image is not installed.
     """
     # starmap lets go of one pair before it asks for the next; a loop variable would not.
-    return collected(tuple(itertools.starmap(functools.partial(_score_file, to_input=to_input), pairs)))
+    return collect(tuple(itertools.starmap(functools.partial(_score_file, to_input=to_input), pairs)))
 
 
-def collected(files: Sequence[FileScores]) -> Evaluation:
+def collect(files: Sequence[FileScores]) -> Evaluation:
     """Return the scores of images with their means.
 
     Raises

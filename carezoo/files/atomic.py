@@ -55,7 +55,7 @@ def replacing(
         except OSError as error:
             # The block may fail at other files too: only what a disk says, or what is said of our file, is ours.
             if error.errno in _DISK_ERRORS or error.filename == str(temporary):
-                raise _explained(error, target) from error
+                raise _explain(error, target) from error
             raise
         _to_disk(temporary)
         if verify is not None:
@@ -81,7 +81,7 @@ def require_folder(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{folder} cannot be the folder for results: {there} may not be written to. Choose another")
 
 
-def made_folder(path: str | os.PathLike[str]) -> Path:
+def make_folder(path: str | os.PathLike[str]) -> Path:
     """Make the folder `path` with those above it, unless it is there, and return it.
 
     Raises
@@ -124,7 +124,7 @@ def _create(temporary: Path, target: Path) -> None:
         with temporary.open("xb"):
             pass
     except OSError as error:
-        raise _explained(error, target) from error
+        raise _explain(error, target) from error
 
 
 def _to_disk(temporary: Path) -> None:
@@ -143,7 +143,7 @@ def _rename(temporary: Path, target: Path) -> None:
         ) from error
 
 
-def _explained(error: OSError, target: Path) -> InputError:
+def _explain(error: OSError, target: Path) -> InputError:
     return InputError(
         f"cannot write {target}: {error.strerror or error}. Nothing was left behind; check the permissions of and the "
         f"free space on {target.parent}, or write to another folder"

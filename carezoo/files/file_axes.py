@@ -45,8 +45,8 @@ def assign(stored: StoredAxes, asked: str | None) -> tuple[str, tuple[int, ...]]
     """
     named = _with_colour_as_channels(stored) if stored.has_colour_samples else stored
     if asked is not None:
-        return _as_asked(named, axes_.parse(asked))
-    kept = _shown(named)
+        return _apply_given(named, axes_.parse(asked))
+    kept = _visible_dimensions(named)
     letters = "".join(named.letters[dimension] for dimension in kept)
     if set(letters) <= set(axes_.LETTERS) and len(set(letters)) == len(letters):
         return letters, kept
@@ -69,7 +69,7 @@ def _with_colour_as_channels(stored: StoredAxes) -> StoredAxes:
     return StoredAxes(stored.name, letters, stored.shape, keeps_singletons=stored.keeps_singletons)
 
 
-def _as_asked(stored: StoredAxes, asked: str) -> tuple[str, tuple[int, ...]]:
+def _apply_given(stored: StoredAxes, asked: str) -> tuple[str, tuple[int, ...]]:
     by_letter = [stored.letters.find(letter) for letter in asked]
     if -1 not in by_letter and by_letter == sorted(by_letter):
         left_out = [n for dimension, n in enumerate(stored.shape) if dimension not in by_letter]
@@ -77,17 +77,17 @@ def _as_asked(stored: StoredAxes, asked: str) -> tuple[str, tuple[int, ...]]:
             return asked, tuple(by_letter)
     everything = tuple(range(len(stored.shape)))
     without_plane_singletons = tuple(d for d in everything if stored.shape[d] > 1)
-    for kept in (_shown(stored), without_plane_singletons, everything):
+    for kept in (_visible_dimensions(stored), without_plane_singletons, everything):
         if len(kept) == len(asked):
             return asked, kept
-    kept = _shown(stored)
+    kept = _visible_dimensions(stored)
     raise AxesError(
         f"axes {asked} name {len(asked)} dimension(s), but {stored.name} has {len(kept)}: {_lengths(stored, kept)}. "
         f"{_proposal(stored, kept)}"
     )
 
 
-def _shown(stored: StoredAxes) -> tuple[int, ...]:
+def _visible_dimensions(stored: StoredAxes) -> tuple[int, ...]:
     """Return the dimensions an image shows: all but singletons, except Y, X, and what was named on purpose."""
     is_named = [stored.keeps_singletons and letter in axes_.LETTERS for letter in stored.letters]
     return tuple(

@@ -82,10 +82,10 @@ def missing_package(path: Path) -> str | None:
 def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open a file that is not TIFF; parameters and errors as in `carezoo.files.open_image`."""
     reader = READERS.get(path.suffix.lower())
-    bioio = _imported("bioio", "bioio", path)
+    bioio = _import("bioio", "bioio", path)
     options: dict[str, Any] = {}
     if reader is not None:
-        options = {"reader": _imported(reader.module, reader.package, path).Reader, **reader.options}
+        options = {"reader": _import(reader.module, reader.package, path).Reader, **reader.options}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the readers' own dependencies: nothing a user could act on
@@ -96,7 +96,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
         raise
     except Exception as error:  # every reader has its own
         if reader is None:
-            raise _unknown(path) from error
+            raise _make_unknown_error(path) from error
         reason = " ".join(str(error).split())[-200:]  # bioio tells at length who failed, and at the end why
         raise FileFormatError(
             f"{path} cannot be read by {reader.package} ({reason}). It may be damaged; "
@@ -104,16 +104,16 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
         ) from error
 
 
-def _imported(module: str, package: str, path: Path) -> ModuleType:
+def _import(module: str, package: str, path: Path) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
         if path.suffix.lower() not in READERS:
-            raise _unknown(path) from error
+            raise _make_unknown_error(path) from error
         raise MissingExtraError.of(package, "formats", f"to read {path.suffix[1:].upper()} files") from error
 
 
-def _unknown(path: Path) -> FileFormatError:
+def _make_unknown_error(path: Path) -> FileFormatError:
     return FileFormatError(
         f"{path} has a format carezoo does not know. It reads TIFF; CZI, LIF, ND2 and OME-Zarr with "
         f'pip install "carezoo[formats]"; and whatever other bioio readers are installed for. Or save it as OME-TIFF'

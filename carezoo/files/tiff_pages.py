@@ -47,7 +47,7 @@ class RawPages:
         rows = region[0]
         block = np.empty((rows.stop - rows.start, *self.page_shape[1:]), self.stored_dtype)
         path, offset = self.paths[page], self.offsets[page] + rows.start * block[0].nbytes
-        with _opened(path) as file:
+        with _open(path) as file:
             file.seek(offset)
             n_read = file.readinto(block.reshape(-1).view(np.uint8).data)
         if n_read != block.nbytes:
@@ -88,7 +88,7 @@ class EncodedPages:
     """Tells the segments of this file from those of others."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, self.origin
+        return _reopen, self.origin
 
     def read(self, page: int, region: tuple[slice, ...]) -> Array:
         """Return a region of one plane; decodes only the segments it touches."""
@@ -142,7 +142,7 @@ class EncodedPages:
         n_bytes = place.byte_counts[index]
         data = None
         if n_bytes:
-            with _opened(place.path) as file:
+            with _open(place.path) as file:
                 file.seek(place.offsets[index])
                 data = file.read(n_bytes)
         options = {} if place.jpeg_tables is None and self.jpeg_header is None else {
@@ -244,13 +244,13 @@ def _require_bytes(path: Path, n_bytes: int) -> None:
         )
 
 
-def _opened(path: Path) -> Any:
+def _open(path: Path) -> Any:
     try:
         return path.open("rb")
     except OSError as error:
         raise FileFormatError(f"{path} can no longer be read: {error.strerror}") from error
 
 
-def _reopened(path: Path, index: int) -> Pages:
+def _reopen(path: Path, index: int) -> Pages:
     with TiffFile(path) as tif:
         return pages_of(series_of(tif)[index], path, index)

@@ -35,8 +35,8 @@ def is_tiff(path: Path) -> bool:
 
 def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open one series of a TIFF file; parameters and errors as in `carezoo.files.open_image`."""
-    with _opened(path) as tif:
-        series, index = _chosen(tif, path, scene)
+    with _open(path) as tif:
+        series, index = _choose_series(tif, path, scene)
         _require_whole(tif, series, path)
         _require_intensities(series, path)
         pages = pages_of(series, path, index)
@@ -53,7 +53,7 @@ def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
         if series.kind == "imagej" and imagej.is_signed(tif):
             pixels = imagej.SignedPixels(pixels)
         sizes = dict(zip(letters, pixels.shape, strict=True))
-        pixel_size_um, metadata = _described(tif, series, index, sizes)
+        pixel_size_um, metadata = _read_metadata(tif, series, index, sizes)
     if series.keyframe.photometric in _COLOURS:
         logger.warning("%s is a colour image; red, green and blue are taken as channels", path.name)
     return Image(
@@ -67,7 +67,7 @@ def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
 
 def read_notes(path: Path) -> dict[str, object] | None:
     """Return the notes of `carezoo.files.create_image` without looking at pixels, None if there are none."""
-    with _opened(path) as tif:
+    with _open(path) as tif:
         if tif.is_imagej:
             return notes.extract(imagej.info(tif))
         if tif.is_ome:
@@ -76,7 +76,7 @@ def read_notes(path: Path) -> dict[str, object] | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[TiffFile]:
+def _open(path: Path) -> Iterator[TiffFile]:
     """Yield the open file; what a damaged structure makes tifffile raise becomes a FileFormatError, a bug stays one."""
     try:
         with TiffFile(path) as tif:
@@ -93,7 +93,7 @@ def _opened(path: Path) -> Iterator[TiffFile]:
         ) from error
 
 
-def _chosen(tif: TiffFile, path: Path, scene: int | str | None) -> tuple[TiffPageSeries, int]:
+def _choose_series(tif: TiffFile, path: Path, scene: int | str | None) -> tuple[TiffPageSeries, int]:
     series = series_of(tif)
     if not series:
         raise FileFormatError(f"{path} holds no image")
@@ -136,7 +136,7 @@ def _require_intensities(series: TiffPageSeries, path: Path) -> None:
         )
 
 
-def _described(
+def _read_metadata(
     tif: TiffFile, series: TiffPageSeries, index: int, sizes: dict[str, int]
 ) -> tuple[dict[str, float], Metadata]:
     if series.kind == "imagej":

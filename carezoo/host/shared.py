@@ -70,7 +70,7 @@ class SharedArrays:
         if described is None:
             yield None
             return
-        name, dtype, shape = _parsed(described)
+        name, dtype, shape = _parse(described)
         n_bytes = prod(shape) * np.dtype(dtype).itemsize
         block = _attach(name)
         try:
@@ -84,7 +84,7 @@ class SharedArrays:
             _close(block)
 
 
-def _parsed(described: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...]]:
+def _parse(described: Mapping[str, Any]) -> tuple[str, str, tuple[int, ...]]:
     try:
         name = str(described["shm"]["name"])
         dtype = str(described["dtype"])

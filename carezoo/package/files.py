@@ -58,7 +58,7 @@ class Files(Protocol):
         """Read a file piece by piece."""
 
 
-def checked(relative: str, where: str) -> str:
+def check_path(relative: str, where: str) -> str:
     """Return a relative path in normal form, if it cannot leave the package.
 
     Raises
@@ -110,7 +110,7 @@ class Folder:
     def has(self, relative: str) -> bool:
         """Return whether there is such a file, and no link on the way to it."""
         path = self.path
-        for part in PurePosixPath(checked(relative, str(self.path))).parts:
+        for part in PurePosixPath(check_path(relative, str(self.path))).parts:
             path /= part
             try:
                 mode = path.lstat().st_mode
@@ -192,7 +192,7 @@ class Archive:
 
     def has(self, relative: str) -> bool:
         """Return whether there is such a file."""
-        return self._root + checked(relative, str(self.path)) in self._entries
+        return self._root + check_path(relative, str(self.path)) in self._entries
 
     def size(self, relative: str) -> int:
         """Return the size of a file in bytes, unpacked."""
@@ -214,7 +214,7 @@ class Archive:
             raise IntegrityError(f"{self.path}: {relative} has {n_bytes} bytes, the zip claims {entry.file_size}")
 
     def _entry(self, relative: str) -> zipfile.ZipInfo:
-        entry = self._entries.get(self._root + checked(relative, str(self.path)))
+        entry = self._entries.get(self._root + check_path(relative, str(self.path)))
         if entry is None:
             raise missing(self.path, relative)
         return entry
@@ -237,7 +237,7 @@ class Archive:
         entries: dict[str, zipfile.ZipInfo] = {}
         for entry in listed:
             # zipfile turns backslashes into slashes on Windows and cuts names at a null byte: look at the original.
-            name = checked(entry.orig_filename.removesuffix("/"), str(self.path))
+            name = check_path(entry.orig_filename.removesuffix("/"), str(self.path))
             if name in entries:
                 raise IntegrityError(f"{self.path}: two entries are called {name}")
             self._check_entry(entry, name)

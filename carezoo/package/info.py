@@ -65,7 +65,7 @@ def describe(package: Package) -> dict[str, Any]:
 
 def summary(package: Package) -> str:
     """Return what `carezoo info` prints."""
-    return "\n".join(_lines(describe(package), _shown_normalization(package)))
+    return "\n".join(_lines(describe(package), _format_normalization(package)))
 
 
 def _lines(told: Mapping[str, Any], normalization: str) -> Iterator[str]:
@@ -85,17 +85,17 @@ def _lines_of_use(told: Mapping[str, Any]) -> Iterator[str]:
     if "task" in told:
         yield _line("task", TASKS[told["task"]].title)
     taken = told["input"]
-    yield _line("takes", _shown_axes(taken["axes"], taken["channels"]))
+    yield _line("takes", _format_axes(taken["axes"], taken["channels"]))
     if taken["pixel_size_um"]:
         shown = ", ".join(f"{letter} {size:g}" for letter, size in taken["pixel_size_um"].items())
         yield _line("trained at", f"{shown} micrometres per pixel")
     for result in told["results"]:
-        yield _line(result["name"], f"{_shown_axes(result['axes'], result['channels'])}, {result['units']}")
+        yield _line(result["name"], f"{_format_axes(result['axes'], result['channels'])}, {result['units']}")
     for letter, rule in taken["sizes"].items():
-        yield _line(f"axis {letter}", _shown_rule(rule))
+        yield _line(f"axis {letter}", _format_rule(rule))
 
 
-def _shown_axes(axes: str, channels: Sequence[str]) -> str:
+def _format_axes(axes: str, channels: Sequence[str]) -> str:
     """Return the axes an image needs: none for the batch, and none for channels where there is only one."""
     return f"{axes.translate({ord('B'): None, ord('C'): 'C' if len(channels) > 1 else None})} ({', '.join(channels)})"
 
@@ -145,7 +145,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return {"operation": type(operation).__name__, **values}
 
 
-def _shown_normalization(package: Package) -> str:
+def _format_normalization(package: Package) -> str:
     """Return how images are normalized, in words; casts are no news to anybody."""
     words = []
     for operation in package.manifest.input.preprocessing:
@@ -171,7 +171,7 @@ def _rule(manifest: Manifest, letter: str) -> dict[str, Any]:
     return {**told, "factor": str(factors.pop()) if factors else "projected"}
 
 
-def _shown_rule(rule: Mapping[str, Any]) -> str:
+def _format_rule(rule: Mapping[str, Any]) -> str:
     size = f"from {rule['min']} in steps of {rule['step']}" if rule["step"] else f"tiles of {rule['min']} only"
     cut = f"halo {rule['halo']}" if rule["tileable"] else "never cut into tiles"
     factor = (

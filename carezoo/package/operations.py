@@ -99,7 +99,7 @@ def _scale_linear(kwargs: Entry, subject: Subject) -> list[Operation]:
     return [intensity.Affine(gain, offset)]
 
 
-def _fixed(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _build_fixed(kwargs: Entry, subject: Subject) -> list[Operation]:
     _check_axis(kwargs, subject)
     mean, std = kwargs["mean"].numbers(), kwargs["std"].numbers()
     _check_counts(kwargs, subject, mean=mean, std=std)
@@ -115,7 +115,7 @@ def _standardize(kwargs: Entry, subject: Subject) -> list[Operation]:
     # Format 0.4: one operation with three modes, "fixed" unless said otherwise.
     mode = kwargs.get("mode")
     if (mode is not None and mode.text() == "fixed") or (mode is None and kwargs.get("mean") is not None):
-        return _fixed(kwargs, subject)
+        return _build_fixed(kwargs, subject)
     _check_mode(kwargs)
     return [intensity.Standardize(_eps(kwargs), _is_per_channel(kwargs, subject))]
 
@@ -188,7 +188,7 @@ READERS: dict[str, Callable[[Entry, Subject], list[Operation]]] = {
     "binarize": _binarize,
     "clip": _clip,
     "ensure_dtype": _ensure_dtype,
-    "fixed_zero_mean_unit_variance": _fixed,
+    "fixed_zero_mean_unit_variance": _build_fixed,
     "scale_linear": _scale_linear,
     "scale_mean_variance": _match_moments,
     "scale_range": _scale_range,

@@ -41,14 +41,14 @@ def hints(manifest: Manifest, facts: GraphFacts, weights_bytes: int) -> tuple[st
         Size of the ONNX file.
     """
     return (
-        *_of_graph(facts, weights_bytes),
-        *_of_text(manifest.rdf),
-        *_of_tensors(manifest.rdf),
-        *_of_sizes(manifest),
+        *_check_graph(facts, weights_bytes),
+        *_check_text(manifest.rdf),
+        *_check_tensors(manifest.rdf),
+        *_check_sizes(manifest),
     )
 
 
-def _of_graph(facts: GraphFacts, weights_bytes: int) -> Iterator[str]:
+def _check_graph(facts: GraphFacts, weights_bytes: int) -> Iterator[str]:
     if not MIN_OPSET <= facts.opset <= MAX_OPSET:
         yield f"opset {facts.opset}: Fiji runs {MIN_OPSET} to {MAX_OPSET}"
     if facts.ir_version > MAX_IR:
@@ -63,7 +63,7 @@ def _of_graph(facts: GraphFacts, weights_bytes: int) -> Iterator[str]:
         yield f"operators of {', '.join(facts.domains)}: only ONNX Runtime builds with them run the graph"
 
 
-def _of_text(rdf: Mapping[str, Any]) -> Iterator[str]:
+def _check_text(rdf: Mapping[str, Any]) -> Iterator[str]:
     version = str(rdf.get("format_version", ""))
     parts = tuple(int(part) for part in version.split(".") if part.isdigit())
     if not (0, 5) <= parts <= NEWEST_PLAIN_FORMAT:
@@ -71,22 +71,22 @@ def _of_text(rdf: Mapping[str, Any]) -> Iterator[str]:
     for key in ("documentation", "license"):
         if not isinstance(rdf.get(key), str):
             yield f"{key} is not plain text, which Fiji expects"
-    if any(not isinstance(cover, str) for cover in _listed(rdf, "covers")):
+    if any(not isinstance(cover, str) for cover in _read_list(rdf, "covers")):
         yield "covers are not plain texts, which Fiji and older readers expect"
     for key in ("id", "version", "timestamp"):
         if not rdf.get(key):
             yield f"{key} is missing" + (": Fiji lists no model without it" if key == "id" else "")
     if "version_comment" in rdf:
         yield "version_comment: readers of format 0.5.4 refuse the key"
-    people = [*_listed(rdf, "authors"), *_listed(rdf, "maintainers")]
+    people = [*_read_list(rdf, "authors"), *_read_list(rdf, "maintainers")]
     if any(isinstance(person, Mapping) and person.get("github_user") for person in people):
         yield "github_user: bioimageio.core asks GitHub for it, and does not load the model offline"
-    tags = {str(tag) for tag in _listed(rdf, "tags")}
+    tags = {str(tag) for tag in _read_list(rdf, "tags")}
     if not tags & {"2d", "3d"}:
         yield "no tag 2d or 3d, by which BiaPy and the collection sort"
 
 
-def _of_tensors(rdf: Mapping[str, Any]) -> Iterator[str]:
+def _check_tensors(rdf: Mapping[str, Any]) -> Iterator[str]:
     inputs, outputs = _tensors(rdf, "inputs"), _tensors(rdf, "outputs")
     if len(outputs) > 1:
         yield f"{len(outputs)} outputs: ilastik and QuPath take one"
@@ -94,12 +94,12 @@ def _of_tensors(rdf: Mapping[str, Any]) -> Iterator[str]:
         yield "pad: readers before format 0.5.10 refuse the key"
     for tensor in (*inputs, *outputs):
         name = tensor.get("id", tensor.get("name"))
-        operations = [*_listed(tensor, "preprocessing"), *_listed(tensor, "postprocessing")]
+        operations = [*_read_list(tensor, "preprocessing"), *_read_list(tensor, "postprocessing")]
         names = {str(step.get("id", step.get("name"))) for step in operations if isinstance(step, Mapping)}
         if names - PORTABLE_OPERATIONS:
             yield f"{name}: {', '.join(sorted(names - PORTABLE_OPERATIONS))} is not known to every reader"
         letters = [
-            str(axis.get("id") or axis.get("type")) for axis in _listed(tensor, "axes") if isinstance(axis, dict)
+            str(axis.get("id") or axis.get("type")) for axis in _read_list(tensor, "axes") if isinstance(axis, dict)
         ]
         if letters and letters not in (["batch", "channel", "y", "x"], ["batch", "channel", "z", "y", "x"]):
             yield f"{name}: axes {', '.join(letters)}; BiaPy takes batch, channel, (z,) y, x"
@@ -108,19 +108,19 @@ def _of_tensors(rdf: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tensors(rdf: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    return [tensor for tensor in _listed(rdf, key) if isinstance(tensor, Mapping)]
+    return [tensor for tensor in _read_list(rdf, key) if isinstance(tensor, Mapping)]
 
 
-def _listed(mapping: Mapping[str, Any], key: str) -> list[Any]:
+def _read_list(mapping: Mapping[str, Any], key: str) -> list[Any]:
     """Return a list of the manifest; parts that carezoo does not need may hold anything."""
     value = mapping.get(key)
     return value if isinstance(value, list) else []
 
 
-def _of_sizes(manifest: Manifest) -> Iterator[str]:
+def _check_sizes(manifest: Manifest) -> Iterator[str]:
     """Look at the sizes as the format writes them, not as `config.carezoo` does."""
     for tensor in _tensors(manifest.rdf, "inputs"):
-        for axis in _listed(tensor, "axes"):
+        for axis in _read_list(tensor, "axes"):
             size = axis.get("size") if isinstance(axis, Mapping) else None
             if isinstance(size, Mapping) and "min" in size and size["min"] % size["step"]:
                 yield f"axis {axis.get('id')}: min {size['min']} is no multiple of step {size['step']}, as Fiji assumes"

@@ -62,13 +62,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _listed(dumper: _Dumper, values: list[Any]) -> yaml.Node:
+def _represent_flow(dumper: _Dumper, values: list[Any]) -> yaml.Node:
     """Write many numbers beside each other instead of below."""
     is_row = len(values) > 1 and all(isinstance(each, int | float) for each in values)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=is_row)
 
 
-_Dumper.add_representer(list, _listed)
+_Dumper.add_representer(list, _represent_flow)
 
 
 def _rdf(draft: Draft) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def _rdf(draft: Draft) -> dict[str, Any]:
         "name": draft.name,
         "version": draft.version,
         "description": draft.description,
-        "authors": [_without_empty(vars(author)) for author in draft.authors],
-        "cite": [_without_empty(vars(citation)) for citation in draft.cite],
+        "authors": [_drop_empty(vars(author)) for author in draft.authors],
+        "cite": [_drop_empty(vars(citation)) for citation in draft.cite],
         "license": draft.license,
         "documentation": "README.md" if "README.md" in draft.files else None,
         "covers": ["cover.png"] if "cover.png" in draft.files else None,
@@ -258,5 +258,5 @@ def _file(draft: Draft, path: str) -> dict[str, str]:
     return {"source": path, "sha256": hashlib.sha256(draft.files[path]).hexdigest()}
 
 
-def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value}

@@ -62,7 +62,7 @@ class Package:
         IntegrityError
             If it is missing, or is no longer the file the manifest describes.
         """
-        relative = files.checked(relative, str(self.path))
+        relative = files.check_path(relative, str(self.path))
         content = b"".join(self._files.chunks(relative))
         _compare(self.path, relative, self.manifest.hashes.get(relative), hashlib.sha256(content).hexdigest())
         return content
@@ -166,7 +166,7 @@ def open_package(path: str | os.PathLike[str]) -> Package:
     content = _read_manifest(found)
     manifest = rdf.parse(content, found.manifest_name)
     for relative in filter(None, (*manifest.hashes, manifest.weights.path, manifest.weights.external_data)):
-        files.checked(relative, found.manifest_name)
+        files.check_path(relative, found.manifest_name)
     package = Package(found.path, manifest, hashlib.sha256(content).hexdigest(), found)
     package.verify()
     return package

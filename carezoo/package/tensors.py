@@ -107,7 +107,7 @@ def solve(source: Tensor, outputs: Sequence[Tensor]) -> Geometry:
     ManifestError
         If tiles of the one size a network takes would be nothing but halo.
     """
-    source = _without_ties(source, _halos(source, outputs))
+    source = _untie_axes(source, _halos(source, outputs))
     sizes = tuple(_output_sizes(source, output) for output in outputs)
     rules, remarks = {}, []
     for axis in source.extent:
@@ -171,7 +171,7 @@ def _halos(source: Tensor, outputs: Sequence[Tensor]) -> dict[str, int]:
     }
 
 
-def _without_ties(source: Tensor, halos: Mapping[str, int]) -> Tensor:
+def _untie_axes(source: Tensor, halos: Mapping[str, int]) -> Tensor:
     """Give axes whose sizes depend on each other one fixed size: the runtime chooses sizes for each axis alone.
 
     It is the smallest one of which at least half is left when the halos are cut off.
@@ -218,7 +218,7 @@ def _output_size(source: Tensor, axis: Axis) -> OutputAxis | None:
             raise _dangling(axis, axis.size)
         factor = _factor(axis, axis.size, other)
         if other is partner:
-            return _checked(axis, OutputAxis(factor, axis.size.offset))
+            return _check_axis(axis, OutputAxis(factor, axis.size.offset))
         if not isinstance(other.size, int):
             raise UnsupportedError(
                 f"{axis.path}: its size follows from input axis {axis.size.letter.lower()}; carezoo runs models whose "
@@ -236,7 +236,7 @@ def _output_size(source: Tensor, axis: Axis) -> OutputAxis | None:
             f"{axis.path}: the output size is fixed ({axis.size}) although the input size is free; carezoo could not "
             "tell which part of the image it shows"
         )
-    return _checked(axis, _between_fixed(partner, axis, partner.size, axis.size))
+    return _check_axis(axis, _between_fixed(partner, axis, partner.size, axis.size))
 
 
 def _between_fixed(source: Axis, output: Axis, size_in: int, size_out: int) -> OutputAxis:
@@ -247,7 +247,7 @@ def _between_fixed(source: Axis, output: Axis, size_in: int, size_out: int) -> O
     return OutputAxis(factor, size_out - floor(size_in * factor))
 
 
-def _checked(axis: Axis, size: OutputAxis) -> OutputAxis:
+def _check_axis(axis: Axis, size: OutputAxis) -> OutputAxis:
     if size.offset > 0 or size.offset % 2:
         raise UnsupportedError(
             f"{axis.path}: the output is {size.offset} pixels off {size.factor} times the input; carezoo runs models "

@@ -48,7 +48,7 @@ def write_package(draft: Draft, target: str | os.PathLike[str], *, overwrite: bo
     check_target(target, overwrite=overwrite)
     content = {"rdf.yaml": rdf_text.render(draft)}
     for path in sorted(draft.files):
-        content[files.checked(path, draft.id)] = draft.files[path]
+        content[files.check_path(path, draft.id)] = draft.files[path]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".carezoo-", dir=target.parent) as scratch:

@@ -79,7 +79,7 @@ isotropic, whose sources are degraded along X."""
             raise RecipeError(
                 f"flip: expected axes out of {''.join(self.size.by_axis)} (those of size), found {self.flip!r}"
             )
-        object.__setattr__(self, "flip", axes_.ordered(set(self.flip.upper())))
+        object.__setattr__(self, "flip", axes_.sort(set(self.flip.upper())))
 
 
 _FILES, _PATCH, _FIXED = range(3)

@@ -75,11 +75,11 @@ def before_after(
     images = [noisy, restored] if clean is None else [noisy, restored, clean]
     if min(len(titles), len(scores)) < len(images):
         raise InputError(f"{len(images)} panels need as many titles and scores; found {len(titles)} and {len(scores)}")
-    shown = [display.as_plane(image, f"image {title!r}") for image, title in zip(images, titles, strict=False)]
+    shown = [display.to_plane(image, f"image {title!r}") for image, title in zip(images, titles, strict=False)]
     planes = [plane for plane, _ in shown]
     _check_same_field(planes)
     width, height = _panel_size(planes[0].shape)
-    region = _enlarged_region(planes[-1], width)
+    region = _choose_enlarged_region(planes[-1], width)
     zoom = 0 if region is None else round(width * planes[0][region].shape[0] / planes[0][region].shape[1])
     top = _TITLE + (_SCORES if any(scores) else 0)
     total = top + height + (zoom + _GAP if zoom else 0) + _FOOTER
@@ -108,7 +108,7 @@ def cover(
     enough, more where it is small.
     Parameters and errors as in `before_after`.
     """
-    before, after = display.as_plane(noisy, "the noisy image")[0], display.as_plane(restored, "the restored image")[0]
+    before, after = display.to_plane(noisy, "the noisy image")[0], display.to_plane(restored, "the restored image")[0]
     _check_same_field([before, after])
     rows = max(1, min(after.shape[0], after.shape[1] // 2, _COVER_WIDTH // 4))
     columns = min(2 * rows, after.shape[1])
@@ -190,7 +190,7 @@ def _panel_size(shape: tuple[int, ...]) -> tuple[int, int]:
     return width, max(1, min(round(width * shape[0] / columns), round(1.5 * width)))
 
 
-def _enlarged_region(plane: display.Plane, panel_width: int) -> tuple[slice, slice] | None:
+def _choose_enlarged_region(plane: display.Plane, panel_width: int) -> tuple[slice, slice] | None:
     """Return the region to enlarge at least twice: about a quarter of the field's width, square where it fits."""
     rows, columns = plane.shape
     if min(rows, columns) < _SMALLEST_ENLARGED:
@@ -253,10 +253,10 @@ def scale_bar(axes: Axes, pixel_size_um: float, shape: tuple[int, int] | None = 
     corner = (right - margin - length, bottom - margin - thickness)
     axes.add_patch(Rectangle(corner, length, thickness, facecolor="white", edgecolor="black", linewidth=0.6))
     text = f"{length_um:g} µm" if length_um >= 1 else f"{1000 * length_um:g} nm"
-    _outlined(axes, (corner[0] + length / 2, corner[1] - thickness), text, ha="center", va="bottom")
+    _outline(axes, (corner[0] + length / 2, corner[1] - thickness), text, ha="center", va="bottom")
 
 
-def _outlined(axes: Axes, position: tuple[float, float], text: str, **how: Any) -> None:
+def _outline(axes: Axes, position: tuple[float, float], text: str, **how: Any) -> None:
     """Write white text with a dark rim, which reads on any image."""
     from matplotlib.patheffects import withStroke
 
@@ -282,8 +282,8 @@ def _cut_diagonally(axes: Axes) -> None:
     kept = Polygon([over, (1, 1), (1, 0), under], closed=True, transform=axes.transAxes)
     axes.images[0].set_clip_path(kept)
     axes.plot(*zip(over, under, strict=True), transform=axes.transAxes, color="white", linewidth=1.5)
-    _outlined(axes, (0.02, 0.04), "noisy", transform=axes.transAxes)
-    _outlined(axes, (0.98, 0.04), "restored", transform=axes.transAxes, ha="right")
+    _outline(axes, (0.02, 0.04), "noisy", transform=axes.transAxes)
+    _outline(axes, (0.98, 0.04), "restored", transform=axes.transAxes, ha="right")
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:

@@ -55,7 +55,7 @@ class Frame:
     """matplotlib's place of the legend."""
 
 
-def line_chart(series: Sequence[Series], frame: Frame) -> str:
+def draw_lines(series: Sequence[Series], frame: Frame) -> str:
     """Return a chart as an SVG element without size: as wide as its place on the page.
 
     Raises
@@ -86,7 +86,7 @@ def line_chart(series: Sequence[Series], frame: Frame) -> str:
                 axes.legend(frameon=False, loc=frame.legend, fontsize=9.5, labelcolor=_INK)
             buffer = io.StringIO()
             drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _themed(buffer.getvalue())
+    return _apply_theme(buffer.getvalue())
 
 
 def _furnish(axes: Any, frame: Frame) -> None:
@@ -126,7 +126,7 @@ def _mark(axis: Any) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _themed(svg: str) -> str:
+def _apply_theme(svg: str) -> str:
     """Return the SVG element with the colours of the page in place of the placeholders."""
     element = svg[svg.index("<svg") :]
     head, body = element.split(">", 1)

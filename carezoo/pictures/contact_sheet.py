@@ -60,7 +60,7 @@ def _plane(image: NDArray[Any], n_target: int) -> NDArray[np.float32]:
     # A volume whose small first axis could be channels is rare; four axes always have channels first.
     if image.ndim == 4 or (image.ndim == 3 and n_target == 3 and image.shape[0] <= 4):
         image = image[0]
-    return display.as_plane(image, "a pair")[0]
+    return display.to_plane(image, "a pair")[0]
 
 
 def _draw(

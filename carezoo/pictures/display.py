@@ -16,7 +16,7 @@ PERCENTILES = (0.5, 99.8)
 Plane = NDArray[np.float32]
 
 
-def as_plane(image: NDArray[Any], name: str) -> tuple[Plane, int]:
+def to_plane(image: NDArray[Any], name: str) -> tuple[Plane, int]:
     """Return what is shown of `image`, and of how many planes it is the maximum projection.
 
     Parameters

@@ -69,7 +69,7 @@ def frames(view: View, z: int | None = None, n: int = 48, seed: int = 0) -> NDAr
 
     def plane(image: NDArray[Any]) -> NDArray[np.float32]:
         flat = image if image.ndim == 2 else image.max(axis=0) if z is None else image[z]
-        return _sized(np.asarray(flat, np.float32))
+        return _pad_to_even(np.asarray(flat, np.float32))
 
     low, high = display.display_range(plane(view.restored))
     rng = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def write(shown: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
             imageio.mimwrite(temporary, list(even), format="FFMPEG", **how)
 
 
-def _sized(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def _pad_to_even(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     step = -(-max(plane.shape) // _LARGEST)
     times = max(1, _SMALLEST // max(plane.shape))
     return plane[::step, ::step].repeat(times, axis=0).repeat(times, axis=1)

@@ -48,7 +48,7 @@ class View:
     """At which levels `distribution` has to be asked so that intervals hold; None: as it promises."""
 
 
-def of_model(image: Image, package: Package, at: Mapping[str, int], settings: Settings | None = None) -> View:
+def view_model(image: Image, package: Package, at: Mapping[str, int], settings: Settings | None = None) -> View:
     """Restore what is shown, and nothing else.
 
     Intensities are measured on what is restored: of a series on the one frame.
@@ -95,7 +95,7 @@ def of_model(image: Image, package: Package, at: Mapping[str, int], settings: Se
     )
 
 
-def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | None = None) -> View:
+def view_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | None = None) -> View:
     """Read what is shown from an image and its results, as `carezoo restore` wrote them.
 
     Scale and disagreement are read where they lie beside `restored` under their usual names.
@@ -113,13 +113,13 @@ def of_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | No
     where = restored.parent if is_named_by_source else restored
     paths = {name: result_path(source, name, where) for name in ("scale", "disagreement")}
     beside = {name: path for name, path in paths.items() if path.exists()}
-    maps = {name: _shown(files.open_image(path), at) for name, path in beside.items()}
-    plane = _shown(mean, at)
+    maps = {name: _take_plane(files.open_image(path), at) for name, path in beside.items()}
+    plane = _take_plane(mean, at)
     levels = _levels(beside["scale"]) if "scale" in beside else {}
     rows = levels.get(str(None)) or levels.get(str(at.get("C", 0))) if levels else None
     return View(
         name=source.name,
-        source=_shown(image, at),
+        source=_take_plane(image, at),
         restored=plane,
         scale=maps.get("scale"),
         disagreement=maps.get("disagreement"),
@@ -144,7 +144,7 @@ def _levels(scale: Path) -> Mapping[str, Any] | None:
     return found
 
 
-def _shown(image: Image, at: Mapping[str, int]) -> NDArray[Any]:
+def _take_plane(image: Image, at: Mapping[str, int]) -> NDArray[Any]:
     region = {letter: _one(image, letter, at) for letter in image.axes if letter in "STC"}
     return _frame(image.cropped(region), 0)
 

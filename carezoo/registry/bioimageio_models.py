@@ -63,7 +63,7 @@ def address(reference: str) -> str:
 def find(reference: str) -> Pulled | None:
     """Return the model if it was pulled before."""
     origin = _origin(address(reference))
-    return next((each for each in cache.pulled() if each.zoo == origin), None)
+    return next((each for each in cache.list_pulled() if each.zoo == origin), None)
 
 
 def pull(reference: str, progress: Progress | None = None) -> Path:
@@ -80,14 +80,14 @@ def pull(reference: str, progress: Progress | None = None) -> Path:
     """
     url = address(reference)
     with (
-        cache.locked(hashlib.sha256(url.encode()).hexdigest()),
+        cache.hold_lock(hashlib.sha256(url.encode()).hexdigest()),
         tempfile.TemporaryDirectory(prefix=".foreign-", dir=cache.scratch()) as scratch,
     ):
         made = Path(scratch, "model.zip")
         if urlsplit(url).path.lower().endswith((".yaml", ".yml")):
             _collect(url, made, progress)
         else:
-            made.write_bytes(_bounded(url, url, files.MAX_TOTAL_BYTES, progress))
+            made.write_bytes(_read_bounded(url, url, files.MAX_TOTAL_BYTES, progress))
         manifest = open_package(made).manifest
         sha256, size = hash_file(made)
         entry = Pulled(_plain(manifest.id), _plain(manifest.version), _origin(url), sha256, size)
@@ -97,20 +97,20 @@ def pull(reference: str, progress: Progress | None = None) -> Path:
 
 def _collect(url: str, made: Path, progress: Progress | None) -> None:
     """Write a zip of the rdf.yaml at an address and the files beside it."""
-    content = _bounded(url, "rdf.yaml", MAX_BYTES, None)
-    manifest = rdf.parse(content, transport.shown(url))
+    content = _read_bounded(url, "rdf.yaml", MAX_BYTES, None)
+    manifest = rdf.parse(content, transport.redact(url))
     found = {MANIFEST_NAMES[0]: content}
-    for relative, is_needed in _wanted(manifest):
-        files.checked(relative, transport.shown(url))
+    for relative, is_needed in _list_wanted(manifest):
+        files.check_path(relative, transport.redact(url))
         try:
-            found[relative] = _bounded(_beside(url, relative), relative, files.MAX_TOTAL_BYTES, progress)
+            found[relative] = _read_bounded(_beside(url, relative), relative, files.MAX_TOTAL_BYTES, progress)
         except transport.Missing:
             if is_needed:
                 raise
     write_zip(found, made)
 
 
-def _wanted(manifest: Manifest) -> Iterator[tuple[str, bool]]:
+def _list_wanted(manifest: Manifest) -> Iterator[tuple[str, bool]]:
     """Yield what a restoration and a check need, and what a person reads; weights of other frameworks stay away."""
     weights = manifest.weights
     needed = dict.fromkeys(filter(None, (weights.path, weights.external_data)))
@@ -130,25 +130,25 @@ def _beside(url: str, relative: str) -> str:
     return f"{joined}?{query}" if query else joined
 
 
-def _bounded(url: str, name: str, limit: int, progress: Progress | None) -> bytes:
-    with transport.opened(url) as body:
+def _read_bounded(url: str, name: str, limit: int, progress: Progress | None) -> bytes:
+    with transport.open_body(url) as body:
         assert body is not None  # None answers an ETag, and none was sent
         content = bytearray()
         for chunk in body.chunks:
             content += chunk
             if len(content) > limit:
-                raise DownloadError(f"{transport.shown(url)} has more than {limit} bytes; this is no model")
+                raise DownloadError(f"{transport.redact(url)} has more than {limit} bytes; this is no model")
             if progress:
                 progress(len(content), max(body.total or 0, len(content)), name)
         if body.total is not None and len(content) != body.total:
-            raise DownloadError(f"{transport.shown(url)}: {len(content)} of {body.total} bytes arrived. Try again")
+            raise DownloadError(f"{transport.redact(url)}: {len(content)} of {body.total} bytes arrived. Try again")
         return bytes(content)
 
 
 def _origin(url: str) -> str:
     """Return what tells one address from another and may be shown: a query is told by its hash, it may be a token."""
     query = urlsplit(url).query
-    return transport.shown(url) + (f"?{hashlib.sha256(query.encode()).hexdigest()[:12]}" if query else "")
+    return transport.redact(url) + (f"?{hashlib.sha256(query.encode()).hexdigest()[:12]}" if query else "")
 
 
 def _plain(text: str) -> str:
@@ -158,6 +158,6 @@ def _plain(text: str) -> str:
 
 def _forget_older(entry: Pulled) -> None:
     """Drop what the same address gave before: a pull of an address means what is there now."""
-    for each in cache.pulled():
+    for each in cache.list_pulled():
         if each.zoo == entry.zoo and each.sha256 != entry.sha256:
             cache.remove(each)

@@ -70,7 +70,7 @@ def folder() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("carezoo")
 
 
-def pulled() -> tuple[Pulled, ...]:
+def list_pulled() -> tuple[Pulled, ...]:
     """Return every package in the cache, sorted by name and version."""
     found = []
     for origin in folder().glob(f"packages/*/{ORIGIN}"):
@@ -91,17 +91,17 @@ def pulled() -> tuple[Pulled, ...]:
 
 def partial(key: str) -> Path:
     """Return where an unfinished download lies."""
-    return _made("partial") / f"{key[:32]}.zip"
+    return _make_folder("partial") / f"{key[:32]}.zip"
 
 
 def scratch() -> Path:
     """Return a folder for what is not finished."""
-    return _made("partial")
+    return _make_folder("partial")
 
 
 def find(sha256: str) -> Path | None:
     """Return the cached zip of that hash, if there is one."""
-    return next((each.path for each in pulled() if each.sha256 == sha256), None)
+    return next((each.path for each in list_pulled() if each.sha256 == sha256), None)
 
 
 def adopt(download: Path, entry: Pulled) -> Path:
@@ -109,10 +109,10 @@ def adopt(download: Path, entry: Pulled) -> Path:
 
     The folder is renamed into place when it is complete. What a killed process has left of it is taken away first.
     """
-    target = _made("packages") / entry.sha256[:32]
+    target = _make_folder("packages") / entry.sha256[:32]
     making = target.with_name(f".{target.name}")
     name = f"{entry.model.replace('/', '_')}-{entry.version}.zip"
-    with _explained():
+    with _explain():
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir()
         values = {**asdict(entry), "path": name}
@@ -125,29 +125,29 @@ def adopt(download: Path, entry: Pulled) -> Path:
 
 def remove(entry: Pulled) -> None:
     """Delete a package from the cache."""
-    with locked(entry.sha256), _explained():
+    with hold_lock(entry.sha256), _explain():
         # The record goes first: without it, nothing takes the folder for a package.
         (entry.path.parent / ORIGIN).unlink(missing_ok=True)
         shutil.rmtree(entry.path.parent)
 
 
-def kept_index(zoo: str) -> Path:
+def index_path(zoo: str) -> Path:
     """Return where the last index of a zoo is kept."""
-    return _made("indexes") / f"{hashlib.sha256(zoo.encode()).hexdigest()[:32]}.json"
+    return _make_folder("indexes") / f"{hashlib.sha256(zoo.encode()).hexdigest()[:32]}.json"
 
 
 def keep(path: Path, content: bytes) -> None:
     """Write a small file of the cache, whole or not at all."""
-    with _explained(), replacing(path) as temporary:
+    with _explain(), replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
-def locked(key: str, doing: str = "pulling the same model") -> Iterator[None]:
+def hold_lock(key: str, doing: str = "pulling the same model") -> Iterator[None]:
     """Hold a lock; another process that wants the same waits, and is told what it waits for."""
-    path = _made("locks") / f"{key[:32]}.lock"
+    path = _make_folder("locks") / f"{key[:32]}.lock"
     lock = FileLock(path)
-    with _explained():
+    with _explain():
         try:
             lock.acquire(timeout=0.5)
         except Timeout:
@@ -159,15 +159,15 @@ def locked(key: str, doing: str = "pulling the same model") -> Iterator[None]:
         lock.release()
 
 
-def _made(name: str) -> Path:
+def _make_folder(name: str) -> Path:
     path = folder() / name
-    with _explained():
+    with _explain():
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explain() -> Iterator[None]:
     try:
         yield
     except OSError as error:

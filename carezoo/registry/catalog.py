@@ -13,8 +13,8 @@ from carezoo.package.read import Package, open_package
 from carezoo.package.section import SCHEMA as PACKAGE_SCHEMA
 from carezoo.registry import cache
 from carezoo.registry.cache import Pulled
-from carezoo.registry.index import MODEL_NAME, VERSION, Version, Zip, unknown, version_key
-from carezoo.registry.zoo import Locations, Zoo, configured, embedded, zoo_at
+from carezoo.registry.index import MODEL_NAME, VERSION, Version, Zip, make_unknown_error, version_key
+from carezoo.registry.zoo import Locations, Zoo, list_zoos, open_embedded, zoo_at
 from carezoo.tasks import TASKS
 
 log = logging.getLogger("carezoo")
@@ -58,9 +58,9 @@ class Here:
 
 def here() -> tuple[Here, ...]:
     """Return the newest version of every model on this machine, shipped or pulled, that this carezoo can run."""
-    zoo = embedded()
+    zoo = open_embedded()
     found = [Here(v.model, v.version, Path(zoo.url(v.zip.url))) for v in zoo.index().versions if v.is_compatible]
-    found += [Here(p.model, p.version, p.path) for p in cache.pulled() if p.is_compatible]
+    found += [Here(p.model, p.version, p.path) for p in cache.list_pulled() if p.is_compatible]
     newest: dict[str, Here] = {}
     for each in sorted(found, key=lambda each: version_key(each.version)):
         newest[each.name] = each
@@ -92,14 +92,14 @@ def models(
     """
     if task is not None and task not in TASKS:
         raise InputError(f"no task {task!r}; there are {', '.join(TASKS)}")
-    hashes = {each.sha256 for each in cache.pulled()}
+    hashes = {each.sha256 for each in cache.list_pulled()}
     rows = []
-    for zoo in dict.fromkeys((*configured(zoos), embedded())):
+    for zoo in dict.fromkeys((*list_zoos(zoos), open_embedded())):
         for version in _newest(zoo):
             is_here = not zoo.is_remote or version.zip.sha256 in hashes
             rows.append(Listed(version.model, version.version, zoo.name, is_here, version))
     listed = {(row.name, row.version) for row in rows}
-    for each in cache.pulled():
+    for each in cache.list_pulled():
         if (each.model, each.version) not in listed:
             rows.append(Listed(each.model, each.version, each.zoo, True, _read(each)))
     return tuple(sorted((row for row in rows if _fits(row, task, dims, search)), key=lambda row: row.name))
@@ -111,11 +111,11 @@ def outdated(zoos: Locations | None = None) -> tuple[Outdated, ...]:
     The zoos named, those of CAREZOO_ZOO, and those that models were pulled from are asked. A warning tells which cannot
     be read.
     """
-    pulled = cache.pulled()
+    pulled = cache.list_pulled()
     versions = {each.name: each.version for each in here()}
     sources = [zoo_at(each.zoo) for each in pulled if not each.zoo.endswith((".zip", ".yaml", ".yml"))]
     found: dict[str, Outdated] = {}
-    for zoo in dict.fromkeys((*configured(zoos), *sources)):
+    for zoo in dict.fromkeys((*list_zoos(zoos), *sources)):
         try:
             index = zoo.index()
         except ZooError as error:
@@ -140,21 +140,25 @@ def remove(reference: str) -> tuple[Pulled, ...]:
         If it ships with carezoo, or cannot be deleted.
     """
     name, _, version = reference.partition("@")
-    chosen = [each for each in cache.pulled() if each.model == name and version in {"", each.version}]
+    chosen = [each for each in cache.list_pulled() if each.model == name and version in {"", each.version}]
     for each in chosen:
         cache.remove(each)
     if chosen:
         return tuple(chosen)
-    if any(each.version == version or not version for each in embedded().index().of(name)):
+    if any(each.version == version or not version for each in open_embedded().index().of(name)):
         raise ZooError(f"{reference} ships with carezoo and stays; only models that were pulled can be removed")
-    names = [each.model for each in cache.pulled()]
+    names = [each.model for each in cache.list_pulled()]
     if name in names:
         raise UnknownModelError(f"{reference} was not pulled; there is {', '.join(_versions(name))}")
-    raise unknown(name, names, "was pulled") if names else UnknownModelError(f"no model {name!r}: none was pulled")
+    raise (
+        make_unknown_error(name, names, "was pulled")
+        if names
+        else UnknownModelError(f"no model {name!r}: none was pulled")
+    )
 
 
 def _versions(name: str) -> list[str]:
-    return [each.version for each in cache.pulled() if each.model == name]
+    return [each.version for each in cache.list_pulled() if each.model == name]
 
 
 def _newest(zoo: Zoo) -> tuple[Version, ...]:

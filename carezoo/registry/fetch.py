@@ -15,7 +15,7 @@ from carezoo.package.read import Package, open_package
 from carezoo.progress import Progress
 from carezoo.registry import cache, transport
 from carezoo.registry.cache import Pulled
-from carezoo.registry.transport import Interrupted, shown
+from carezoo.registry.transport import Interrupted, redact
 
 log = logging.getLogger("carezoo")
 
@@ -51,7 +51,7 @@ def fetch(url: str, entry: Pulled, manifest_sha256: str, progress: Progress | No
     IntegrityError
         If what arrived is not what the index describes; nothing is kept.
     """
-    with cache.locked(entry.sha256):
+    with cache.hold_lock(entry.sha256):
         found = cache.find(entry.sha256)
         if found is not None:
             if is_whole(found, entry.sha256):
@@ -100,11 +100,11 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
         have = 0
     if have == entry.size:
         return
-    with transport.opened(url, start=have) as body:
+    with transport.open_body(url, start=have) as body:
         assert body is not None  # None answers an ETag, and none was sent
         if body.total is not None and body.total != entry.size:
             raise Changed(
-                f"{shown(url)}: the server has {body.total} bytes, the index of the zoo says {entry.size}. The file or "
+                f"{redact(url)}: the server has {body.total} bytes, the index of the zoo says {entry.size}. The file or "
                 "the index was changed; nothing was kept. Tell whoever runs the zoo"
             )
         have = body.start
@@ -115,29 +115,29 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
                 have += len(chunk)
                 if have > entry.size:
                     raise Changed(
-                        f"{shown(url)}: the server sends more than the {entry.size} bytes that the index of the zoo "
+                        f"{redact(url)}: the server sends more than the {entry.size} bytes that the index of the zoo "
                         "says; nothing was kept"
                     )
                 stream.write(chunk)
                 if progress:
                     progress(have, entry.size, f"{entry.model} {entry.version}")
     if have < entry.size:
-        raise Interrupted(f"{shown(url)}: the connection ended after {have} of {entry.size} bytes")
+        raise Interrupted(f"{redact(url)}: the connection ended after {have} of {entry.size} bytes")
 
 
 def _verify(part: Path, entry: Pulled, manifest_sha256: str, url: str) -> None:
     found, _ = hash_file(part)
     if found != entry.sha256:
         raise Changed(
-            f"{shown(url)} is not the file that the index of the zoo describes (sha256 {found[:12]}..., expected "
+            f"{redact(url)} is not the file that the index of the zoo describes (sha256 {found[:12]}..., expected "
             f"{entry.sha256[:12]}...). Server, proxy or index has changed it; nothing was kept"
         )
     package = open_package(part)
     if package.sha256 != manifest_sha256:
         raise Changed(
-            f"{shown(url)}: its rdf.yaml has sha256 {package.sha256[:12]}..., the index says {manifest_sha256[:12]}..."
+            f"{redact(url)}: its rdf.yaml has sha256 {package.sha256[:12]}..., the index says {manifest_sha256[:12]}..."
         )
-    require_identity(package, entry.model, entry.version, shown(url))
+    require_identity(package, entry.model, entry.version, redact(url))
 
 
 def require_identity(package: Package, model: str, version: str, where: str) -> None:

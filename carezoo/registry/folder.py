@@ -130,7 +130,7 @@ def unpack_newest(folder: Path, version: Version, package: Package) -> None:
             _write(path, content)
 
 
-def rebuilt(folder: Path, index: Index) -> Index:
+def rebuild_index(folder: Path, index: Index) -> Index:
     """Return the index of what really lies in the folder of a zoo: versions whose zip was taken away are left out.
 
     Parameters
@@ -154,7 +154,7 @@ def rebuilt(folder: Path, index: Index) -> Index:
                 "Put that one back, and publish this one under a new version"
             )
         versions.append(replace(entry, comment=before.comment))
-    return Index(index_.ordered(versions), index.layout, index.url)
+    return Index(index_.sort_versions(versions), index.layout, index.url)
 
 
 def clear(folder: Path, before: Index, after: Index) -> None:
@@ -164,14 +164,14 @@ def clear(folder: Path, before: Index, after: Index) -> None:
         if version.model in after.names():
             gone /= version.version
         if version not in after.versions and gone.is_dir():
-            with _explained(gone):
+            with _explain(gone):
                 shutil.rmtree(gone)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path) -> Iterator[None]:
     """Let one process of this person at a time publish into a zoo."""
-    with cache.locked(hashlib.sha256(str(folder.resolve()).encode()).hexdigest(), f"publishing into {folder}"):
+    with cache.hold_lock(hashlib.sha256(str(folder.resolve()).encode()).hexdigest(), f"publishing into {folder}"):
         yield
 
 
@@ -267,14 +267,14 @@ def _write_once(path: Path, content: bytes) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with _explained(path):
+    with _explain(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_bytes(content)
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explain(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

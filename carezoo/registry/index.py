@@ -119,7 +119,7 @@ class Index:
 
     def with_version(self, version: Version) -> Index:
         """Return the index with one more version, in its place."""
-        return replace(self, versions=ordered((*self.versions, version)))
+        return replace(self, versions=sort_versions((*self.versions, version)))
 
 
 def version_key(version: str) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part[:18]) for part in re.findall(r"\d+", version))
 
 
-def unknown(name: str, known: Iterable[str], where: str) -> UnknownModelError:
+def make_unknown_error(name: str, known: Iterable[str], where: str) -> UnknownModelError:
     """Return the error that there is no model `name`, with the nearest names."""
     names = sorted(set(known))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:10]
@@ -138,7 +138,7 @@ def unknown(name: str, known: Iterable[str], where: str) -> UnknownModelError:
 def render(index: Index) -> bytes:
     """Return `index.json`, the same bytes for the same models, one fact a line."""
     items = [
-        {"id": name, "type": "model", "versions": [_rendered(version) for version in index.of(name)]}
+        {"id": name, "type": "model", "versions": [_render(version) for version in index.of(name)]}
         for name in index.names()
     ]
     content = {
@@ -173,21 +173,21 @@ def parse(content: bytes, name: str) -> Index:
     except (ValueError, RecursionError) as error:
         raise ZooError(f"{name} is not readable JSON: {error}. Is this the address of a zoo?") from error
     try:
-        return _parsed(Entry(value, name))
+        return _parse(Entry(value, name))
     except ZooError:
         raise
     except Exception as error:  # messages of Entry name the place; a wrong shape may surface as any error
         raise ZooError(f"not the index of a zoo: {error}") from error
 
 
-def _rendered(version: Version) -> dict[str, Any]:
+def _render(version: Version) -> dict[str, Any]:
     values = asdict(version)
     first = ("version", "comment", "created_at", "source", "sha256", "zip")
     rest = {key: value for key, value in values.items() if key not in (*first, "model") and value}
     return {**{key: values[key] for key in first}, **rest}
 
 
-def _parsed(root: Entry) -> Index:
+def _parse(root: Entry) -> Index:
     schema = root["carezoo_zoo"].integer(at_least=1)
     if schema > SCHEMA:
         raise ZooError(
@@ -205,7 +205,7 @@ def _parsed(root: Entry) -> Index:
     twice = sorted({each for each in references if references.count(each) > 1})
     if twice:
         raise ZooError(f"{root.path}: {', '.join(twice)} is listed twice")
-    return Index(ordered(versions), layout, _text(root, "url"))
+    return Index(sort_versions(versions), layout, _text(root, "url"))
 
 
 def _version(entry: Entry, model: str) -> Version:
@@ -215,10 +215,10 @@ def _version(entry: Entry, model: str) -> Version:
         model=model,
         version=_matching(entry["version"], VERSION, "a version of three numbers, such as 1.2.0"),
         created_at=entry["created_at"].text(),
-        source=_checked_url(entry["source"]),
+        source=_check_url(entry["source"]),
         sha256=_matching(entry["sha256"], _SHA256, "a sha256 of 64 hexadecimal digits"),
         zip=Zip(
-            _checked_url(archive["url"]),
+            _check_url(archive["url"]),
             _matching(archive["sha256"], _SHA256, "a sha256 of 64 hexadecimal digits"),
             archive["size"].integer(at_least=1),
         ),
@@ -237,7 +237,7 @@ def _version(entry: Entry, model: str) -> Version:
     )
 
 
-def ordered(versions: Iterable[Version]) -> tuple[Version, ...]:
+def sort_versions(versions: Iterable[Version]) -> tuple[Version, ...]:
     """Return versions by name, and each model's oldest first."""
     return tuple(sorted(versions, key=lambda each: (each.model, each.key)))
 
@@ -249,7 +249,7 @@ def _matching(entry: Entry, pattern: re.Pattern[str], expected: str) -> str:
     return text
 
 
-def _checked_url(entry: Entry) -> str:
+def _check_url(entry: Entry) -> str:
     """Return the place of a file: below the index, or on a server; never elsewhere on this machine."""
     text = entry.text()
     is_address = re.match(r"(https?|s3|gs)://[^/]", text)

@@ -79,7 +79,7 @@ def publish(
     """
     tell = progress or (lambda _step: None)
     folder, package = folder_of(zoo), open_package(reference)
-    with collection.locked(folder):
+    with collection.hold_lock(folder):
         before = collection.read_index(folder, "zips" if is_zips_only else "unpacked")
         if before.layout == "unpacked":
             site.require()
@@ -119,9 +119,9 @@ def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
         If the folder is no zoo, a zip lies where the index would not look for it, or one is not what was published.
     """
     folder = folder_of(zoo)
-    with collection.locked(folder):
+    with collection.hold_lock(folder):
         before = collection.read_index(folder)
-        index = collection.rebuilt(folder, replace(before, url=url.rstrip("/") or before.url))
+        index = collection.rebuild_index(folder, replace(before, url=url.rstrip("/") or before.url))
         collection.write_index(folder, index)
         if index.layout == "unpacked":
             collection.clear(folder, before, index)
@@ -159,14 +159,14 @@ def missing_for_bioimageio(package: Package) -> tuple[str, ...]:
     rdf = package.manifest.rdf
     documentation = str(rdf.get("documentation") or "")
     text = package.read_bytes(documentation).decode("utf8", "replace") if package.has(documentation or "-") else ""
-    authors = _listed(rdf, "authors")
+    authors = _read_list(rdf, "authors")
     wanted: Mapping[str, bool] = {
         "authors with a name": bool(authors),
         "authors: an affiliation or ORCID of each": all(
             each.get("affiliation") or each.get("orcid") for each in authors
         ),
         "cite: what users should cite, with doi or url": any(
-            c.get("doi") or c.get("url") for c in _listed(rdf, "cite")
+            c.get("doi") or c.get("url") for c in _read_list(rdf, "cite")
         ),
         "license: an SPDX identifier": bool(rdf.get("license")),
         "description": bool(rdf.get("description")),
@@ -174,7 +174,7 @@ def missing_for_bioimageio(package: Package) -> tuple[str, ...]:
         "documentation: a Markdown file with a heading Validation": "validation" in text.lower(),
         "covers: a picture": bool(rdf.get("covers")),
         "git_repo: where the code is": bool(rdf.get("git_repo")),
-        "maintainers: your GitHub name, which the form asks for": bool(_listed(rdf, "maintainers")),
+        "maintainers: your GitHub name, which the form asks for": bool(_read_list(rdf, "maintainers")),
         "uploader: your email, which the form asks for": bool(rdf.get("uploader")),
     }
     return tuple(name for name, is_there in wanted.items() if not is_there)
@@ -190,7 +190,7 @@ def _require_new(before: Index, version: Version) -> None:
         )
 
 
-def _listed(rdf: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+def _read_list(rdf: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     value = rdf.get(key)
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
@@ -228,7 +228,7 @@ def contract(package: Package) -> Mapping[str, Any]:
         kind: [_tensor(tensor) for tensor in rdf.get(kind) or () if isinstance(tensor, dict)]
         for kind in ("inputs", "outputs")
     }
-    found: Mapping[str, Any] = _without_halo({**tensors, **section_contract(package.manifest)})
+    found: Mapping[str, Any] = _drop_halo({**tensors, **section_contract(package.manifest)})
     return found
 
 
@@ -236,17 +236,15 @@ def _tensor(tensor: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tensor.get(key) for key in _TENSOR_KEYS}
 
 
-def _without_halo(value: Any) -> Any:
+def _drop_halo(value: Any) -> Any:
     """Return plain values without halos, and without the smallest sizes of the format, which are more than two."""
     if isinstance(value, list):
-        return [_without_halo(each) for each in value]
+        return [_drop_halo(each) for each in value]
     if not isinstance(value, dict):
         return value
     is_format_size = value.keys() == {"min", "step"}
     return {
-        key: _without_halo(each)
-        for key, each in value.items()
-        if key != "halo" and not (key == "min" and is_format_size)
+        key: _drop_halo(each) for key, each in value.items() if key != "halo" and not (key == "min" and is_format_size)
     }
 
 
@@ -265,10 +263,10 @@ def require_version(old: Package | None, new: Package) -> str:
     needed = _next(before, found)
     if version_key(after) < version_key(needed):
         raise ZooError(
-            f"{new.manifest.id} {after}: {_told(found)} since {before}, so its version has to be {needed} or higher. "
-            "Patch means words only, minor new weights under the same contract, major another contract"
+            f"{new.manifest.id} {after}: {_format_change(found)} since {before}, so its version has to be {needed} or "
+            "higher. Patch means words only, minor new weights under the same contract, major another contract"
         )
-    return f"{_told(found)} since {before}"
+    return f"{_format_change(found)} since {before}"
 
 
 def _next(version: str, found: Change) -> str:
@@ -280,7 +278,7 @@ def _next(version: str, found: Change) -> str:
     }[found]
 
 
-def _told(found: Change) -> str:
+def _format_change(found: Change) -> str:
     return {
         "words": "only words have changed",
         "weights": "the weights have changed",

@@ -15,8 +15,8 @@ from carezoo.registry import bioimageio_models as foreign
 from carezoo.registry import cache
 from carezoo.registry.cache import Pulled
 from carezoo.registry.fetch import is_whole
-from carezoo.registry.index import MODEL_NAME, Version, unknown, version_key
-from carezoo.registry.zoo import Locations, Zoo, configured, embedded, zoo_at
+from carezoo.registry.index import MODEL_NAME, Version, make_unknown_error, version_key
+from carezoo.registry.zoo import Locations, Zoo, list_zoos, open_embedded, zoo_at
 
 log = logging.getLogger("carezoo")
 
@@ -76,13 +76,13 @@ def resolve(reference: str, zoos: Locations | None = None, *, progress: Progress
     if path.suffix.lower() in {".zip", ".yaml", ".yml"} or len(path.parts) > 1:
         raise ZooError(f"no package at {reference}: expected a folder, a .zip file or the name of a model")
     name, _, version = reference.partition("@")
-    chosen = configured(zoos)
-    exact = _pulled_exactly(name, version, chosen) if version else None
+    chosen = list_zoos(zoos)
+    exact = _find_pulled(name, version, chosen) if version else None
     if exact:
-        return _resolved(exact)
+        return _resolve_candidate(exact)
     found = find(reference, zoos, is_local_enough=True)
     if isinstance(found, Pulled):
-        return _resolved(found)
+        return _resolve_candidate(found)
     return Resolved(found.zoo.place(found.version, progress), name, found.version.version, found.zoo.name)
 
 
@@ -96,7 +96,7 @@ def pull(reference: str, zoos: Locations | None = None, *, progress: Progress | 
     found = find(reference, zoos)
     if isinstance(found, Pulled):
         return _whole(found, progress)
-    place = found.zoo.place if found.zoo == embedded() else found.zoo.pull
+    place = found.zoo.place if found.zoo == open_embedded() else found.zoo.pull
     return Resolved(place(found.version, progress), found.version.model, found.version.version, found.zoo.name)
 
 
@@ -115,11 +115,11 @@ def find(reference: str, zoos: Locations | None = None, *, is_local_enough: bool
         raise UnknownModelError(f"{reference}: expected NAME or NAME@VERSION, such as {name}@1.0.0")
     versions: list[Version] = []
     passed_over: list[DownloadError | UnsupportedError] = []
-    for zoo in configured(zoos):
+    for zoo in list_zoos(zoos):
         try:
             index = zoo.index()
             versions += index.versions
-            chosen = _chosen(name, wanted, index.of(name))
+            chosen = _choose(name, wanted, index.of(name))
         except (DownloadError, UnsupportedError) as error:
             passed_over.append(error)
             continue
@@ -133,25 +133,25 @@ def find(reference: str, zoos: Locations | None = None, *, is_local_enough: bool
         log.warning("%s", problem)
     if local:
         return local
-    raise _unknown(name, wanted, [*versions, *embedded().index().versions, *cache.pulled()])
+    raise _make_unknown_error(name, wanted, [*versions, *open_embedded().index().versions, *cache.list_pulled()])
 
 
-def _unknown(name: str, wanted: str, known: Sequence[Version | Pulled]) -> UnknownModelError:
+def _make_unknown_error(name: str, wanted: str, known: Sequence[Version | Pulled]) -> UnknownModelError:
     there = sorted({each.version for each in known if each.model == name}, key=version_key)
     if there:
         return UnknownModelError(f"model {name} has no version {wanted}; there is {', '.join(there)}")
-    return unknown(name, [each.model for each in known], "is known here")
+    return make_unknown_error(name, [each.model for each in known], "is known here")
 
 
 def _local(name: str, wanted: str) -> Found | Pulled | None:
     """Return the version among those that ship and those pulled; one that ships comes first where both are there."""
-    zoo = embedded()
-    candidates: list[Version | Pulled] = [*zoo.index().of(name), *_pulled_of(name)]
-    chosen = _chosen(name, wanted, candidates)
+    zoo = open_embedded()
+    candidates: list[Version | Pulled] = [*zoo.index().of(name), *_list_pulled(name)]
+    chosen = _choose(name, wanted, candidates)
     return Found(zoo, chosen) if isinstance(chosen, Version) else chosen
 
 
-def _chosen(name: str, wanted: str, versions: Sequence[_Candidate]) -> _Candidate | None:
+def _choose(name: str, wanted: str, versions: Sequence[_Candidate]) -> _Candidate | None:
     """Return the version asked for, or the newest that this carezoo can run."""
     if wanted:
         return next((each for each in versions if each.version == wanted), None)
@@ -166,19 +166,19 @@ def _chosen(name: str, wanted: str, versions: Sequence[_Candidate]) -> _Candidat
     return chosen
 
 
-def _pulled_of(name: str) -> list[Pulled]:
-    return [each for each in cache.pulled() if each.model == name]
+def _list_pulled(name: str) -> list[Pulled]:
+    return [each for each in cache.list_pulled() if each.model == name]
 
 
-def _pulled_exactly(name: str, version: str, zoos: Sequence[Zoo]) -> Pulled | None:
+def _find_pulled(name: str, version: str, zoos: Sequence[Zoo]) -> Pulled | None:
     """Return the version in the cache, if no zoo that comes first has to be asked for it."""
-    for each in _pulled_of(name):
+    for each in _list_pulled(name):
         if each.version == version and (not zoos or each.zoo == zoos[0].address):
             return each
     return None
 
 
-def _resolved(found: Pulled) -> Resolved:
+def _resolve_candidate(found: Pulled) -> Resolved:
     return Resolved(found.path, found.model, found.version, found.zoo)
 
 
@@ -191,7 +191,7 @@ def _whole(found: Pulled, progress: Progress | None) -> Resolved:
         if version is None:
             raise ZooError(f"{found.zoo} has no {found.model} {found.version} any more; carezoo remove {found.model}")
         zoo.pull(version, progress)
-    return _resolved(found)
+    return _resolve_candidate(found)
 
 
 def _is_folder_of_results(path: Path) -> bool:

@@ -16,7 +16,7 @@ from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
 from carezoo.registry import catalog
-from carezoo.registry.zoo import Locations, configured
+from carezoo.registry.zoo import Locations, list_zoos
 
 log = logging.getLogger("carezoo")
 
@@ -89,7 +89,7 @@ def suggest(
         If the image cannot be read.
     """
     looked_at = image if isinstance(image, Image) else files.open_image(Path(image), axes)
-    found = [_judged(looked_at, package) for package in _packages(zoos)]
+    found = [_judge(looked_at, package) for package in _packages(zoos)]
     chosen = [each for each in found if task in {None, each.task}]
     return tuple(sorted(chosen, key=_rank))
 
@@ -102,7 +102,7 @@ def _rank(each: Suggestion) -> tuple[int, bool, float, str]:
 def _packages(zoos: Locations | None) -> Iterator[Package]:
     """Open the newest version of every model that needs no download, each name once."""
     paths: dict[str, Path] = {}
-    for zoo in configured(zoos):
+    for zoo in list_zoos(zoos):
         if not zoo.is_remote:
             for version in zoo.index().newest():
                 paths.setdefault(version.model, Path(zoo.url(version.zip.url)))
@@ -115,7 +115,7 @@ def _packages(zoos: Locations | None) -> Iterator[Package]:
             log.warning("model %s is left out: %s", name, error)
 
 
-def _judged(image: Image, package: Package) -> Suggestion:
+def _judge(image: Image, package: Package) -> Suggestion:
     manifest = package.manifest
     task = manifest.carezoo.task
     hindrance = _hindrance(image, manifest)

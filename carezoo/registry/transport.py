@@ -75,7 +75,7 @@ def local_path(location: str) -> Path:
     return Path(location).expanduser()
 
 
-def shown(url: str) -> str:
+def redact(url: str) -> str:
     """Return a location without the password or token it may carry."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
@@ -83,7 +83,7 @@ def shown(url: str) -> str:
 
 
 @contextmanager
-def opened(url: str, *, start: int = 0, etag: str = "") -> Iterator[Body | None]:
+def open_body(url: str, *, start: int = 0, etag: str = "") -> Iterator[Body | None]:
     """Open a file, from byte `start` on if the server can.
 
     Parameters
@@ -123,18 +123,18 @@ def read(url: str, limit: int, *, etag: str = "") -> tuple[bytes, str] | None:
     Raises
     ------
     DownloadError
-        As `opened`; also if it has more than `limit` bytes.
+        As `open_body`; also if it has more than `limit` bytes.
     """
-    with opened(url, etag=etag) as body:
+    with open_body(url, etag=etag) as body:
         if body is None:
             return None
         content = bytearray()
         for chunk in body.chunks:
             content += chunk
             if len(content) > limit:
-                raise DownloadError(f"{shown(url)} has more than {limit} bytes; this is not the file it should be")
+                raise DownloadError(f"{redact(url)} has more than {limit} bytes; this is not the file it should be")
         if body.total is not None and len(content) != body.total:
-            raise Interrupted(f"{shown(url)}: {len(content)} of {body.total} bytes arrived. Try again")
+            raise Interrupted(f"{redact(url)}: {len(content)} of {body.total} bytes arrived. Try again")
         return bytes(content), body.etag
 
 
@@ -164,15 +164,15 @@ def _over_http(url: str, start: int, etag: str) -> Iterator[Body | None]:
             _check_status(response, url)
             yield _body(response, start)
     except httpx.TooManyRedirects as error:
-        raise DownloadError(f"{shown(url)}: more than {MAX_REDIRECTS} redirects; the address is wrong") from error
+        raise DownloadError(f"{redact(url)}: more than {MAX_REDIRECTS} redirects; the address is wrong") from error
     except httpx.TimeoutException as error:
-        raise Interrupted(f"{shown(url)}: the server sent nothing for {timeout_s():g} s. {OFFLINE}") from error
+        raise Interrupted(f"{redact(url)}: the server sent nothing for {timeout_s():g} s. {OFFLINE}") from error
     except httpx.ConnectError as error:
-        raise Interrupted(f"{shown(url)} cannot be reached: {error}. {OFFLINE}") from error
+        raise Interrupted(f"{redact(url)} cannot be reached: {error}. {OFFLINE}") from error
     except httpx.TransportError as error:
-        raise Interrupted(f"{shown(url)}: the connection broke: {error}") from error
+        raise Interrupted(f"{redact(url)}: the connection broke: {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        raise DownloadError(f"{shown(url)}: {error}") from error
+        raise DownloadError(f"{redact(url)}: {error}") from error
 
 
 def _client() -> httpx.Client:
@@ -198,14 +198,14 @@ def _trust() -> ssl.SSLContext:
 def _refuse_downgrade(response: httpx.Response) -> None:
     """Stop where https would be left for http: anybody on the way could change the index."""
     if response.url.scheme == "https" and response.next_request and response.next_request.url.scheme != "https":
-        raise DownloadError(f"{shown(str(response.url))} redirects to an address without https; this is not followed")
+        raise DownloadError(f"{redact(str(response.url))} redirects to an address without https; this is not followed")
 
 
 def _check_status(response: httpx.Response, url: str) -> None:
     code = response.status_code
     if code in {200, 206}:
         return
-    where = f"{shown(url)}: the server answers {code} {response.reason_phrase}"
+    where = f"{redact(url)}: the server answers {code} {response.reason_phrase}"
     if code in {404, 410}:
         raise Missing(f"{where}. There is no such file; check the address")
     if code in {401, 403, 407}:
@@ -225,7 +225,7 @@ def _body(response: httpx.Response, start: int) -> Body:
         span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
         if span is None or int(span[1]) != start:
             raise Interrupted(
-                f"{shown(str(response.url))}: the server sends another part of the file than was asked for"
+                f"{redact(str(response.url))}: the server sends another part of the file than was asked for"
             )
         begins, total = start, None if span[3] == "*" else int(span[3])
     return Body(begins, total, response.headers.get("ETag", ""), response.iter_raw())
@@ -259,6 +259,6 @@ def _by_fsspec(url: str, start: int) -> Iterator[Body]:
     except ImportError as error:
         raise MissingExtraError(f"a library to read {scheme}:// is missing: {error}") from error
     except FileNotFoundError as error:
-        raise Missing(f"{shown(url)}: no such file") from error
+        raise Missing(f"{redact(url)}: no such file") from error
     except (OSError, ValueError) as error:
-        raise Interrupted(f"{shown(url)}: cannot be read: {error}. {OFFLINE}") from error
+        raise Interrupted(f"{redact(url)}: cannot be read: {error}. {OFFLINE}") from error

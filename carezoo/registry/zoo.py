@@ -38,7 +38,7 @@ class Zoo:
     @property
     def address(self) -> str:
         """The location without a password: what is written down and shown."""
-        return transport.shown(self.location)
+        return transport.redact(self.location)
 
     @property
     def is_remote(self) -> bool:
@@ -53,7 +53,7 @@ class Zoo:
     @property
     def name(self) -> str:
         """How a person reads of it."""
-        return "ships with carezoo" if self == embedded() else self.address
+        return "ships with carezoo" if self == open_embedded() else self.address
 
     def index(self) -> Index:
         """Read the index. One of a server is asked for, and the last one is used where there is no network.
@@ -110,7 +110,7 @@ class Zoo:
         DownloadError, IntegrityError
             If it does not arrive as the index describes it.
         """
-        before = [each for each in cache.pulled() if (each.zoo, each.model, each.version) == self._key(version)]
+        before = [each for each in cache.list_pulled() if (each.zoo, each.model, each.version) == self._key(version)]
         if before and before[0].sha256 != version.zip.sha256:
             raise ZooError(
                 f"{self.name} gave another file for {version.reference} before (sha256 {before[0].sha256[:12]}..., now "
@@ -147,7 +147,7 @@ def folder_of(zoo: str | os.PathLike[str]) -> Path:
     return transport.local_path(text)
 
 
-def configured(zoos: Locations | None = None) -> tuple[Zoo, ...]:
+def list_zoos(zoos: Locations | None = None) -> tuple[Zoo, ...]:
     """Return the zoos to ask, in order.
 
     Parameters
@@ -162,7 +162,7 @@ def configured(zoos: Locations | None = None) -> tuple[Zoo, ...]:
 
 
 @functools.cache
-def embedded() -> Zoo:
+def open_embedded() -> Zoo:
     """Return the models that ship: inside the installed package, or in the checkout it runs from."""
     package = Path(carezoo.__file__).parent
     installed = package / "_zoo"
@@ -170,8 +170,8 @@ def embedded() -> Zoo:
 
 
 def _remote_index(location: str) -> Index:
-    url, kept = f"{location}/{index.NAME}", cache.kept_index(location)
-    before = _kept(kept)
+    url, kept = f"{location}/{index.NAME}", cache.index_path(location)
+    before = _read_kept(kept)
     try:
         answer = transport.read(url, index.MAX_BYTES, etag=before[1] if before else "")
         if answer is None and before is not None:
@@ -179,22 +179,22 @@ def _remote_index(location: str) -> Index:
         content, etag = answer or (b"", "")
         if not content.lstrip().startswith(b"{"):
             raise transport.Interrupted(
-                f"{transport.shown(url)} answers, but not with the index of a zoo. Does this network want you to log "
+                f"{transport.redact(url)} answers, but not with the index of a zoo. Does this network want you to log "
                 "in first? Models that ship and those pulled before need no network"
             )
     except transport.Missing as error:
-        raise ZooError(f"{transport.shown(location)} is not a zoo: {error}") from error
+        raise ZooError(f"{transport.redact(location)} is not a zoo: {error}") from error
     except transport.Interrupted as error:
         if before is None:
             raise
         log.warning("%s; its models are taken from the list of the last visit", error)
         return index.parse(before[0], url)
-    parsed = index.parse(content, transport.shown(url))
-    cache.keep(kept, json.dumps({"etag": etag, "zoo": transport.shown(location), "index": content.decode()}).encode())
+    parsed = index.parse(content, transport.redact(url))
+    cache.keep(kept, json.dumps({"etag": etag, "zoo": transport.redact(location), "index": content.decode()}).encode())
     return parsed
 
 
-def _kept(path: Path) -> tuple[bytes, str] | None:
+def _read_kept(path: Path) -> tuple[bytes, str] | None:
     """Return the last index and its ETag; None if there is none, or it cannot be read any more."""
     try:
         values = json.loads(path.read_text("utf8"))

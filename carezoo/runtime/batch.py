@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from carezoo import files
 from carezoo.errors import AxesError, CarezooError, InputError
-from carezoo.files.atomic import hash_file, made_folder, require_folder
+from carezoo.files.atomic import hash_file, make_folder, require_folder
 from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.progress import Progress
@@ -150,8 +150,8 @@ def result_path(source: Path, name: str, output: Path | None) -> Path:
     ``out_scale.tif``.
     """
     if output is not None and _is_file_name(output):
-        return output if name == "mean" else _named(output, name)
-    path = _named(source, SUFFIX_OF.get(name, name))
+        return output if name == "mean" else _name_output(output, name)
+    path = _name_output(source, SUFFIX_OF.get(name, name))
     return path if output is None else output / path.name
 
 
@@ -159,7 +159,7 @@ def _is_file_name(output: Path) -> bool:
     return output.suffix.lower() in {".tif", ".tiff"} and not output.is_dir()
 
 
-def _named(path: Path, ending: str) -> Path:
+def _name_output(path: Path, ending: str) -> Path:
     """Return the TIFF beside `path` whose name ends in `ending`; OME-TIFF if `path` is."""
     for suffix in (".ome.tiff", ".ome.tif"):
         if path.name.lower().endswith(suffix):
@@ -213,7 +213,7 @@ def _restore_file(
     @contextmanager
     def make_target(outline: Outline) -> Iterator[Erasable]:
         path = result_path(source, outline.name, order.output)
-        made_folder(path.parent)
+        make_folder(path.parent)
         notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
         if outline.name == "scale":  # intervals are drawn from this file, where its model may be gone
             notes["carezoo"]["levels"] = order.levels()

@@ -23,7 +23,7 @@ LEAST_SCALE = np.float32(1e-30)
 """Where a scale has underflown."""
 
 
-def exposed(package: Package) -> Package:
+def with_members(package: Package) -> Package:
     """Return an ensemble's package with the results `MEANS` and `SCALES` besides its own; others as they are.
 
     Every restored image then takes as much more memory as there are members.
@@ -57,7 +57,7 @@ def distribution(images: Mapping[str, NDArray[Any]], channel: int, n_channels: i
     Returns
     -------
     Laplace, Mixture or None
-        The mixture of an ensemble that was `exposed`; None if the model gives no scale.
+        The mixture of an ensemble that was `with_members`; None if the model gives no scale.
     """
     if MEANS in images:
         mean, scale = (images[name][channel::n_channels] for name in (MEANS, SCALES))

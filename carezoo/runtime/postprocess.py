@@ -40,7 +40,7 @@ def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Flo
         The raw pixels of each input channel of the frame.
     """
     for operation in itertools.dropwhile(lambda each: not _needs_whole_output(each), output.postprocessing):
-        channels = [_as_blocks(channel) for channel in values]
+        channels = [_to_blocks(channel) for channel in values]
         if isinstance(operation, MatchMoments):
             values = _match_moments(values, channels, source, operation)
         else:
@@ -48,7 +48,7 @@ def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Flo
     return values
 
 
-def _as_blocks(channel: Float) -> Blocks:
+def _to_blocks(channel: Float) -> Blocks:
     return lambda: [channel]
 
 

@@ -60,7 +60,7 @@ class Network:
             If the graph gives tensors of other shapes than its manifest says.
         """
         for tile in plan:
-            tensor = self._tensor(normalization.apply(padded(read, plan, tile.read)))
+            tensor = self._tensor(normalization.apply(read_padded(read, plan, tile.read)))
             found = self.session.run(tensor, self._names)
             self._check_shapes(found, tensor)
             outputs = [
@@ -113,7 +113,7 @@ def output_slices(read: slice, write: slice, axis: tiling.AxisPlan, size: Output
     return slice(start - seen_from, stop - seen_from), slice(start - first, stop - first)
 
 
-def padded(read: Read, plan: tiling.Plan, region: tuple[slice, ...]) -> NDArray[np.generic]:
+def read_padded(read: Read, plan: tiling.Plan, region: tuple[slice, ...]) -> NDArray[np.generic]:
     """Read a region of the padded frame: what lies outside the frame is its mirror image."""
     indexes = [axis.source_index(span) for axis, span in zip(plan.axes, region, strict=True)]
     block = read(tuple(slice(int(index.min()), int(index.max()) + 1) for index in indexes))

@@ -177,7 +177,7 @@ def _library_problem(ort: Any, provider: str) -> str:
     return ""
 
 
-def current(provider: str, precision: Precision) -> Choice:
+def choose_for_machine(provider: str, precision: Precision) -> Choice:
     """Decide for this machine (see `choose`)."""
     return choose(provider, precision, problems(), has_bfloat16=has_bfloat16())
 

@@ -77,7 +77,7 @@ def restore(
     checked = replace(image, pixels=guard_finite(image, settings.nan)).averaged(settings.average)
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
     if make_target is None and _keeps_members(layout, package, settings):
-        package = members.exposed(package)
+        package = members.with_members(package)
         layout = replace(layout, manifest=package.manifest)
     network = Network(session or open_session(package, settings), package.manifest)
     dtype = result_dtype(image.dtype if settings.dtype == "input" else settings.dtype)
@@ -160,11 +160,11 @@ def plan_tiles(layout: Layout, settings: Settings) -> Plan:
     """Return the tiles `settings` ask for; automatic ones fill the memory that is free."""
     shape, rules = layout.spatial_shape, layout.rules()
     if settings.tile == "whole":
-        return tile_size.automatic(shape, tile_size.without_tiles(rules), 0.0, 0)
+        return tile_size.automatic(shape, tile_size.drop_tiling(rules), 0.0, 0)
     if settings.tile == "auto":
         bytes_per_pixel = layout.manifest.carezoo.bytes_per_pixel or tile_size.UNKNOWN_BYTES_PER_PIXEL
         return tile_size.automatic(shape, rules, bytes_per_pixel, settings.memory_bytes or tile_size.budget_bytes())
-    return tile_size.asked(shape, rules, settings.tile, layout.spatial)
+    return tile_size.plan_given(shape, rules, settings.tile, layout.spatial)
 
 
 class _Work:
@@ -206,7 +206,7 @@ class _Work:
 
 def _smaller(plan: Plan, layout: Layout, error: OutOfMemoryError) -> Plan:
     """Return a plan with smaller tiles; the result is the same whatever the tiles."""
-    smaller = tile_size.halved(plan, layout.rules(), layout.spatial_shape)
+    smaller = tile_size.halve_tiles(plan, layout.rules(), layout.spatial_shape)
     if smaller is None:
         raise OutOfMemoryError(
             f"{layout.image.name}: not even the smallest tile {plan.tile_shape} fits into memory. Close other "

@@ -57,7 +57,7 @@ class Session:
         n_threads: int | None = None,
     ) -> None:
         self._ort = providers.onnxruntime()
-        self.choice: Choice = providers.current(provider, precision)
+        self.choice: Choice = providers.choose_for_machine(provider, precision)
         if self.choice.dtype == "float16" and self.choice.provider == "cuda":
             weights = _in_float16(weights)
         options = self._options(external_data or {}, n_threads)
@@ -127,7 +127,7 @@ class Session:
         provider = self.choice.provider
         try:
             if provider == "openvino":
-                device = _preferred(providers.openvino_devices(self._ort))
+                device = _prefer_processor(providers.openvino_devices(self._ort))
                 options.add_provider_for_devices([device], openvino_options(self.choice))
                 session = self._ort.InferenceSession(weights, sess_options=options)
             else:
@@ -174,7 +174,7 @@ def openvino_options(choice: Choice) -> dict[str, str]:
     return {"load_config": f'{{"CPU": {{"INFERENCE_PRECISION_HINT": "{hint}"}}}}'}
 
 
-def _preferred(devices: Sequence[Any]) -> Any:
+def _prefer_processor(devices: Sequence[Any]) -> Any:
     """Return the processor among OpenVINO's devices: the precision hint is set for it."""
     for device in devices:
         if "CPU" in str(device.device.type):

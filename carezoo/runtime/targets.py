@@ -60,7 +60,7 @@ class Targets:
     def write(self, piece: Piece, position: Index) -> None:
         """Write one piece of the frame at `position`."""
         outline = self._outlines[piece.result.name]
-        values, n_clipped = converted(piece.values, outline.dtype)
+        values, n_clipped = convert(piece.values, outline.dtype)
         self.n_clipped += n_clipped
         key = self._layout.result_key(piece.result, position, piece.region)
         self._targets[piece.result.name][key] = self._laid_out(values, piece.result, outline.axes, position)
@@ -112,7 +112,7 @@ def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return found
 
 
-def converted(values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[NDArray[np.generic], int]:
+def convert(values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[NDArray[np.generic], int]:
     """Return `values` in another type, and how many of them had to be clipped to fit.
 
     Integers are rounded to the nearest, half to even.

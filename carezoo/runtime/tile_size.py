@@ -59,13 +59,13 @@ def _smaller_along(
     return trial, tiling.plan(shape, trial, rules)
 
 
-def halved(plan: Plan, rules: Sequence[AxisRule], shape: Sequence[int]) -> Plan | None:
+def halve_tiles(plan: Plan, rules: Sequence[AxisRule], shape: Sequence[int]) -> Plan | None:
     """Return a plan with smaller tiles for after a failed allocation, or None if there is none."""
     smaller = automatic(shape, rules, 1.0, prod(plan.tile_shape) // 2)
     return smaller if prod(smaller.tile_shape) < prod(plan.tile_shape) else None
 
 
-def asked(shape: Sequence[int], rules: Sequence[AxisRule], tile: int | Sequence[int], axes: str) -> Plan:
+def plan_given(shape: Sequence[int], rules: Sequence[AxisRule], tile: int | Sequence[int], axes: str) -> Plan:
     """Return the plan for a tile size given by the user.
 
     Parameters
@@ -84,6 +84,6 @@ def asked(shape: Sequence[int], rules: Sequence[AxisRule], tile: int | Sequence[
     return tiling.plan(shape, sizes, rules)
 
 
-def without_tiles(rules: Sequence[AxisRule]) -> tuple[AxisRule, ...]:
+def drop_tiling(rules: Sequence[AxisRule]) -> tuple[AxisRule, ...]:
     """Return the rules of a network that sees the whole image at once, unless it takes one size only."""
     return tuple(replace(rule, is_tileable=rule.is_tileable and rule.step == 0) for rule in rules)

@@ -48,7 +48,7 @@ def calibrate(trained: Sequence[Network], cores: Sequence[Network], choose: Samp
         return None
     set_factor(cores, 1.0)
     predicted, target = _pixels(trained, choose)
-    found = fitted(predicted, target)
+    found = fit_scale_factor(predicted, target)
     set_factor(cores, found.factor)
     return found
 
@@ -61,7 +61,7 @@ def set_factor(networks: Sequence[Network], factor: float) -> None:
                 module.calibration.fill_(factor)
 
 
-def fitted(members: Laplace, target: Float) -> Calibration:
+def fit_scale_factor(members: Laplace, target: Float) -> Calibration:
     """Return the factor on all scales with the least negative log-likelihood.
 
     Parameters

@@ -32,7 +32,7 @@ def _lines(section: type, indent: str, explained: set[object]) -> Iterator[str]:
     meanings, hints = _meanings(section), get_type_hints(section)
     for each in dataclasses.fields(section):
         hint, meaning = hints[each.name], meanings[each.name]
-        heading = f"{indent}{each.name}:  # {_type_name(hint)}, {_default(each)}"
+        heading = f"{indent}{each.name}:  # {_type_name(hint)}, {_format_default(each)}"
         if (each.name, meaning) in explained:
             yield f"{heading}; as above"
             continue
@@ -106,7 +106,7 @@ def _type_name(hint: Any) -> str:
     return names[hint]
 
 
-def _default(each: dataclasses.Field[Any]) -> str:
+def _format_default(each: dataclasses.Field[Any]) -> str:
     if each.default_factory is not dataclasses.MISSING:
         return "default: as below"
     if each.default is dataclasses.MISSING:

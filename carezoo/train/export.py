@@ -66,7 +66,7 @@ def load_weights(network: Network, package: Package, number: int = 1) -> None:
     if missing or other or further:
         raise RecipeError(
             f"{package.manifest.reference} holds another network than the recipe describes: "
-            + "; ".join(_listed(what, names) for what, names in _complaints(missing, further, other))
+            + "; ".join(_format_list(what, names) for what, names in _complaints(missing, further, other))
             + ". Make task, network, patches.size and the channels of the recipe those of the package (its recipe.yaml)"
         )
     with torch.no_grad():
@@ -83,6 +83,6 @@ def _complaints(missing: list[str], further: list[str], other: list[str]) -> lis
     return [(what, names) for what, names in named if names]
 
 
-def _listed(what: str, names: Sequence[str]) -> str:
+def _format_list(what: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{what} {', '.join(names[:3])}{more}"

@@ -126,7 +126,7 @@ def fit(
                     continue
                 numbers = {"train_loss": train_loss, **numbers, "learning_rate": rate}
                 history.add(state.epoch, {**numbers, "seconds": time.monotonic() - started})
-                history.show(state.epoch, {**(_given(data) if state.epoch == 1 else {}), **examples})
+                history.show(state.epoch, {**(_gather_batch(data) if state.epoch == 1 else {}), **examples})
                 if is_best:
                     state.save_best(checkpoints)
                 state.save(checkpoints)
@@ -178,7 +178,7 @@ class _Run:
             loss = loss_of(self._network(source), target)
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise _diverged(value, f"epoch {state.epoch + 1}, step {n + 1}", batch)
+                raise _make_diverged_error(value, f"epoch {state.epoch + 1}, step {n + 1}", batch)
             self.fabric.backward(loss)
             if self._settings.max_gradient_norm is not None:
                 self.fabric.clip_gradients(self._network, self._optimizer, max_norm=self._settings.max_gradient_norm)
@@ -209,7 +209,9 @@ class _Run:
             examples = examples or _examples(output, network.n_means)
         numbers: dict[str, float] = self.fabric.broadcast({name: value / n for name, value in sums.items()})
         if not math.isfinite(numbers["val_loss"]):
-            raise _diverged(numbers["val_loss"], f"the validation after epoch {self.state.epoch + 1}", batches[0])
+            raise _make_diverged_error(
+                numbers["val_loss"], f"the validation after epoch {self.state.epoch + 1}", batches[0]
+            )
         return numbers, examples
 
     def told(self, stopped: str, trained_at: datetime) -> Fit:
@@ -248,7 +250,7 @@ def _fabric(settings: Training) -> tuple[Any, Precision]:
     except ImportError as error:
         raise MissingExtraError.of("lightning-fabric", "train", "to train") from error
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = precision.current(settings.precision, torch.device(accelerator))
+    chosen = precision.choose_for_machine(settings.precision, torch.device(accelerator))
     n_devices = torch.cuda.device_count() if accelerator == "cuda" else 1
     log.info("training on %d %s device(s) in %s: %s", n_devices, accelerator, chosen.dtype, chosen.reason)
     if settings.batch_size % n_devices:
@@ -256,11 +258,11 @@ def _fabric(settings: Training) -> tuple[Any, Precision]:
             f"training.batch_size: expected a multiple of the number of GPUs, {n_devices}, found "
             f"{settings.batch_size}; change it, or choose GPUs with the variable CUDA_VISIBLE_DEVICES"
         )
-    return _launched(Fabric, accelerator, n_devices, chosen.fabric), chosen
+    return _launch(Fabric, accelerator, n_devices, chosen.fabric), chosen
 
 
 @cache
-def _launched(make: Callable[..., Any], accelerator: str, n_devices: int, name: str) -> Any:
+def _launch(make: Callable[..., Any], accelerator: str, n_devices: int, name: str) -> Any:
     """Return Fabric with its processes running. They are started once, and train one member after the other."""
     fabric = make(accelerator=accelerator, devices=n_devices, precision=name)
     fabric.launch()
@@ -278,7 +280,7 @@ def _reason_to_stop(state: State, settings: Training, *, is_late: bool) -> str:
     return ""
 
 
-def _given(data: Data) -> dict[str, NDArray[np.float32]]:
+def _gather_batch(data: Data) -> dict[str, NDArray[np.float32]]:
     source, target = data.validation[0]
     return {"source": source[:N_EXAMPLES].numpy(), "target": target[:N_EXAMPLES].numpy()}
 
@@ -288,8 +290,10 @@ def _examples(output: Tensor, n_means: int) -> dict[str, NDArray[np.float32]]:
     return {"mean": shown[:, :n_means]} | ({"scale": shown[:, n_means:]} if shown.shape[1] > n_means else {})
 
 
-def _diverged(loss: float, where: str, batch: Batch) -> DivergedError:
-    ranges = " and ".join(_described(name, each) for name, each in zip(("sources", "targets"), batch, strict=True))
+def _make_diverged_error(loss: float, where: str, batch: Batch) -> DivergedError:
+    ranges = " and ".join(
+        _format_progress(name, each) for name, each in zip(("sources", "targets"), batch, strict=True)
+    )
     return DivergedError(
         f"the loss became {loss} in {where}, with {ranges} in normalized intensities, where most should lie between 0 "
         "and 1. If they do, lower training.learning_rate; if not, look for NaN, saturated or empty images, and at "
@@ -297,7 +301,7 @@ def _diverged(loss: float, where: str, batch: Batch) -> DivergedError:
     )
 
 
-def _described(name: str, pixels: Tensor) -> str:
+def _format_progress(name: str, pixels: Tensor) -> str:
     finite = pixels[torch.isfinite(pixels)]
     n_bad = pixels.numel() - finite.numel()
     found = f"from {finite.min():.3g} to {finite.max():.3g}" if len(finite) else "without a single finite pixel"

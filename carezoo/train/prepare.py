@@ -64,7 +64,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     opened = _open_sets(recipe)
     written = tuple(files for each in opened if (files := write_report_files(each, cache)) is not None)
     sets = (*recipe.data.sets, *written)
-    acquired = acquired_pairs(recipe)
+    acquired = find_acquired_pairs(recipe)
     computed = find_pairs(replace(recipe.data, sets=written, simulated=()), recipe.model_axes) if written else ()
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
@@ -77,7 +77,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     return Prepared(parts, patches.matching, data, patches.choose, records, registration, opened)
 
 
-def acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
+def find_acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
     """Return the pairs of all files of a recipe, targets moved onto their sources where a set asks for that.
 
     Raises
@@ -88,7 +88,7 @@ def acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
     return register_pairs(find_pairs(recipe.data, recipe.pair_axes), recipe.data.sets, recipe.pair_axes)
 
 
-def known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:
+def list_known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:
     """Return how targets and restored images are related, by file of the source, where nothing has to be fitted.
 
     That is known of computed pairs, which share their units (a fit to a source that is blurred, or has light that the
@@ -183,11 +183,11 @@ def training_images(recipe: Recipe, prepared: Prepared) -> dict[str, Any] | None
             kinds.setdefault(pair.dataset, []).append(Sample(pair.source, pair.source_channels))
     for opened in prepared.computed:
         if recipe.model_axes == recipe.pair_axes or opened.described.n_report:
-            kinds.setdefault(opened.described.name, []).extend(_computed(opened))
+            kinds.setdefault(opened.described.name, []).extend(_make_computed(opened))
     return describe(kinds, np.random.default_rng(recipe.seed))
 
 
-def _computed(opened: OpenSet) -> Iterator[Sample]:
+def _make_computed(opened: OpenSet) -> Iterator[Sample]:
     of_fit, seed = opened.parts["fit"], opened.seeds["fit"]
     for i in range(_N_COMPUTED):
         yield Sample(

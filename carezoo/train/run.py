@@ -39,7 +39,7 @@ from carezoo.train.pack import report
 from carezoo.train.pack import write as packing
 from carezoo.train.pack.sample import Sample, choose_sample
 from carezoo.train.pack.write import Model
-from carezoo.train.prepare import Prepared, known_relations, prepare
+from carezoo.train.prepare import Prepared, list_known_relations, prepare
 from carezoo.train.recipe import Recipe
 
 log = logging.getLogger("carezoo")
@@ -122,7 +122,7 @@ def train(
         cores.append(networks.core(recipe))
         if start and not checkpoint.exists(folder / checkpoint.FOLDER):
             load_weights(cores[-1], open_package(resolve(start.reference).path), number)
-        network, patches = networks.trained(recipe, cores[-1]), members.data_of(prepared.data, number)
+        network, patches = networks.build_trained(recipe, cores[-1]), members.data_of(prepared.data, number)
         fits.append(loop.fit(network, patches, settings, folder, resume=is_continued, progress=progress))
         if fits[-1].is_first_process:
             curves(history.read(folder), folder / "curves.png")
@@ -144,9 +144,9 @@ def _pack(
     draft = packing.draft(recipe, model, prepared, sample)
     with tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
         package = open_package(write_package(draft, Path(scratch, "draft")))
-        judged, pairs = packing.judged(draft, recipe, model, prepared.parts.report)
+        judged, pairs = packing.choose_scored(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = report.evaluate(scored, pairs, known_relations(recipe, prepared, pairs))
+        evaluation = report.evaluate(scored, pairs, list_known_relations(recipe, prepared, pairs))
         log.info("%s See %s", headline(evaluation), report.write(evaluation, draft, folder / "report", logs))
         finished = packing.finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()

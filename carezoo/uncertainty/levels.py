@@ -75,7 +75,7 @@ class Recalibration:
 
     def level(self, wanted: float) -> float:
         """Return the level to ask the distribution for, so that an interval holds with probability `wanted`."""
-        return float(-np.expm1(-_interpolated(_width(wanted), _width(self.wanted), _width(self.asked))))
+        return float(-np.expm1(-_interpolate(_width(wanted), _width(self.wanted), _width(self.asked))))
 
     def probability(self, p: float) -> float:
         """Return the probability to ask the distribution for, to get the quantile that is wanted; the median stays."""
@@ -83,7 +83,7 @@ class Recalibration:
 
     def holds(self, asked: ArrayLike) -> NDArray[np.float64]:
         """Return how often the intervals of levels `asked` of the distribution hold: the inverse of `level`."""
-        widths = _interpolated(_width(asked), _width(self.asked), _width(self.wanted))
+        widths = _interpolate(_width(asked), _width(self.asked), _width(self.wanted))
         held: NDArray[np.float64] = -np.expm1(-widths)
         return held
 
@@ -94,6 +94,6 @@ def _width(level: ArrayLike) -> NDArray[np.float64]:
     return width
 
 
-def _interpolated(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _interpolate(at: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     x, y = np.concatenate([[0.0], x]), np.concatenate([[0.0], y])
     return np.where(at <= x[-1], np.interp(at, x, y), at * (y[-1] / x[-1]))

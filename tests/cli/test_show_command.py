@@ -63,8 +63,8 @@ def test_the_band_drawn_from_files_is_as_wide_as_that_of_the_model(cell, tmp_pat
     assert run(["show", str(cell), "-o", str(tmp_path / "files.png")]) == 0
     assert "levels" not in capsys.readouterr().err
     np.testing.assert_array_equal(shown(tmp_path / "files.png"), shown(tmp_path / "model.png"))
-    of_model = view.of_model(files.open_image(cell), open_package(model), {})
-    assert view.of_files(cell, tmp_path / "cell_restored.tif", {}).recalibration == of_model.recalibration
+    of_model = view.view_model(files.open_image(cell), open_package(model), {})
+    assert view.view_files(cell, tmp_path / "cell_restored.tif", {}).recalibration == of_model.recalibration
     scale = tmp_path / "cell_scale.tif"
     files.write_image(scale, Image(files.open_image(scale).array(), "YX"))
     assert run(["show", str(cell), "-o", str(tmp_path / "older.png")]) == 0
@@ -77,7 +77,7 @@ def test_channels_have_the_levels_of_their_own_models(tmp_path):
     chosen = [("-m", f"{i}={calibrated(tmp_path / f'{i}.zip', 0.9, 0.6 + 0.1 * i)}") for i in (0, 1)]
     assert run(["restore", str(source), *chosen[0], *chosen[1]]) == 0
     for i in (0, 1):
-        levels = view.of_files(source, tmp_path / "two_restored.tif", {"C": i}).recalibration
+        levels = view.view_files(source, tmp_path / "two_restored.tif", {"C": i}).recalibration
         assert levels.level(0.9) == pytest.approx(0.6 + 0.1 * i)
 
 

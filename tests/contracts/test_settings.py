@@ -53,7 +53,7 @@ def by_imagej():
 
     made = form.settings_fields()
     assert all(field.label.split(" ")[0].lower() == field.key for field in made)  # what ImageJ makes the key of
-    untouched = form.answered("CARE Restore...", made, "")
+    untouched = form.answer_from_options("CARE Restore...", made, "")
     assert from_dialog(untouched) == Settings()
     return {row.key for row in SETTINGS if row.name in untouched}
 

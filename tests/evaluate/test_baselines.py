@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from carezoo.errors import InputError, MissingExtraError
 from carezoo.evaluate import baselines, classical
-from carezoo.evaluate.baselines import METHODS, Given, as_input, change_of, choose, tune
+from carezoo.evaluate.baselines import METHODS, Given, change_of, choose, prepare_input, tune
 from carezoo.metrics import score
 
 PAIR = np.load(Path(__file__).parent / "bpae_mito_20x.npz")
@@ -129,14 +129,14 @@ def test_bicubic_beats_linear_on_a_smooth_stack():
     (method,) = choose(None, "planes", given)
     assert method.name == "bicubic-z"
     cubic = tune(method, [(source, clean)], given)(source)
-    assert psnr(cubic, clean) > psnr(as_input(source, clean.shape, given), clean) + 1
+    assert psnr(cubic, clean) > psnr(prepare_input(source, clean.shape, given), clean) + 1
 
 
 def test_what_a_source_is_scored_as():
     stack = np.random.default_rng(0).random((4, 8, 9))
-    assert as_input(stack, (4, 8, 9), Given()) is stack
-    np.testing.assert_array_equal(as_input(stack, (8, 9), Given()), stack.max(axis=0))
-    assert as_input(stack, (10, 8, 9), Given(factor=2.5)).shape == (10, 8, 9)
+    assert prepare_input(stack, (4, 8, 9), Given()) is stack
+    np.testing.assert_array_equal(prepare_input(stack, (8, 9), Given()), stack.max(axis=0))
+    assert prepare_input(stack, (10, 8, 9), Given(factor=2.5)).shape == (10, 8, 9)
     with pytest.raises(InputError, match=r"found \(8, 10\)"):
         change_of((4, 8, 9), (8, 10))
 

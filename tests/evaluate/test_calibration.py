@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carezoo.errors import InputError
-from carezoo.evaluate.calibration import LEVELS, Calibration, calibration, coverage, pooled
+from carezoo.evaluate.calibration import LEVELS, Calibration, calibration, coverage, pool_calibrations
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.mixture import Mixture
 
@@ -77,12 +77,12 @@ def test_pooled_images_are_as_one_image():
     true = rng.laplace(mean, 1.5 * scale)
     whole = calibration(Laplace(mean, scale), true)
     parts = [calibration(Laplace(mean[part], scale[part]), true[part]) for part in (slice(0, 100), slice(100, 400))]
-    found = pooled(parts)
+    found = pool_calibrations(parts)
     np.testing.assert_allclose(found.observed, whole.observed)
     assert (found.nll, found.crps, found.n_pixels) == pytest.approx((whole.nll, whole.crps, whole.n_pixels))
-    assert pooled([]) is None
+    assert pool_calibrations([]) is None
     with pytest.raises(InputError, match="different levels"):
-        pooled([whole, calibration(Laplace(mean, scale), true, (0.5,))])
+        pool_calibrations([whole, calibration(Laplace(mean, scale), true, (0.5,))])
 
 
 def test_a_mixture_is_judged_by_its_own_distribution():

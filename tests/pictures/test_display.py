@@ -17,25 +17,25 @@ def textured(shape: tuple[int, int], corner: tuple[int, int], size: int = 20) ->
 
 def test_a_volume_is_shown_as_its_maximum():
     volume = np.random.default_rng(0).integers(0, 99, (5, 8, 9), np.uint16)
-    plane, n_planes = display.as_plane(volume, "stack")
+    plane, n_planes = display.to_plane(volume, "stack")
     np.testing.assert_array_equal(plane, volume.max(axis=0))
     assert (plane.dtype, n_planes) == (np.float32, 5)
 
 
 def test_singleton_axes_in_front_are_dropped():
-    plane, n_planes = display.as_plane(np.ones((1, 1, 8, 1)), "image")
+    plane, n_planes = display.to_plane(np.ones((1, 1, 8, 1)), "image")
     assert (plane.shape, n_planes) == ((8, 1), 1)
 
 
 @pytest.mark.parametrize("shape", [(8,), (2, 3, 8, 8), (0, 8)])
 def test_what_is_not_one_channel_is_told(shape):
     with pytest.raises(InputError, match=r"cell\.tif has shape"):
-        display.as_plane(np.zeros(shape), "cell.tif")
+        display.to_plane(np.zeros(shape), "cell.tif")
 
 
 def test_pixels_that_cannot_be_shown_are_told():
     with pytest.raises(PixelError, match=r"cell\.tif has NaN"):
-        display.as_plane(np.full((8, 8), np.nan), "cell.tif")
+        display.to_plane(np.full((8, 8), np.nan), "cell.tif")
 
 
 def test_hot_pixels_do_not_set_the_display_range():

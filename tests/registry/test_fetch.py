@@ -23,10 +23,10 @@ ZIP = "test-2d/1.1.0/test-2d-1.1.0.zip"
 
 def pulled_well():
     """Every package in the cache is whole and is what its record says; nothing else lies there."""
-    for each in cache.pulled():
+    for each in cache.list_pulled():
         assert hashlib.sha256(each.path.read_bytes()).hexdigest() == each.sha256
         assert open_package(each.path).manifest.reference == f"{each.model} {each.version}"
-    return [f"{each.model}@{each.version}" for each in cache.pulled()]
+    return [f"{each.model}@{each.version}" for each in cache.list_pulled()]
 
 
 def test_pull_verifies_and_keeps(served, folder):
@@ -219,12 +219,12 @@ def test_killed_at_twenty_random_moments(served, folder):
         started = time.perf_counter()
         assert _forked(parent, kill_after_s=None) == 0
         times.append(time.perf_counter() - started)
-        cache.remove(cache.pulled()[0])
+        cache.remove(cache.list_pulled()[0])
     # A machine that gets busier or less so meanwhile moves the moments: as many tries as it takes.
     while n_tries < 20 or n_killed < 8 or n_unfinished < 4:
         n_tries += 1
         assert n_tries <= 200, f"of 200 kills, {n_killed} were within the pull, {n_unfinished} before its end"
-        for each in cache.pulled():  # from the beginning, or from where the last one was killed
+        for each in cache.list_pulled():  # from the beginning, or from where the last one was killed
             cache.remove(each)
         n_killed += _forked(parent, kill_after_s=rng.uniform(0.0, 1.2) * min(times)) == signal.SIGKILL
         done = pulled_well()
@@ -254,6 +254,6 @@ def test_stopped_between_any_two_steps_of_moving_into_the_cache(served, env, ste
         with pytest.raises(KeyboardInterrupt):
             pull("test-2d", [served.url])
     assert pulled_well() == []
-    assert cache.pulled() == ()
+    assert cache.list_pulled() == ()
     pull("test-2d", [served.url])
     assert pulled_well() == ["test-2d@1.1.0"]

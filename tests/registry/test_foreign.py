@@ -56,7 +56,7 @@ def test_pulling_again_takes_what_is_there_now(collection):
     path = collection.folder / "busy-otter" / "rdf.yaml"
     path.write_text(path.read_text().replace("0.3.0", "0.4.0"))
     pull("bioimage.io/busy-otter")
-    assert [each.version for each in cache.pulled()] == ["0.4.0"]
+    assert [each.version for each in cache.list_pulled()] == ["0.4.0"]
 
 
 def test_an_address_of_a_zip_or_an_rdf(collection, tmp_path):
@@ -72,7 +72,7 @@ def test_a_query_tells_one_model_from_another(collection):
     (collection.folder / "other-2d.zip").replace(collection.folder / "test-2d.zip")
     second = resolve(f"{collection.url}/test-2d.zip?token=2").path
     assert [open_package(path).manifest.id for path in (first, second)] == ["test-2d", "other-2d"]
-    assert all("token" not in each.zoo for each in cache.pulled())
+    assert all("token" not in each.zoo for each in cache.list_pulled())
 
 
 def test_a_version_of_the_collection_is_part_of_the_address(collection):
@@ -90,7 +90,7 @@ def test_what_does_not_run_is_refused_before_its_weights_are_downloaded(collecti
     with pytest.raises(UnsupportedError, match="ONNX"):
         pull("bioimage.io/busy-otter")
     assert [path for path, _ in collection.requests] == ["busy-otter/rdf.yaml"]
-    assert cache.pulled() == ()
+    assert cache.list_pulled() == ()
 
 
 def test_damage_on_the_way_is_seen(collection):
@@ -100,7 +100,7 @@ def test_damage_on_the_way_is_seen(collection):
     collection.fault("busy-otter/weights.onnx", servers.status(404))
     with pytest.raises(DownloadError, match="404"):
         pull("bioimage.io/busy-otter")
-    assert cache.pulled() == ()
+    assert cache.list_pulled() == ()
 
 
 @pytest.mark.parametrize("reference", ["bioimage.io/../x", "bioimage.io/A B", "bioimage.io/x/../../y"])

@@ -9,7 +9,7 @@ from zoos import add
 from carezoo.errors import UnknownModelError, ZooError
 from carezoo.registry import folder as collection
 from carezoo.registry import index
-from carezoo.registry.zoo import embedded
+from carezoo.registry.zoo import open_embedded
 
 
 def test_round_trip_keeps_every_field(folder):
@@ -94,22 +94,22 @@ def test_unknown_keys_of_later_versions_are_let_pass(folder):
 
 
 def test_the_nearest_names_are_offered():
-    error = index.unknown("denoise-nuclei", ["denoise-nuclei-2d", "project-wing"], "is known here")
+    error = index.make_unknown_error("denoise-nuclei", ["denoise-nuclei-2d", "project-wing"], "is known here")
     assert isinstance(error, UnknownModelError)
     assert "Did you mean denoise-nuclei-2d?" in str(error)
 
 
 def test_the_shipped_index_is_what_the_packages_say():
     """`carezoo publish --zoo zoo` writes it; nobody edits it."""
-    zoo = embedded()
+    zoo = open_embedded()
     read = zoo.index()
     assert read.layout == "zips"
-    assert collection.rebuilt(zoo.folder, read) == read
+    assert collection.rebuild_index(zoo.folder, read) == read
     assert (zoo.folder / "index.json").read_bytes() == index.render(read)
 
 
 def test_the_shipped_packages_stay_below_80_megabytes():
-    assert sum(each.zip.size for each in embedded().index().versions) < 80_000_000
+    assert sum(each.zip.size for each in open_embedded().index().versions) < 80_000_000
 
 
 def test_only_names_and_versions_that_are_file_names_are_listed(tmp_path):

@@ -20,14 +20,14 @@ from carezoo.errors import (
 from carezoo.package.write import write_package
 from carezoo.registry import cache, catalog, transport
 from carezoo.registry.resolve import pull, resolve
-from carezoo.registry.zoo import configured, embedded, zoo_at
+from carezoo.registry.zoo import list_zoos, open_embedded, zoo_at
 
 SHIPPED = "denoise-bpae-2d"
 
 
 def test_what_ships_needs_neither_network_nor_cache(cache_folder):
     found = resolve(SHIPPED)
-    assert found.path.parent == embedded().folder / "packages"
+    assert found.path.parent == open_embedded().folder / "packages"
     assert found.origin == "ships with carezoo"
     assert resolve(f"{SHIPPED}@{found.version}").path.name == f"{SHIPPED}-{found.version}.zip"
     assert not cache_folder.exists()
@@ -190,7 +190,7 @@ def test_object_stores_come_through_fsspec(folder):
 
 
 def test_passwords_in_addresses_are_not_shown():
-    assert transport.shown("https://me:secret@host/zoo?token=abc") == "https://host/zoo"
+    assert transport.redact("https://me:secret@host/zoo?token=abc") == "https://host/zoo"
 
 
 def test_list_filters(folder):
@@ -228,16 +228,16 @@ def test_remove(served):
         resolve("test-2d")
     with pytest.raises(ZooError, match="ships with carezoo and stays"):
         catalog.remove(SHIPPED)
-    assert [each.model for each in cache.pulled()] == ["test-3d"]
+    assert [each.model for each in cache.list_pulled()] == ["test-3d"]
 
 
 def test_a_damaged_record_is_left_out_and_named(served, caplog):
     path = pull("test-2d", [served.url]).path
     (path.parent / "origin.json").write_text("{")
-    assert cache.pulled() == ()
+    assert cache.list_pulled() == ()
     assert "is damaged and not used" in caplog.text
     pull("test-2d", [served.url])
-    assert [each.model for each in cache.pulled()] == ["test-2d"]
+    assert [each.model for each in cache.list_pulled()] == ["test-2d"]
 
 
 def test_a_cache_that_cannot_be_written(served, env, tmp_path):
@@ -249,12 +249,12 @@ def test_a_cache_that_cannot_be_written(served, env, tmp_path):
 
 def test_zoos_of_the_variable(env):
     env.setenv("CAREZOO_ZOO", " https://a.org/zoo/ ; s3://bucket/zoo;;")
-    assert [zoo.location for zoo in configured()] == ["https://a.org/zoo", "s3://bucket/zoo"]
-    assert configured([]) == ()
+    assert [zoo.location for zoo in list_zoos()] == ["https://a.org/zoo", "s3://bucket/zoo"]
+    assert list_zoos([]) == ()
 
 
 def test_one_zoo_may_be_given_as_it_is(folder):
-    assert configured(str(folder)) == configured(folder) == configured([folder])
+    assert list_zoos(str(folder)) == list_zoos(folder) == list_zoos([folder])
 
 
 def test_a_password_is_written_down_nowhere(served, cache_folder):
@@ -321,5 +321,5 @@ def test_a_folder_of_results_does_not_hide_the_model_it_is_called_after(tmp_path
 def test_a_record_with_other_types_is_damaged(served, caplog):
     path = pull("test-2d", [served.url]).path.parent / "origin.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))
-    assert cache.pulled() == ()
+    assert cache.list_pulled() == ()
     assert "is damaged and not used" in caplog.text

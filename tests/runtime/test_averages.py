@@ -124,8 +124,8 @@ def test_channels_with_models_of_their_own(model, tmp_path, capsys):
 def test_what_is_shown_is_the_average(model, series):
     from carezoo.settings import Settings
 
-    of_model = view.of_model(files.open_image(series), model.package, {"T": 1}, Settings(average=3))
+    of_model = view.view_model(files.open_image(series), model.package, {"T": 1}, Settings(average=3))
     np.testing.assert_array_equal(of_model.source, _means(series, 3)[1])
     restored = model.restore_file(series, average=3)
-    of_files = view.of_files(series, restored, {"T": 1})
+    of_files = view.view_files(series, restored, {"T": 1})
     np.testing.assert_array_equal(of_files.source, of_model.source)

@@ -86,4 +86,4 @@ def test_what_this_machine_says_is_consistent():
     assert set(problems) == set(providers.NAMES)
     for provider, problem in problems.items():
         if not problem:
-            assert providers.current(provider, "exact").provider == provider
+            assert providers.choose_for_machine(provider, "exact").provider == provider

@@ -277,7 +277,7 @@ def test_automatic_tiles_fit_the_budget_and_waste_little():
     assert np.prod(volume.tile_shape) * 500 <= 640 << 20
     assert tile_size.automatic((64, 64), rules, 500, 1).tile_shape == (64, 64)
     with pytest.raises(InputError, match="tile 1,2,3 has 3 sizes; the model works along YX"):
-        tile_size.asked((64, 64), rules, (1, 2, 3), "YX")
+        tile_size.plan_given((64, 64), rules, (1, 2, 3), "YX")
 
 
 @pytest.mark.parametrize("name", ["foreign_04_fixed", "foreign_05_fixed"])

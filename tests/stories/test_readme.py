@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from carezoo.cli.main import run
-from carezoo.registry.zoo import embedded
+from carezoo.registry.zoo import open_embedded
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.DOTALL)
@@ -73,7 +73,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
         assert run(command.replace("--max-minutes 10", "--max-minutes 0.02").split()[1:]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("version", embedded().index().newest(), ids=lambda version: version.model)
+@pytest.mark.parametrize("version", open_embedded().index().newest(), ids=lambda version: version.model)
 def test_the_table_of_models_says_what_their_cards_say(version):
     lines = (ROOT / "README.md").read_text(encoding="utf8").splitlines()
     (row,) = [line for line in lines if line.startswith(f"| `{version.model}` |")]

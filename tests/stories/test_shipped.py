@@ -11,10 +11,10 @@ import carezoo
 from carezoo import files
 from carezoo.check.run import check
 from carezoo.package.read import open_package
-from carezoo.registry.zoo import embedded
+from carezoo.registry.zoo import open_embedded
 from carezoo.tasks import TASKS
 
-VERSIONS = embedded().index().versions
+VERSIONS = open_embedded().index().versions
 REFERENCES = [version.reference for version in VERSIONS]
 DATA = os.environ.get("CAREZOO_DATA")
 SCORED_PX = 512
@@ -23,7 +23,7 @@ SCORED_PX = 512
 
 def _package(reference):
     version = next(each for each in VERSIONS if each.reference == reference)
-    return open_package(embedded().url(version.zip.url))
+    return open_package(open_embedded().url(version.zip.url))
 
 
 @pytest.mark.slow
@@ -48,7 +48,7 @@ def test_it_says_what_a_zoo_wants_to_know(reference):
 
 def test_the_demo_image_scores_what_the_card_of_its_model_says():
     """The image of the demo is a crop of the one that the card reports on, and so is its gain in PSNR, nearly."""
-    folder = embedded().folder / "demo"
+    folder = open_embedded().folder / "demo"
     model = carezoo.load("denoise-bpae-2d")
     noisy, clean = files.open_image(folder / "noisy.tif").array(), files.open_image(folder / "clean.tif").array()
     told = model.manifest.carezoo.scores

@@ -21,7 +21,7 @@ def test_the_factor_makes_intervals_hold(hidden, n_members):
     scale = (0.02 * 3 ** rng.random(mean.shape)).astype(np.float32)
     true = Laplace(mean, scale * np.float32(hidden))
     target = true.sample(rng)[0] if n_members == 1 else Mixture(true).sample(rng)
-    found = calibrate.fitted(Laplace(mean, scale), target.astype(np.float32))
+    found = calibrate.fit_scale_factor(Laplace(mean, scale), target.astype(np.float32))
     assert found.factor == pytest.approx(hidden, rel=0.02)
     assert found.nll <= found.nll_before + 1e-6
     assert found.n_pixels == 60_000

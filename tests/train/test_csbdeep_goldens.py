@@ -40,7 +40,7 @@ def _package(case, golden, tmp_path, monkeypatch):
     monkeypatch.setattr(drafting, "bytes_per_pixel", lambda *_: 1000)  # measured by processes of their own
     found, restorer = _converted(case, golden)
     choices = Choices(percentiles=tuple(golden["percentiles"].tolist()))
-    sample = example.simulated(restorer.geometry.axes, restorer.n_in, Fraction(1))
+    sample = example.simulate_example(restorer.geometry.axes, restorer.n_in, Fraction(1))
     return open_package(write_package(packing.draft(found, restorer, sample, choices), tmp_path / "package.zip"))
 
 

@@ -15,7 +15,7 @@ from carezoo.errors import RecipeError
 from carezoo.package.read import open_package
 from carezoo.train.batches import default_workers
 from carezoo.train.pack import draft_tools as drafting
-from carezoo.train.prepare import known_relations, prepare
+from carezoo.train.prepare import list_known_relations, prepare
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
@@ -133,11 +133,11 @@ def test_acquired_and_simulated_sets_are_mixed(tmp_path):
     recipe = recipe_of(tmp_path, data=data, intensity={"fit": "none"})
     prepared = prepare(recipe, tmp_path / "cache")
     assert {pair.dataset for pair in prepared.parts.report} == {"acquired", "synthetic"}
-    known = known_relations(recipe, prepared, prepared.parts.report)
+    known = list_known_relations(recipe, prepared, prepared.parts.report)
     assert set(known) == {pair.source_path for pair in prepared.parts.report if pair.dataset == "synthetic"}
     assert {(*each.gain, *each.offset) for each in known.values()} == {(1.0, 0.0)}
     own = replace(recipe, intensity=replace(recipe.intensity, mode="own"))
-    assert known_relations(own, prepared, prepared.parts.report) == {}
+    assert list_known_relations(own, prepared, prepared.parts.report) == {}
     sources = [batch[0] for batch in prepared.data.batches(range(8), 0, 1)]
     # Half of the patches are white noise, half are smooth tubules.
     rough = [float(np.abs(np.diff(patch[0], axis=1)).mean()) > 0.2 for batch in sources for patch in batch.numpy()]

@@ -47,7 +47,7 @@ class Call:
     def ask(self, fields: list[form.Field], **shown: Any) -> form.Values:
         """Return what the options of the macro or the person in front of the dialog answer."""
         if not self.is_interactive:
-            return form.answered(self.command, fields, self.options)
+            return form.answer_from_options(self.command, fields, self.options)
         return form.ask(self.command.removesuffix("..."), fields, **shown)
 
     def progress(self, done: int, total: int, what: str = "") -> None:
@@ -164,7 +164,7 @@ def tell(call: Call, problem: Problem, error: BaseException | None = None) -> No
     log.debug("%s failed", call.command, exc_info=error)
     _conclude(f"ERROR {problem.line}")
     if call.is_interactive:
-        load("ij.IJ").error(TITLE, _wrapped(problem.text))
+        load("ij.IJ").error(TITLE, _wrap_text(problem.text))
     else:
         load("ij.IJ").log(f"CAREZOO ERROR {problem.line} {problem.hint}".replace("\n", " ").rstrip())
         _abort_macro(call)
@@ -186,7 +186,7 @@ def _conclude(verdict: str) -> None:
     load("java.lang.System").setProperty(VERDICT, verdict)
 
 
-def _wrapped(text: str, width: int = 80) -> str:
+def _wrap_text(text: str, width: int = 80) -> str:
     import textwrap
 
     return "\n".join(textwrap.fill(line, width, break_long_words=False) for line in text.splitlines())

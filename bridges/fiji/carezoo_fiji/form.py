@@ -63,7 +63,7 @@ def parse(options: str) -> dict[str, str | bool]:
     return found
 
 
-def answered(command: str, fields: Sequence[Field], options: str) -> Values:
+def answer_from_options(command: str, fields: Sequence[Field], options: str) -> Values:
     """Return what a macro's options answer; what they leave out is as in a dialog nobody touched.
 
     Raises
@@ -78,17 +78,17 @@ def answered(command: str, fields: Sequence[Field], options: str) -> Values:
     if unknown:
         raise InputError(f"{command}: unknown option {', '.join(unknown)}; there are {', '.join(known)}")
     return {
-        key: _checked(command, field, given[key]) if key in given else _untouched(field, bool(given))
+        key: _check(command, field, given[key]) if key in given else _default_value(field, bool(given))
         for key, field in known.items()
     }
 
 
-def _untouched(field: Field, is_answered: bool) -> str | bool:
+def _default_value(field: Field, is_answered: bool) -> str | bool:
     """A flag that a macro does not name is not set; this is how ImageJ's own commands are recorded."""
     return False if field.kind == "flag" and is_answered else field.default
 
 
-def _checked(command: str, field: Field, value: str | bool) -> str | bool:
+def _check(command: str, field: Field, value: str | bool) -> str | bool:
     if field.kind == "flag":
         return value if isinstance(value, bool) else value.lower() in {"true", "1", "yes"}
     if isinstance(value, bool):
@@ -124,7 +124,7 @@ def ask(
         _ADD[field.kind](dialog, field)
     if button is not None:
         listener = implements(
-            "java.awt.event.ActionListener", actionPerformed=lambda _: button.press(_shown(dialog, fields))
+            "java.awt.event.ActionListener", actionPerformed=lambda _: button.press(_read_open_dialog(dialog, fields))
         )
         dialog.addButton(button.label, listener)
     if help_url:
@@ -156,7 +156,7 @@ _READ: Mapping[str, Callable[[Any], str | bool]] = {
 }
 
 
-def _shown(dialog: Any, fields: Sequence[Field]) -> Values:
+def _read_open_dialog(dialog: Any, fields: Sequence[Field]) -> Values:
     """Return what the fields of an open dialog say now, without reading it as ImageJ does, which would record it."""
     widgets = {
         "choice": iter(list(dialog.getChoices() or [])),

@@ -60,8 +60,8 @@ def install(folder: Path, *, python: Path) -> list[Path]:
     """
     _require_fiji(folder)
     place = folder / PLACE
-    contents = dict(_rendered(python))
-    before = set(_unchanged(place)) if _is_installed(folder) else set()
+    contents = dict(_render(python))
+    before = set(_list_unchanged(place)) if _is_installed(folder) else set()
     strangers = [place / name for name in contents if (place / name).exists() and place / name not in before]
     if strangers:
         raise InputError(f"{strangers[0]} was not written by carezoo, or was changed since. Move it away first")
@@ -100,7 +100,7 @@ def uninstall(folder: Path) -> list[Path]:
         raise InputError(f"no commands of carezoo are installed in {folder}")
     place = folder / PLACE
     made = [folder / name for name in _read(place).get("folders", []) if ".." not in Path(name).parts]
-    removed = [*_unchanged(place), place / LIST]
+    removed = [*_list_unchanged(place), place / LIST]
     for path in removed:
         path.unlink()
     for path in made:  # the deepest first; what somebody else has put files into stays
@@ -114,7 +114,7 @@ def status(folder: Path) -> list[Finding]:
     if not _is_installed(folder):
         return [Finding(f"not installed in {folder.resolve()}. Run carezoo fiji install for it", is_problem=True)]
     place = folder / PLACE
-    listed, kept = _read(place), _unchanged(place)
+    listed, kept = _read(place), _list_unchanged(place)
     changed = sorted(set(listed["files"]) - {path.name for path in kept})
     return [
         Finding(f"{len(kept)} commands of carezoo {listed['carezoo']} in {place}"),
@@ -123,7 +123,7 @@ def status(folder: Path) -> list[Finding]:
     ]
 
 
-def _rendered(python: Path) -> Iterator[tuple[str, bytes]]:
+def _render(python: Path) -> Iterator[tuple[str, bytes]]:
     """Yield names and contents of the commands."""
     scripts = resources.files("carezoo_fiji") / "scripts"
     written = {
@@ -175,7 +175,7 @@ def _read(place: Path) -> dict[str, Any]:
         raise InputError(f"{place / LIST} cannot be read ({error}). Remove the folder {place} by hand") from error
 
 
-def _unchanged(place: Path) -> list[Path]:
+def _list_unchanged(place: Path) -> list[Path]:
     """Return the listed files that are as they were written; names that lead elsewhere are ignored."""
     listed = _read(place)["files"]
     return [

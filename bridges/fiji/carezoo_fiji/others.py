@@ -53,7 +53,7 @@ Guide: {help}
 def ask_uncertainty(session: Any, call: Call) -> tuple[Any, Values]:
     """Ask what to show of a restored image."""
     restored = active_image()
-    found = windows.kept(restored)
+    found = windows.find_kept(restored)
     if not {"scale", "disagreement"} & set(found):
         raise InputError(
             f"nothing is known of the uncertainty of {restored.getTitle()}. Click on an image that CARE Restore... "
@@ -84,7 +84,7 @@ def _level(text: str) -> float:
 
 
 def _uncertainty(restored: Any, what: str, level: float) -> Any:
-    found = windows.kept(restored)
+    found = windows.find_kept(restored)
     ending = _ENDINGS[what] + (f"_{level * 100:g}" if what in {WIDTH, LOW, HIGH} else "")
     name = str(load("ij.WindowManager").makeUniqueName(f"{restored.getShortTitle()}_{ending}"))
     if what == DISAGREEMENT:

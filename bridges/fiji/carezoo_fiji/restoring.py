@@ -79,7 +79,7 @@ def ask(session: Any, call: Call) -> Order:
     ]
     preview = Button("Preview", lambda values: previewing.start(session, source, _order(source, values)))
     try:
-        values = call.ask(fields, message=_described(source), help_url=session.HELP, button=preview)
+        values = call.ask(fields, message=_describe(source), help_url=session.HELP, button=preview)
     finally:
         previewing.close(session)
     session.remembered["model"] = values["model"]
@@ -91,7 +91,7 @@ def _order(source: Any, values: Values) -> Order:
     return Order(source, reference(values), is_selection, bool(values["show_uncertainty"]), from_dialog(values))
 
 
-def _described(source: Any) -> str:
+def _describe(source: Any) -> str:
     width, height, *counts = map(int, source.getDimensions())
     named = zip(counts, ("channels", "slices", "frames"), strict=True)
     stacked = ", ".join(f"{n} {what}" for n, what in named if n > 1)
@@ -100,7 +100,7 @@ def _described(source: Any) -> str:
 
 def do(session: Any, call: Call, order: Order) -> str:
     """Restore, and show what came out; the image itself stays as it is."""
-    source, region = order.source, chosen_region(order, call)
+    source, region = order.source, choose_region(order, call)
     title = str(source.getTitle())
     call.status(f"{title}: loading {order.reference}")
 
@@ -125,7 +125,7 @@ def do(session: Any, call: Call, order: Order) -> str:
     return f"restored {title} with {model.manifest.reference}"
 
 
-def chosen_region(order: Order, call: Call) -> dict[str, slice] | None:
+def choose_region(order: Order, call: Call) -> dict[str, slice] | None:
     """Return the part to restore; a selection that is ignored is told of.
 
     Raises

@@ -81,7 +81,7 @@ def paint(imp: Any, image: Image) -> None:
     set_display(imp, (table,) * n_channels, [(0.0, display_range(channel)[1]) for channel in channels])
 
 
-def kept(imp: Any) -> dict[str, Any]:
+def find_kept(imp: Any) -> dict[str, Any]:
     """Return the results that were made together with a restored image, by name; empty if there are none."""
     found = imp.getProperty(_KEPT)
     return {str(key): found.get(key) for key in found.keySet()} if found is not None else {}

@@ -70,11 +70,11 @@ def example(frame: Frame, images: Mapping[str, NDArray[Any]], assessment: Assess
         maps["disagreement"] = frame.disagreement
     views = []
     for words, cut in _views(target, frame.pixel_size_um):
-        views.append((words, (*_grey(shown, captions, cut), *_coloured(maps, cut))))
+        views.append((words, (*_grey(shown, captions, cut), *_draw_maps(maps, cut))))
     return Example(frame.name, frame.group, scores.psnr_gain_db, tuple(views))
 
 
-def chosen(examples: list[Example]) -> list[tuple[str, Example]]:
+def choose_examples(examples: list[Example]) -> list[tuple[str, Example]]:
     """Return the images with the smallest, the middle and the largest gain in PSNR, and which of these they are."""
     ordered = sorted(examples, key=lambda one: one.psnr_gain_db if math.isfinite(one.psnr_gain_db) else 0.0)
     words = {0: "smallest gain", (len(ordered) - 1) // 2: "median gain", len(ordered) - 1: "largest gain"}
@@ -125,7 +125,7 @@ def _grey(images: Mapping[str, NDArray[Any]], captions: Mapping[str, str], cut: 
     return [Panel(name, captions.get(name, ""), png(_levels(cut(image), low, high))) for name, image in images.items()]
 
 
-def _coloured(maps: Mapping[str, NDArray[Any]], cut: _Cut) -> list[Panel]:
+def _draw_maps(maps: Mapping[str, NDArray[Any]], cut: _Cut) -> list[Panel]:
     """Draw error and scale at one range, so that they can be compared, and disagreement from 0 to 1."""
     shared = [np.percentile(cut(maps[name]), 99.5) for name in ("error", "scale") if name in maps]
     high = float(max(shared)) or 1.0

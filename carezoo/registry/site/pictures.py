@@ -50,7 +50,7 @@ def before_after(package: Package) -> BeforeAfter | None:
     height = max(plane.shape[1] for plane in planes)
     width = max(plane.shape[2] for plane in planes)
     factor = max(1, -(-LEAST_SIDE // max(height, width, 1)))
-    images = [_coloured(_stretched(plane, height * factor, width * factor)) for plane in planes]
+    images = [_colour(_stretch(plane, height * factor, width * factor)) for plane in planes]
     files = [bytes(imagecodecs.png_encode(np.ascontiguousarray(image))) for image in images]
     return BeforeAfter(files[0], files[1], width * factor, height * factor, caption)
 
@@ -74,14 +74,14 @@ def _planes(before: NDArray[np.float32], after: NDArray[np.float32]) -> tuple[li
     return [before[:, :, middle[0]], after[:, :, middle[1]]], "section along Z of the test image of the package"
 
 
-def _stretched(planes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def _stretch(planes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Return CYX at a given size by repeating pixels."""
     rows = np.arange(height) * planes.shape[1] // height
     columns = np.arange(width) * planes.shape[2] // width
     return planes[:, rows][:, :, columns]
 
 
-def _coloured(planes: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _colour(planes: NDArray[np.float32]) -> NDArray[np.uint8]:
     shown = []
     for plane in planes[:3]:
         low, high = display_range(plane)

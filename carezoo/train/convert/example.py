@@ -52,7 +52,7 @@ def from_file(path: Path, axes: str | None, license_: str, spatial: str, n_chann
     return Sample(Image(pixels, "C" + spatial, size, name=path.name), None, license_, "")
 
 
-def simulated(spatial: str, n_channels: int, factor: Fraction) -> Sample:
+def simulate_example(spatial: str, n_channels: int, factor: Fraction) -> Sample:
     """Return filaments and spots with camera noise, others in every channel, the same every time.
 
     Parameters

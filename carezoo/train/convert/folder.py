@@ -60,7 +60,7 @@ def find(path: Path, weights: str | None = None, task: str | None = None, *, has
     config = config_.read(path / "config.json")
     said = _said_by_export(path)
     possible = _possible(config)
-    chosen = task or (said if said in possible else None) or _guessed(possible, has_factor=has_factor)
+    chosen = task or (said if said in possible else None) or _guess_task(possible, has_factor=has_factor)
     if chosen not in possible:
         raise ConversionError(
             f"{path}: asked for {chosen}, but config.json describes a {len(config.axes)}D network "
@@ -115,7 +115,7 @@ def _possible(config: Config) -> tuple[str, ...]:
     return (DENOISE.name, ISOTROPIC.name if len(config.axes) == 2 else UPSAMPLE.name)
 
 
-def _guessed(possible: tuple[str, ...], *, has_factor: bool) -> str:
+def _guess_task(possible: tuple[str, ...], *, has_factor: bool) -> str:
     return possible[-1] if has_factor else possible[0]
 
 
@@ -123,16 +123,18 @@ def _weights(path: Path, name: str | None, config: Config) -> Path:
     """Return the named file of weights, or the one that CSBDeep takes: the best ones, else the newest."""
     if name is not None:
         if not (path / name).is_file():
-            raise ConversionError(f"{path / name}: no such file; it holds {_listed(path)}")
+            raise ConversionError(f"{path / name}: no such file; it holds {_format_list(path)}")
         return path / name
     found = sorted(path.glob("*.h5"), key=lambda each: each.stat().st_mtime, reverse=True)
     found.sort(key=lambda each: "best" not in each.name)
     best = str(config.values.get("train_checkpoint") or "weights_best.h5")
     if not found:
-        raise ConversionError(f"{path} has no weights: expected {best} or another .h5 file; it holds {_listed(path)}")
+        raise ConversionError(
+            f"{path} has no weights: expected {best} or another .h5 file; it holds {_format_list(path)}"
+        )
     return found[0]
 
 
-def _listed(path: Path) -> str:
+def _format_list(path: Path) -> str:
     names = sorted(each.name for each in path.iterdir())
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -33,11 +33,11 @@ def load(config: Config, path: Path, task: str, factor: Fraction) -> Network:
         If the weights cannot be read, or are those of another network.
     """
     with torch.device("meta"):  # shapes alone: what a file says must not decide how much memory is taken
-        shapes = [_keras_shape(layer) for layer in _convolutions(_trained(config, task))]
+        shapes = [_keras_shape(layer) for layer in _convolutions(_build_trained(config, task))]
     # Along which axis a side of a kernel lies is config.json's choice; carezoo's tensors are always ZYX.
     order = _axis_order(config, task)
-    found = weights.read(path, [_reordered(shape, _inverse(order[len(shape) - 2])) for shape in shapes])
-    network = _trained(config, task).eval()
+    found = weights.read(path, [_reorder(shape, _inverse(order[len(shape) - 2])) for shape in shapes])
+    network = _build_trained(config, task).eval()
     with torch.no_grad():
         for layer, (kernel, bias) in zip(_convolutions(network), found, strict=True):
             n_sides = kernel.ndim - 2
@@ -50,7 +50,7 @@ def load(config: Config, path: Path, task: str, factor: Fraction) -> Network:
     return Upsampling(network, factor) if task == UPSAMPLE.name else network
 
 
-def _trained(config: Config, task: str) -> Network:
+def _build_trained(config: Config, task: str) -> Network:
     """Return the network that was trained, freshly initialized."""
     kept = "ZYX" if task != PROJECT.name and "Z" in config.axes else "YX"
     network = UNet(
@@ -110,5 +110,5 @@ def _inverse(order: Sequence[int]) -> tuple[int, ...]:
     return tuple(order.index(i) for i in range(len(order)))
 
 
-def _reordered(shape: tuple[int, ...], order: Sequence[int]) -> tuple[int, ...]:
+def _reorder(shape: tuple[int, ...], order: Sequence[int]) -> tuple[int, ...]:
     return (*(shape[i] for i in order), *shape[-2:])

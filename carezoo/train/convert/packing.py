@@ -77,7 +77,7 @@ def draft(found: ModelFolder, network: Network, sample: Sample, choices: Choices
             }
         ),
     )
-    return drafting.measured(described, network, cut_out(sample, geometry.rules, geometry.factors), seed=0)
+    return drafting.export_and_measure(described, network, cut_out(sample, geometry.rules, geometry.factors), seed=0)
 
 
 def finish(draft: Draft, package: Package, found: ModelFolder, sample: Sample) -> Draft:
@@ -88,7 +88,7 @@ def finish(draft: Draft, package: Package, found: ModelFolder, sample: Sample) -
     package
         `draft`, written and opened.
     """
-    finished = drafting.shown(draft, package, sample)
+    finished = drafting.add_samples(draft, package, sample)
     return replace(finished, files={**finished.files, "README.md": _readme(draft, found, sample).encode()})
 
 
@@ -118,7 +118,7 @@ def _readme(draft: Draft, found: ModelFolder, sample: Sample) -> str:
         card.limits(draft),
         card.citations(draft),
     ]
-    return card.markdown(parts)
+    return card.join_lines(parts)
 
 
 def _validation(found: ModelFolder) -> Iterator[str]:

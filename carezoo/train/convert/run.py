@@ -103,5 +103,5 @@ def _tell(found: ModelFolder) -> None:
 def _sample(network: Network, choices: Choices) -> Sample:
     axes = network.geometry.axes
     if choices.sample is None:
-        return example.simulated(axes, network.n_in, network.geometry.factors.get("Z", ONE))
+        return example.simulate_example(axes, network.n_in, network.geometry.factors.get("Z", ONE))
     return example.from_file(choices.sample, choices.sample_axes, choices.sample_license, axes, network.n_in)

@@ -33,7 +33,7 @@ class Parts:
     """Puts around it what has no weights, and what an ensemble computes once for all members."""
 
 
-def resolved(recipe: Recipe) -> Section:
+def resolve_section(recipe: Recipe) -> Section:
     """Return the recipe's section `network` with everything decided that it leaves open."""
     asked, n_in, n_out = recipe.network, len(recipe.data.channels), len(recipe.data.restored)
     kernel = _KERNEL[len(recipe.pair_axes.source)] if asked.kernel is None else asked.kernel
@@ -45,12 +45,12 @@ def core(recipe: Recipe) -> Network:
     return NETWORKS[recipe.task].core(recipe)
 
 
-def trained(recipe: Recipe, core: Network) -> Network:
+def build_trained(recipe: Recipe, core: Network) -> Network:
     """Return the network through which `core` is fitted to pairs."""
     return NETWORKS[recipe.task].around(recipe, core) if TASKS[recipe.task].learns_factor else core
 
 
-def packed(recipe: Recipe, cores: Sequence[Network]) -> Network:
+def build_packed(recipe: Recipe, cores: Sequence[Network]) -> Network:
     """Return the network of the package: of one core, or an ensemble of several.
 
     Raises
@@ -66,7 +66,7 @@ def packed(recipe: Recipe, cores: Sequence[Network]) -> Network:
 
 
 def _unet(recipe: Recipe) -> UNet:
-    chosen = resolved(recipe)
+    chosen = resolve_section(recipe)
     assert chosen.kernel is not None
     return UNet(
         recipe.pair_axes.target,

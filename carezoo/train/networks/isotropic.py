@@ -69,7 +69,7 @@ class Isotropic(Network):
         sampled = planes.sampled(n_planes, self._factor, self._step, source.device)
 
         def first_pass(x: int) -> Tensor:
-            image_BCYZ = planes.interpolated(source[..., x], sampled).transpose(2, 3)
+            image_BCYZ = planes.interpolate_planes(source[..., x], sampled).transpose(2, 3)
             # Z upside down in one of the passes, as in CSBDeep: no direction is preferred.
             restored: Tensor = self.network(image_BCYZ.flip(3))
             return restored.flip(3)
@@ -77,9 +77,9 @@ class Isotropic(Network):
         first_NBCYZ = torch.stack([first_pass(x) for x in range(source.shape[4])])
 
         def second_pass(y: int) -> Tensor:
-            image_BCXZ = planes.interpolated(source[:, :, :, y], sampled).transpose(2, 3)
+            image_BCXZ = planes.interpolate_planes(source[:, :, :, y], sampled).transpose(2, 3)
             merged_BCXZ = self._merged(first_NBCYZ[:, :, :, y].permute(1, 2, 0, 3), self.network(image_BCXZ))
-            return planes.cropped(merged_BCXZ, n_planes, self._factor, 3).transpose(2, 3)
+            return planes.crop_planes(merged_BCXZ, n_planes, self._factor, 3).transpose(2, 3)
 
         return torch.stack([second_pass(y) for y in range(source.shape[3])], dim=3)
 

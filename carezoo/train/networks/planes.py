@@ -83,27 +83,27 @@ def write_sampled(graph: Graph, n_planes: Value, factor: tuple[int, int], step: 
     return Sampled(lower, (lower + 1).clamp(None, n_planes - 1), weight)
 
 
-def interpolated(source: Tensor, planes: Sampled[Tensor]) -> Tensor:
-    """Return the finer, padded stack of `source`, whose planes lie along dimension 2; `cropped` removes the padding."""
+def interpolate_planes(source: Tensor, planes: Sampled[Tensor]) -> Tensor:
+    """Return the finer stack of `source`, whose planes lie along dimension 2; `crop_planes` removes its padding."""
     weight = planes.weight.reshape(-1, *[1] * (source.ndim - 3))
     lower = source[:, :, planes.lower]
     return lower + weight * (source[:, :, planes.upper] - lower)
 
 
 def write_interpolated(source: Value, planes: Sampled[Value], n_dimensions: int) -> Value:
-    """Write what `interpolated` computes of a source with so many dimensions."""
+    """Write what `interpolate_planes` computes of a source with so many dimensions."""
     weight = planes.weight.unsqueeze(*range(1, n_dimensions - 2))
     lower = source.select(2, planes.lower)
     return lower + weight * (source.select(2, planes.upper) - lower)
 
 
-def cropped(padded: Tensor, n_planes: int, factor: tuple[int, int], dimension: int) -> Tensor:
-    """Return `padded` without the padding of `interpolated` along `dimension`, given the planes of the source."""
+def crop_planes(padded: Tensor, n_planes: int, factor: tuple[int, int], dimension: int) -> Tensor:
+    """Return `padded` without the padding of `interpolate_planes` along `dimension`, given the planes of the source."""
     n = n_planes * factor[0] // factor[1]
     return padded.narrow(dimension, (padded.shape[dimension] - n) // 2, n)
 
 
 def write_cropped(padded: Value, n_planes: Value, factor: tuple[int, int], dimension: int) -> Value:
-    """Write what `cropped` computes."""
+    """Write what `crop_planes` computes."""
     n = n_planes * factor[0] // factor[1]
     return padded.narrow(dimension, (padded.size(dimension) - n) // 2, n)

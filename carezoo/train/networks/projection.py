@@ -72,7 +72,7 @@ class Surface(nn.Module):
             if i % self.n_convolutions == 0 and 0 < level <= self.depth:
                 features = functional.max_pool3d(features, (1, 2, 2))
             elif i % self.n_convolutions == 0 and level > self.depth:
-                features = _doubled(features)
+                features = _double(features)
             features = functional.relu(convolution(features))
         return torch.softmax(last(features), dim=2)
 
@@ -145,7 +145,7 @@ def _rule(surface: Surface, axis: int, network: AxisRule) -> AxisRule:
     return AxisRule(min_size=step, step=step, halo=ceil(reach / step) * step)
 
 
-def _doubled(features: Tensor) -> Tensor:
+def _double(features: Tensor) -> Tensor:
     """Return `features` with every pixel doubled along Y and X."""
     doubled: Tensor = functional.interpolate(features, scale_factor=(1.0, 2.0, 2.0), mode="nearest")
     return doubled

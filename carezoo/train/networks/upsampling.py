@@ -43,8 +43,8 @@ class Upsampling(Network):
     def forward(self, source: Tensor) -> Tensor:
         """Return the restored stack (BCZYX), with ``floor(planes * factor)`` planes."""
         n_planes = source.shape[2]
-        stack = planes.interpolated(source, planes.sampled(n_planes, self._factor, self._step, source.device))
-        return planes.cropped(self.network(stack), n_planes, self._factor, 2)
+        stack = planes.interpolate_planes(source, planes.sampled(n_planes, self._factor, self._step, source.device))
+        return planes.crop_planes(self.network(stack), n_planes, self._factor, 2)
 
     def write_graph(self, graph: Graph, source: Value) -> Value:
         """Write what `forward` computes."""

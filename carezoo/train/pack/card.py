@@ -56,10 +56,10 @@ def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: Sample) -
         limits(draft),
         citations(draft),
     ]
-    return markdown(parts)
+    return join_lines(parts)
 
 
-def markdown(parts: Iterable[Iterable[str]]) -> str:
+def join_lines(parts: Iterable[Iterable[str]]) -> str:
     """Return the lines of all parts as one text, an empty line between parts."""
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 

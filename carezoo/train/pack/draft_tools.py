@@ -29,7 +29,7 @@ from carezoo.train.export import to_onnx
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import measure
 from carezoo.train.pack.measure import bytes_per_pixel
-from carezoo.train.pack.sample import Sample, Tensors, as_tiff, cut_out, side_by_side, tensors_of
+from carezoo.train.pack.sample import Sample, Tensors, cut_out, side_by_side, tensors_of, to_tiff
 
 CARE = Citation(
     "Weigert et al., Content-aware image restoration: pushing the limits of fluorescence microscopy, "
@@ -59,7 +59,7 @@ def meanings(network: Network, names: Sequence[str]) -> tuple[ChannelMeaning, ..
     )
 
 
-def graphed(draft: Draft, network: Network, piece: Image) -> tuple[Draft, Tensors]:
+def add_graph(draft: Draft, network: Network, piece: Image) -> tuple[Draft, Tensors]:
     """Add the exported graph and its test tensors on `piece`; return these, too."""
     weights, how = to_onnx(network), draft.normalization
     tensors = tensors_of(piece, weights, network, _operations(how), is_undone=isinstance(how, Constants))
@@ -67,7 +67,7 @@ def graphed(draft: Draft, network: Network, piece: Image) -> tuple[Draft, Tensor
     return replace(draft, files=files), tensors
 
 
-def measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
+def export_and_measure(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
     """Add the graph, its test tensors on `piece`, and what is measured on it.
 
     Raises
@@ -75,7 +75,7 @@ def measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
     ParityError
         If graph and network differ.
     """
-    complete, tensors = graphed(draft, network, piece)
+    complete, tensors = add_graph(draft, network, piece)
     weights = complete.files[WEIGHTS_PATH]
     parity = measure.measure_parity(network, weights, np.random.default_rng(seed))
     names = [meaning.name for meaning in draft.output_channels]
@@ -90,7 +90,7 @@ def measured(draft: Draft, network: Network, piece: Image, seed: int) -> Draft:
     )
 
 
-def shown(draft: Draft, package: Package, sample: Sample) -> Draft:
+def add_samples(draft: Draft, package: Package, sample: Sample) -> Draft:
     """Add what only a package that runs can tell: measured halo, sample files, cover.
 
     Parameters
@@ -104,8 +104,8 @@ def shown(draft: Draft, package: Package, sample: Sample) -> Draft:
     whole = restore(sample.image, package, settings).mean
     files = {
         **draft.files,
-        "sample_input.tif": as_tiff(piece),
-        "sample_output.tif": as_tiff(restore(piece, package, settings).images["mean"]),
+        "sample_input.tif": to_tiff(piece),
+        "sample_output.tif": to_tiff(restore(piece, package, settings).images["mean"]),
         "cover.png": pictures.cover(*side_by_side(sample.image.array()[0], np.asarray(whole)[0], draft.factors)),
     }
     record = replace(draft.record, halo_measured={letter.lower(): size for letter, size in halo.items()})

@@ -109,7 +109,7 @@ def measure_fast(weights: bytes, source: Float, names: Sequence[str] = ()) -> Ma
 
 def _differences(values: NDArray[np.float64]) -> dict[str, float]:
     largest, rms = np.abs(values).max(), np.sqrt(np.mean(values**2))
-    return {"max_difference": _rounded(float(largest)), "rms_difference": _rounded(float(rms))}
+    return {"max_difference": _round(float(largest)), "rms_difference": _round(float(rms))}
 
 
 def _random_sizes(network: Network, rng: np.random.Generator) -> tuple[int, ...]:
@@ -117,7 +117,7 @@ def _random_sizes(network: Network, rng: np.random.Generator) -> tuple[int, ...]
     return tuple(rule.accepted(int(rng.integers(1, longest + 1))) for rule in network.geometry.rules.values())
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     return float(f"{value:.3g}")
 
 

@@ -51,7 +51,7 @@ def choose(asked: Literal["auto", "float32", "bf16"], device: str, *, has_bfloat
     return Precision("float32", is_channels_last, f"this {device} {why}")
 
 
-def current(asked: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
+def choose_for_machine(asked: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
     """Decide for a device of this machine (see `choose`)."""
     if device.type == "cuda":
         # Older cards only emulate bfloat16.

@@ -147,9 +147,9 @@ def _curves(members: Sequence[Path]) -> Iterator[Chart]:
         rates.append(_series(rows, "learning_rate", "", number, "-"))
     losses, rates = ([one for one in each if one.x] for each in (losses, rates))
     if losses:
-        yield Chart("Loss", charts.line_chart(losses, Frame("epoch", "loss", y_log=True)), "Mean over an epoch.")
+        yield Chart("Loss", charts.draw_lines(losses, Frame("epoch", "loss", y_log=True)), "Mean over an epoch.")
     if rates:
-        yield Chart("Learning rate", charts.line_chart(rates, Frame("epoch", "learning rate", y_log=True)), "")
+        yield Chart("Learning rate", charts.draw_lines(rates, Frame("epoch", "learning rate", y_log=True)), "")
 
 
 def _series(rows: Sequence[Mapping[str, Any]], column: str, label: str, colour: int, style: str) -> Series:

@@ -80,19 +80,19 @@ def choose_sample(recipe: Recipe, parts: PairParts) -> Sample:
                 pair.source_path.name,
                 chosen.name,
             )
-        return replace(of_pair(pair, axes), license=chosen.license, origin=chosen.origin)
-    source = _named(recipe, named.source, len(recipe.data.channels), axes.source)
-    clean = _named(recipe, named.target, len(recipe.data.restored), axes.target) if named.target else None
+        return replace(take_from_pair(pair, axes), license=chosen.license, origin=chosen.origin)
+    source = _name(recipe, named.source, len(recipe.data.channels), axes.source)
+    clean = _name(recipe, named.target, len(recipe.data.restored), axes.target) if named.target else None
     return Sample(source, clean, named.license, named.origin)
 
 
-def of_pair(pair: Pair, axes: PairAxes) -> Sample:
+def take_from_pair(pair: Pair, axes: PairAxes) -> Sample:
     """Return one frame of a pair."""
     source = _frame(pair.source, pair.source_channels, axes.source)
     return Sample(source, _frame(pair.target, pair.target_channels, axes.target), "", "")
 
 
-def _named(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
+def _name(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
     image = open_image(recipe.path(name), recipe.package.sample.axes if recipe.package.sample else None)
     missing = [letter for letter in axes if letter not in image.axes]
     if missing or image.sizes.get("C", 1) != n_channels:
@@ -130,9 +130,9 @@ def cut_out(sample: Sample, rules: Mapping[str, AxisRule], factors: Mapping[str,
         letter: _length(image.sizes[letter], rule, (factors or {}).get(letter, ONE), _LEAST_SIDE[len(spatial)])
         for letter, rule in rules.items()
     }
-    pixels = _filled(image.array(), [sizes[letter] for letter in spatial])
+    pixels = _fill_reflected(image.array(), [sizes[letter] for letter in spatial])
     shown = sample.target if sample.target and sample.target.shape[-2:] == image.shape[-2:] else image
-    plane = _filled(shown.array().max(axis=tuple(range(len(shown.shape) - 2))), [sizes["Y"], sizes["X"]])
+    plane = _fill_reflected(shown.array().max(axis=tuple(range(len(shown.shape) - 2))), [sizes["Y"], sizes["X"]])
     rows, columns = display.informative_region(plane.astype(np.float32), (sizes["Y"], sizes["X"]))
     if "Z" in spatial:
         start = (pixels.shape[1] - sizes["Z"]) // 2
@@ -169,7 +169,7 @@ def side_by_side(
     return source[planes, row], restored[:, row]
 
 
-def _filled(pixels: NDArray[Any], least: Sequence[int]) -> NDArray[Any]:
+def _fill_reflected(pixels: NDArray[Any], least: Sequence[int]) -> NDArray[Any]:
     """Return `pixels` with the last axes reflected up to the lengths `least`."""
     present = pixels.shape[-len(least) :]
     missing = [max(0, wanted - n) for wanted, n in zip(least, present, strict=True)]
@@ -227,7 +227,7 @@ def _undone(restored: NDArray[np.float32], network: Network, normalization: Norm
     return result
 
 
-def as_tiff(image: Image) -> bytes:
+def to_tiff(image: Image) -> bytes:
     """Return `image` as a TIFF file."""
     with tempfile.TemporaryDirectory(prefix="carezoo-") as folder:
         path = Path(folder, "image.tif")

@@ -34,7 +34,7 @@ from carezoo.train.networks.network import Network
 from carezoo.train.pack import card, report
 from carezoo.train.pack import draft_tools as drafting
 from carezoo.train.pack.records import FileRecord
-from carezoo.train.pack.sample import Sample, cut_out, of_pair
+from carezoo.train.pack.sample import Sample, cut_out, take_from_pair
 from carezoo.train.prepare import Prepared, training_images
 from carezoo.train.recipe import Recipe
 
@@ -79,8 +79,10 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
     ParityError
         If graph and network differ.
     """
-    calibration = calibrate([networks.trained(recipe, core) for core in model.cores], model.cores, prepared.choose)
-    network = networks.packed(recipe, model.cores)
+    calibration = calibrate(
+        [networks.build_trained(recipe, core) for core in model.cores], model.cores, prepared.choose
+    )
+    network = networks.build_packed(recipe, model.cores)
     how = _normalization(recipe, prepared.matching)
     is_ensemble = len(model.cores) > 1
     title = recipe.title or drafting.title(recipe.name)
@@ -88,7 +90,7 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
         id=model.name,
         name=f"{title[: _LONGEST_NAME - len(_ENSEMBLE)]}{_ENSEMBLE}" if is_ensemble else title,
         version=recipe.version,
-        description=recipe.description or _described(recipe),
+        description=recipe.description or _describe(recipe),
         authors=recipe.authors or (Author("not named"),),
         cite=(drafting.CARE, *recipe.cite),
         license=recipe.license,
@@ -114,12 +116,12 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
             calibration=_rounded(calibration) if calibration else None,
         ),
     )
-    return drafting.measured(
+    return drafting.export_and_measure(
         described, network, cut_out(sample, network.geometry.rules, network.geometry.factors), recipe.seed
     )
 
 
-def judged(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pair]) -> tuple[Draft, tuple[Pair, ...]]:
+def choose_scored(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pair]) -> tuple[Draft, tuple[Pair, ...]]:
     """Return what is scored, and on which pairs.
 
     That is `draft` itself, on pairs of images it takes and gives. Where all pairs are of the kind that a part of it was
@@ -147,8 +149,8 @@ def judged(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pair]) ->
         factors=geometry.factors,
         pixel_size_um={},
     )
-    piece = cut_out(of_pair(pairs[0], recipe.pair_axes), geometry.rules, geometry.factors)
-    return drafting.graphed(alone, network, piece)[0], tuple(pairs)
+    piece = cut_out(take_from_pair(pairs[0], recipe.pair_axes), geometry.rules, geometry.factors)
+    return drafting.add_graph(alone, network, piece)[0], tuple(pairs)
 
 
 def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evaluation: Findings) -> Draft:
@@ -161,7 +163,7 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evalu
     evaluation
         Its scores on files it has not seen.
     """
-    finished = drafting.shown(draft, package, sample)
+    finished = drafting.add_samples(draft, package, sample)
     readme = card.readme(recipe, draft, evaluation, sample).encode()
     record = replace(finished.record, scores=report.summary(evaluation))
     if coverage := report.coverage(evaluation):
@@ -180,7 +182,7 @@ def zip_path(out: Path, name: str, version: str) -> Path:
     return out / f"{name}-{version}.zip"
 
 
-def _described(recipe: Recipe) -> str:
+def _describe(recipe: Recipe) -> str:
     channels, axes = ", ".join(recipe.data.restored), len(recipe.spatial_axes)
     return f"{TASKS[recipe.task].verb} {axes}D fluorescence images: {channels}. Content-aware restoration (CARE)."
 
@@ -203,7 +205,7 @@ def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[s
 
 
 def _architecture(recipe: Recipe, model: Model) -> Architecture:
-    chosen, core = to_plain(networks.resolved(recipe)), model.cores[0]
+    chosen, core = to_plain(networks.resolve_section(recipe)), model.cores[0]
     n_parameters = sum(p.numel() for each in model.cores for p in each.parameters())
     if not TASKS[recipe.task].is_projecting:
         del chosen["projection"]

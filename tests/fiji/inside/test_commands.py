@@ -343,7 +343,7 @@ def test_uncertainty_models_scores_and_help(session, noisy, made):
     load("ij.WindowManager").setCurrentWindow(driver.image("noisy_restored").getWindow())
     assert session.run("CARE Show Uncertainty...", "show=[low end of the interval] interval=90%").startswith("OK")
     assert (to_image(driver.image("noisy_restored_low_90")).array() < result.mean).all()
-    windows.kept(driver.image("noisy_restored"))["scale"].getProcessor().setf(0, 0.0)
+    windows.find_kept(driver.image("noisy_restored"))["scale"].getProcessor().setf(0, 0.0)
     low, high = result.interval(0.5)
     width = (high - low).astype(np.float32)
     width[0, 0] = 0  # a scale that has underflown, or was rounded to the type of the image

@@ -37,13 +37,13 @@ def test_planes_are_padded_by_the_border_rule(step):
     """As `carezoo.tiling` pads the other axes: by reflection, half in front; by the edge where planes are too few."""
     for n_planes in range(1, 40):
         found = (
-            planes.interpolated(torch.from_numpy(ramp(n_planes)), planes.sampled(n_planes, (1, 1), step))
+            planes.interpolate_planes(torch.from_numpy(ramp(n_planes)), planes.sampled(n_planes, (1, 1), step))
             .numpy()
             .ravel()
         )
         axis = tiling.plan([n_planes], [None], [tiling.AxisRule(step, step)]).axes[0]
         np.testing.assert_array_equal(found, axis.source_index(slice(0, axis.padded)))
-        back = planes.cropped(torch.from_numpy(found), n_planes, (1, 1), 0)
+        back = planes.crop_planes(torch.from_numpy(found), n_planes, (1, 1), 0)
         np.testing.assert_array_equal(back, np.arange(n_planes))
 
 

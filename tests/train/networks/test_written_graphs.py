@@ -191,7 +191,7 @@ def test_the_networks_of_shipped_packages_compute_what_their_graphs_do(name):
     calibrate.set_factor(cores, own["calibration"]["factor"])
     ours, theirs = (
         Session(weights, provider="cpu", n_threads=1)
-        for weights in (to_onnx(networks.packed(recipe, cores)), package.read_weights())
+        for weights in (to_onnx(networks.build_packed(recipe, cores)), package.read_weights())
     )
     for seed, n in enumerate((1, 13)):
         sizes = [rule.accepted(n + i) for i, rule in enumerate(package.manifest.input.rules.values())]

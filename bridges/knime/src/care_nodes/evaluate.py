@@ -5,8 +5,8 @@ from __future__ import annotations
 import knime.extension as knext
 
 from care_nodes import CATEGORY
-from care_nodes.rows import EveryRow, finished, require_columns
-from care_nodes.table import Columns, extended, is_path, progress_of, told_in_words
+from care_nodes.rows import EveryRow, report_rows, require_columns
+from care_nodes.table import Columns, extend_schema, is_path, progress_of, translate_errors
 from carezoo_knime.cells import folder_of
 from carezoo_knime.scoring import score_rows
 
@@ -58,7 +58,7 @@ class CareEvaluateNode(EveryRow):
     def configure(self, context: knext.ConfigurationContext, schema: knext.Schema) -> knext.Schema:
         """Check that the columns are there, and return those there will be."""
         require_columns(schema, {f"{what} images": column for what, column in self._columns().items()})
-        return extended(schema, COLUMNS)
+        return extend_schema(schema, COLUMNS)
 
     def execute(self, context: knext.ExecutionContext, table: knext.Table) -> knext.Table:
         """Score every row."""
@@ -68,7 +68,7 @@ class CareEvaluateNode(EveryRow):
             dict(zip(columns, cells, strict=True))
             for cells in zip(*(frame[name] for name in columns.values()), strict=True)
         ]
-        with told_in_words():
+        with translate_errors():
             scored = score_rows(
                 rows,
                 folder=folder_of(self.folder),
@@ -77,7 +77,7 @@ class CareEvaluateNode(EveryRow):
                 progress=progress_of(context),
                 cancelled=context.is_canceled,
             )
-        return finished(context, frame, COLUMNS, scored, "scored")
+        return report_rows(context, frame, COLUMNS, scored, "scored")
 
     def _columns(self) -> dict[str, str]:
         """Return the chosen columns by what is in them."""

@@ -9,7 +9,7 @@ from typing import Any
 import knime.extension as knext
 
 from care_nodes import CATEGORY
-from care_nodes.table import progress_of, told_in_words
+from care_nodes.table import progress_of, translate_errors
 from carezoo_knime import models
 from carezoo_knime.models import ChosenModel, Wanted
 
@@ -105,12 +105,12 @@ class CareModelNode:
 
     def configure(self, context: knext.ConfigurationContext) -> CareModelSpec:
         """Return what is asked for."""
-        with told_in_words(knext.InvalidParametersError):
+        with translate_errors(knext.InvalidParametersError):
             return CareModelSpec(self._wanted())
 
     def execute(self, context: knext.ExecutionContext) -> CareModel:
         """Bring the model here."""
-        with told_in_words():
+        with translate_errors():
             wanted = self._wanted()
             return CareModel(CareModelSpec(wanted), models.choose(wanted, progress_of(context)))
 

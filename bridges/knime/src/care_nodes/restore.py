@@ -9,8 +9,8 @@ import knime.extension as knext
 
 from care_nodes import CATEGORY
 from care_nodes.model import MODEL_PORT, CareModel, CareModelSpec
-from care_nodes.rows import EveryRow, finished, require_columns
-from care_nodes.table import PICTURE, Columns, extended, is_path, progress_of, told_in_words
+from care_nodes.rows import EveryRow, report_rows, require_columns
+from care_nodes.table import PICTURE, Columns, extend_schema, is_path, progress_of, translate_errors
 from carezoo.runtime.batch import Order
 from carezoo.settings import OFFERED, Setting, Settings, from_dialog
 from carezoo_knime.cells import folder_of
@@ -90,15 +90,15 @@ class CareRestoreNode(RestoreSettings, EveryRow):
     def configure(self, context: knext.ConfigurationContext, spec: CareModelSpec, schema: knext.Schema) -> knext.Schema:
         """Check what can be checked before the work, and return the columns there will be."""
         require_columns(schema, {"image paths": self.image_column})
-        with told_in_words(knext.InvalidParametersError):
+        with translate_errors(knext.InvalidParametersError):
             self._settings()
             self._output()
-        return extended(schema, COLUMNS)
+        return extend_schema(schema, COLUMNS)
 
     def execute(self, context: knext.ExecutionContext, model: CareModel, table: knext.Table) -> knext.Table:
         """Restore every row."""
         frame = table.to_pandas()
-        with told_in_words():
+        with translate_errors():
             order = Order(
                 models={None: model.chosen.open()},
                 settings=self._settings(),
@@ -114,7 +114,7 @@ class CareRestoreNode(RestoreSettings, EveryRow):
                 progress=progress_of(context),
                 cancelled=context.is_canceled,
             )
-        return finished(context, frame, COLUMNS, rows, "restored")
+        return report_rows(context, frame, COLUMNS, rows, "restored")
 
     def _output(self) -> Path | None:
         """Return the folder of results; a relative one starts where relative images do."""

@@ -41,7 +41,7 @@ def require_columns(schema: knext.Schema, columns: Mapping[str, str]) -> None:
             raise knext.InvalidParametersError(f"There is no column {column!r} any more; choose another")
 
 
-def finished(
+def report_rows(
     context: knext.ExecutionContext,
     frame: pd.DataFrame,
     columns: Columns,

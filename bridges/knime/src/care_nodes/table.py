@@ -39,7 +39,7 @@ def ktype(kind: type) -> Any:
     return plain[kind]() if kind in plain else _picture_type()
 
 
-def extended(schema: knext.Schema, columns: Columns) -> knext.Schema:
+def extend_schema(schema: knext.Schema, columns: Columns) -> knext.Schema:
     """Return `schema` with `columns` after it, under names that are free."""
     for wanted, name in fresh_names(columns, schema.column_names).items():
         schema = schema.append(knext.Column(ktype(columns[wanted]), name))
@@ -71,7 +71,7 @@ def _series(values: list[Any], kind: type, index: pd.Index) -> pd.Series:
 
 
 @contextmanager
-def told_in_words(kind: type[Exception] = RuntimeError) -> Iterator[None]:
+def translate_errors(kind: type[Exception] = RuntimeError) -> Iterator[None]:
     """Turn carezoo's errors into `kind`, whose message is all that KNIME shows; for a dialog InvalidParametersError."""
     try:
         yield

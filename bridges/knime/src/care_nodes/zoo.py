@@ -6,7 +6,7 @@ import knime.extension as knext
 import pandas as pd
 
 from care_nodes import CATEGORY
-from care_nodes.table import Columns, schema_of, told_in_words, with_columns
+from care_nodes.table import Columns, schema_of, translate_errors, with_columns
 from carezoo_knime.models import zoo_rows
 
 COLUMNS: Columns = {
@@ -53,6 +53,6 @@ class CareZooNode:
 
     def execute(self, context: knext.ExecutionContext) -> knext.Table:
         """List the models."""
-        with told_in_words():
+        with translate_errors():
             rows = [row.cells() for row in zoo_rows(self.zoo)]
         return with_columns(pd.DataFrame(index=range(len(rows))), COLUMNS, rows)
