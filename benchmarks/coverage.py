@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from benchmarks import shipped
 from benchmarks.figures import Figure
 from carezoo.evaluate import evaluation
-from carezoo.evaluate.calibration import Calibration
-from carezoo.evaluate.evaluation import Wanted
+from carezoo.evaluate.calibration import MeasuredCalibration
+from carezoo.evaluate.evaluation import EvaluationSettings
 
 MODELS = {
     "denoise-nuclei-confocal-2d": "CAREZOO_NUCLEI_REAL",
@@ -34,11 +34,13 @@ def figures() -> Iterator[Figure]:
             yield Figure(title, None, at_most=POINTS, note=f"needs {variable}, CAREZOO_DATA")
             continue
         pairs = shipped.reported_pairs(model.package, os.environ["CAREZOO_DATA"])
-        found = evaluation.evaluate(model.package, pairs, Wanted(baselines=(), most_frames=1)).overall.calibration
+        found = evaluation.evaluate(
+            model.package, pairs, EvaluationSettings(baselines=(), most_frames=1)
+        ).overall.calibration
         off = 100 * abs(found["all"].at(0.9) - 0.9)
         parts = "; ".join(f"{part} {_held(found[part])}" for part in ("foreground", "background", "all"))
         yield Figure(title, off, "points", at_most=POINTS, note=f"{len(pairs)} pairs; 50, 90, 95 %: {parts}")
 
 
-def _held(calibration: Calibration) -> str:
+def _held(calibration: MeasuredCalibration) -> str:
     return ", ".join(f"{100 * calibration.at(level):.1f}" for level in LEVELS)

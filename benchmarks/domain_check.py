@@ -18,7 +18,7 @@ from benchmarks.figures import Figure, ratio
 from benchmarks.models import package, structure
 from carezoo.domain_check.compare import Against, compare
 from carezoo.domain_check.crops import SIDE
-from carezoo.domain_check.record import Sample, describe
+from carezoo.domain_check.record import ImageSample, describe
 from carezoo.image import Image
 from carezoo.runtime.restore import open_session, restore
 from carezoo.settings import Settings
@@ -48,7 +48,7 @@ def figures() -> Iterator[Figure]:
 
 def costs() -> Iterator[Figure]:
     """Yield what the comparison costs beside the restoration it comes with, from array to array."""
-    record = describe({"any": [Sample(Image(structure((SIDE, SIDE)), "YX"), (0,))]}, np.random.default_rng(0))
+    record = describe({"any": [ImageSample(Image(structure((SIDE, SIDE)), "YX"), (0,))]}, np.random.default_rng(0))
     lean, settings = package("YX", 3, 3, 16), Settings(provider="cpu")
     session = open_session(lean, settings)
     for side in (256, 512, 1024):

@@ -12,7 +12,7 @@ from benchmarks.figures import Figure, ratio
 from benchmarks.models import package, structure
 from carezoo import files
 from carezoo.image import Image
-from carezoo.runtime.batch import Order, restore_files
+from carezoo.runtime.batch import Job, restore_files
 from carezoo.runtime.layout import lay_out
 from carezoo.runtime.restore import open_session, plan_tiles
 from carezoo.settings import Settings
@@ -33,7 +33,7 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="carezoo-benchmark-") as folder:
         source = Path(folder) / "image.tif"
         files.write_image(source, image)
-        order = Order(models={None: made}, settings=Settings(provider="cpu"), is_overwriting=True)
+        order = Job(models={None: made}, settings=Settings(provider="cpu"), is_overwriting=True)
 
         def from_file_to_file() -> None:
             (outcome,) = restore_files([source], order)

@@ -12,7 +12,7 @@ import torch
 from benchmarks.figures import Figure, ratio
 from carezoo.runtime.session import Session
 from carezoo.train.export import to_onnx
-from carezoo.train.networks.ensemble import Ensemble, Members, Mixing
+from carezoo.train.networks.ensemble import Ensemble, MemberNetworks, Mixing
 from carezoo.train.networks.unet import UNet
 from carezoo.train.pack.measure import bytes_per_pixel
 from carezoo.uncertainty.laplace import Laplace
@@ -27,7 +27,7 @@ def figures() -> Iterator[Figure]:
     for name, shape in NETWORKS.items():
         members = [UNet("YX", 1, 1, is_residual=True, is_probabilistic=True, **shape) for _ in range(N_MEMBERS)]
         rules = list(members[0].geometry.rules.values())
-        alone, ensemble = to_onnx(Members(members)), to_onnx(Ensemble(members))
+        alone, ensemble = to_onnx(MemberNetworks(members)), to_onnx(Ensemble(members))
         sessions = [Session(weights, provider="cpu", n_threads=1) for weights in (ensemble, alone)]
         source = np.random.default_rng(0).random((1, 1, SIDE, SIDE), dtype=np.float32)
         slower, with_mixture, without = ratio(*(partial(session.run, source) for session in sessions))

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from carezoo.runtime import tile_size
 from carezoo.train.export import to_onnx
-from carezoo.train.networks.isotropic import Isotropic
+from carezoo.train.networks.isotropic import IsotropicNetwork
 from carezoo.train.networks.unet import UNet
 from carezoo.train.pack import measure as peak_memory
 
@@ -24,7 +24,7 @@ BUDGET_BYTES = 2 << 30
 
 def figures() -> Iterator[Figure]:
     unet = UNet("YX", 1, 1, depth=3, kernel=3, n_first=16, is_residual=True, is_probabilistic=True)
-    network = Isotropic(unet, Fraction(FACTOR))
+    network = IsotropicNetwork(unet, Fraction(FACTOR))
     weights, rules = to_onnx(network), list(network.geometry.rules.values())
     per_pixel = peak_memory.bytes_per_pixel(weights, 1, rules)
     plan = tile_size.automatic(SHAPE, rules, per_pixel, BUDGET_BYTES)

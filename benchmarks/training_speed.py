@@ -12,7 +12,7 @@ from benchmarks.against_csbdeep import MISSING, csbdeep
 from benchmarks.figures import Figure
 from benchmarks.models import network
 from carezoo.train import history
-from carezoo.train.loop import Data, fit
+from carezoo.train.loop import TrainingData, fit
 from carezoo.train.sections import Training
 
 BATCH, SIDE, STEPS = 16, 128, 5
@@ -23,7 +23,7 @@ def _step_seconds() -> tuple[float, str]:
     generator = torch.Generator().manual_seed(0)
     batch = tuple(torch.rand(BATCH, 1, SIDE, SIDE, generator=generator) for _ in range(2))
     validation = tuple(each[:1] for each in batch)
-    data = Data(lambda steps, *_: (batch for _ in steps), [validation])  # type: ignore[arg-type,misc]
+    data = TrainingData(lambda steps, *_: (batch for _ in steps), [validation])  # type: ignore[arg-type,misc]
     settings = Training(n_epochs=3, steps_per_epoch=STEPS, batch_size=BATCH)
     with tempfile.TemporaryDirectory(prefix="carezoo-benchmark-") as folder:
         fitted = fit(network(), data, settings, Path(folder))

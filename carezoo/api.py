@@ -19,7 +19,7 @@ from carezoo.package.read import Package, open_package
 from carezoo.progress import Progress
 from carezoo.registry.resolve import resolve
 from carezoo.registry.zoo import Locations
-from carezoo.runtime.batch import Order, restore_files, result_path
+from carezoo.runtime.batch import Job, restore_files, result_path
 from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import open_session
 from carezoo.runtime.restore import restore as _restore
@@ -167,7 +167,7 @@ class Model:
         """
         if settings is not None and options:
             raise TypeError(f"give settings or {', '.join(options)}, not both")
-        order = Order(
+        order = Job(
             models={None: self.package},
             settings=settings or from_words(options),
             axes=axes,
@@ -208,8 +208,8 @@ class Model:
         progress
             Called with the steps done, the steps in all, and the last step in words.
         **wanted
-            Fields of `carezoo.evaluate.evaluation.Wanted`: `baselines`, `psf`, `diameter`, `most_frames`, `settings`.
-            Where `settings` average frames, the input and what baselines get are those means, too.
+            Fields of `carezoo.evaluate.evaluation.EvaluationSettings`: `baselines`, `psf`, `diameter`, `most_frames`,
+            `settings`. Where `settings` average frames, the input and what baselines get are those means, too.
 
         Raises
         ------
@@ -235,7 +235,7 @@ class Model:
             report_.check_folder(folder, is_overwriting=is_overwriting)
         settings: Settings = wanted.get("settings") or Settings()
         pairs = pairing.find_pairs(pairing.conditions(source, target), self.manifest, axes, settings.average)
-        found = evaluation.evaluate(self.package, pairs, evaluation.Wanted(**wanted), progress)
+        found = evaluation.evaluate(self.package, pairs, evaluation.EvaluationSettings(**wanted), progress)
         if folder is not None:
             report_.write_evaluation(found, self.manifest, pairs, folder)
         return found

@@ -10,7 +10,7 @@ import numpy as np
 from carezoo import intensity, tiling
 from carezoo.check.finding import Finding, Float, Subject, format_sizes
 from carezoo.check.halo import measure_halo
-from carezoo.runtime.predict import Network
+from carezoo.runtime.predict import PackagedNetwork
 from carezoo.tiling import AxisRule, Plan, smallest_tile
 
 TILED_TOLERANCE = 1e-5
@@ -23,7 +23,7 @@ def check_tiles(work: Subject) -> list[Finding]:
     if not any(rule.is_tileable and rule.step for rule in rules.values()):
         return [Finding("tiles", True, "no axis is both free in size and tileable")]
     worst, tried = 0.0, []
-    network = Network(work.session, work.manifest)
+    network = PackagedNetwork(work.session, work.manifest)
     for tiled in _tilings(rules):
         sizes = {
             letter: _tiling_size(rule, work, len(tiled) if letter in tiled else 0) for letter, rule in rules.items()
@@ -65,7 +65,7 @@ def _tiling_size(rule: AxisRule, work: Subject, n_tiled_axes: int) -> int:
     return smallest_tile(rule) + int(work.rng.integers(1, n_steps * rule.step + 1))
 
 
-def _assemble_tiles(network: Network, image: Float, plan: Plan) -> dict[str, Float]:
+def _assemble_tiles(network: PackagedNetwork, image: Float, plan: Plan) -> dict[str, Float]:
     """Return every result of an image, put together from its tiles; nothing is normalized."""
     spatial = network.manifest.spatial_axes
     nothing = intensity.measure((), [lambda: ()] * len(image))

@@ -25,7 +25,7 @@ DISTRIBUTIONS = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the diagnosis."""
 
     level: Literal["fact", "note", "problem"]
@@ -47,12 +47,12 @@ def doctor_command(as_json: bool) -> int:
     return int(any(finding.level == "problem" for finding in findings))
 
 
-def diagnose() -> list[Finding]:
+def diagnose() -> list[Diagnosis]:
     """Look at everything a restoration or training depends on."""
     return [
-        Finding("fact", "carezoo", __version__),
-        Finding("fact", "python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}"),
-        Finding(
+        Diagnosis("fact", "carezoo", __version__),
+        Diagnosis("fact", "python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}"),
+        Diagnosis(
             "fact", "processor", f"{processor.describe_processor()}, {processor.free_bytes() / 2**30:.1f} GiB free"
         ),
         _bfloat16(),
@@ -73,79 +73,81 @@ def find_installed(distribution: str) -> str | None:
         return None
 
 
-def _versions() -> list[Finding]:
-    return [Finding("fact", name, version) for name in DISTRIBUTIONS if (version := find_installed(name)) is not None]
+def _versions() -> list[Diagnosis]:
+    return [Diagnosis("fact", name, version) for name in DISTRIBUTIONS if (version := find_installed(name)) is not None]
 
 
-def _bfloat16() -> Finding:
+def _bfloat16() -> Diagnosis:
     has = processor.has_bfloat16()
     text = {True: "yes: fast precision pays", False: "no: fast precision runs as exact", None: "unknown on this system"}
-    return Finding("fact", "bfloat16 arithmetic", text[has])
+    return Diagnosis("fact", "bfloat16 arithmetic", text[has])
 
 
-def _onnxruntime() -> list[Finding]:
+def _onnxruntime() -> list[Diagnosis]:
     if find_installed("onnxruntime") and find_installed("onnxruntime-gpu"):
         advice = (
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files. Run: "
             'pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "carezoo[cpu]" or "carezoo[gpu]"'
         )
-        return [Finding("problem", "ONNX Runtime", advice)]
+        return [Diagnosis("problem", "ONNX Runtime", advice)]
     try:
         problems = providers.problems()
     except MissingExtraError as error:
-        return [Finding("problem", "ONNX Runtime", str(error))]
+        return [Diagnosis("problem", "ONNX Runtime", str(error))]
     return [
-        Finding("note" if problem else "fact", f"provider {name}", problem or "loads")
+        Diagnosis("note" if problem else "fact", f"provider {name}", problem or "loads")
         for name, problem in problems.items()
     ]
 
 
-def _bioimageio() -> list[Finding]:
+def _bioimageio() -> list[Diagnosis]:
     core, pydantic = find_installed("bioimageio.core"), find_installed("pydantic")
     if core == "0.11.0" and pydantic and tuple(map(int, pydantic.split(".")[:2])) >= (2, 14):
         text = f"bioimageio.core {core} breaks with pydantic {pydantic}. Run: pip install 'pydantic<2.14'"
-        return [Finding("problem", "bioimageio.core", text)]
+        return [Diagnosis("problem", "bioimageio.core", text)]
     return []
 
 
-def _bridge() -> list[Finding]:
+def _bridge() -> list[Diagnosis]:
     """Look at Java, Fiji and ImageJ; what is missing is a note, as not everybody needs them."""
     if find_installed("jpype1") is None:
-        return [Finding("note", "Fiji and ImageJ", 'no bridge: pip install "carezoo[fiji]"')]
+        return [Diagnosis("note", "Fiji and ImageJ", 'no bridge: pip install "carezoo[fiji]"')]
     try:
         from carezoo_fiji import java, launch
     except MissingExtraError as error:  # listed as installed, and does not load
-        return [Finding("problem", "Fiji and ImageJ", str(error))]
+        return [Diagnosis("problem", "Fiji and ImageJ", str(error))]
 
     library, jar = java.find_java(), java.find_jar()
-    found = [Finding("fact", "java", str(library)) if library else Finding("note", "java", f"none. {java.ADVICE_JAVA}")]
+    found = [
+        Diagnosis("fact", "java", str(library)) if library else Diagnosis("note", "java", f"none. {java.ADVICE_JAVA}")
+    ]
     try:
         fiji = launch.find_fiji()
     except InputError as error:
-        return [*found, Finding("problem", "Fiji", str(error))]
+        return [*found, Diagnosis("problem", "Fiji", str(error))]
     if fiji is None:
-        found.append(Finding("note", "Fiji", f"none found; set {launch.VARIABLE} to its folder"))
+        found.append(Diagnosis("note", "Fiji", f"none found; set {launch.VARIABLE} to its folder"))
     elif missing := launch.missing_jars(fiji):
         text = f"{fiji} lacks {' and '.join(missing)} in jars; pyimagej will fetch them from the internet"
-        found.append(Finding("note", "Fiji", text))
+        found.append(Diagnosis("note", "Fiji", text))
     else:
-        found.append(Finding("fact", "Fiji", str(fiji)))
+        found.append(Diagnosis("fact", "Fiji", str(fiji)))
     text = str(jar) if jar else f"none found. {java.ADVICE_JAR}"
-    return [*found, Finding("fact" if jar else "note", "ImageJ 1.x", text)]
+    return [*found, Diagnosis("fact" if jar else "note", "ImageJ 1.x", text)]
 
 
-def _models() -> Finding:
+def _models() -> Diagnosis:
     try:
         entries = zoo.open_embedded().index().newest()
     except ZooError as error:
-        return Finding("problem", "models that ship", str(error))
+        return Diagnosis("problem", "models that ship", str(error))
     text = ", ".join(f"{entry.model} {entry.version}" for entry in entries)
-    return Finding("fact" if entries else "problem", "models that ship", text or "none found")
+    return Diagnosis("fact" if entries else "problem", "models that ship", text or "none found")
 
 
-def _zoos() -> list[Finding]:
+def _zoos() -> list[Diagnosis]:
     pulled = cache.list_pulled()
     n_bytes = sum(each.size for each in pulled)
     held = f"{len(pulled)} pulled model(s), {n_bytes / 1e6:.1f} MB" if pulled else "nothing pulled yet"
     configured = ", ".join(each.name for each in zoo.list_zoos()) or f"none ({zoo.VARIABLE} is not set)"
-    return [Finding("fact", "cache", f"{cache.folder()}: {held}"), Finding("fact", "zoos", configured)]
+    return [Diagnosis("fact", "cache", f"{cache.folder()}: {held}"), Diagnosis("fact", "zoos", configured)]

@@ -13,7 +13,7 @@ from carezoo.cli.declared import open_reference
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.files.listing import collect_images
-from carezoo.runtime.batch import Order, Outcome, restore_files
+from carezoo.runtime.batch import Job, Outcome, restore_files
 from carezoo.settings import Settings
 
 
@@ -65,7 +65,7 @@ def restore_command(
     cell.tif becomes cell_restored.tif, in the intensities of the input and with its metadata; a probabilistic model
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
     """
-    order = Order(
+    order = Job(
         models={channel: open_reference(reference, zoos) for channel, reference in options.models(models).items()},
         settings=settings,
         axes=axes,
@@ -90,7 +90,7 @@ def restore_command(
     return _summary(outcomes)
 
 
-def _check_flicker(path: Path, files: Sequence[Path], order: Order) -> None:
+def _check_flicker(path: Path, files: Sequence[Path], order: Job) -> None:
     from carezoo.pictures import flicker
 
     flicker.check_name(path)
@@ -103,7 +103,7 @@ def _check_flicker(path: Path, files: Sequence[Path], order: Order) -> None:
         raise InputError(f"--flicker draws from a distribution, and model {manifest.id} is not probabilistic")
 
 
-def _write_flicker(path: Path, file: Path, order: Order, at: str) -> None:
+def _write_flicker(path: Path, file: Path, order: Job, at: str) -> None:
     """Restore what is shown once more, with what the members of an ensemble say, and draw from it."""
     from carezoo import files
     from carezoo.pictures import flicker, view

@@ -4,7 +4,7 @@
 way and says how it differs.
 """
 
-from carezoo.domain_check.compare import Likeness, compare
-from carezoo.domain_check.record import Sample, describe
+from carezoo.domain_check.compare import DomainMatch, compare
+from carezoo.domain_check.record import ImageSample, describe
 
-__all__ = ["Likeness", "Sample", "compare", "describe"]
+__all__ = ["DomainMatch", "ImageSample", "compare", "describe"]

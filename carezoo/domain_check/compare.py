@@ -30,7 +30,7 @@ _N_CROPS = 4
 
 
 @dataclass(frozen=True)
-class Likeness:
+class DomainMatch:
     """How far an image is from what a network was trained on."""
 
     distance: float
@@ -46,7 +46,7 @@ class Likeness:
         return not self.reasons
 
 
-def compare(image: Image, record: Mapping[str, Any] | None) -> Likeness | None:
+def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | None:
     """Compare an image with the training images of a model.
 
     Reads at most three planes, or some crops of them.
@@ -60,7 +60,7 @@ def compare(image: Image, record: Mapping[str, Any] | None) -> Likeness | None:
 
     Returns
     -------
-    Likeness or None
+    DomainMatch or None
         None where nothing can be said: the package has no record, or one of another version, or the image is smaller
         than 64 pixels.
     """
@@ -89,7 +89,7 @@ def compare(image: Image, record: Mapping[str, Any] | None) -> Likeness | None:
     ]
     farthest = max(found, key=lambda each: each.distance)
     distance = max(farthest.distance, sizes.factor / _PIXEL_SIZE_TOLERANCE if sizes.words else 0.0)
-    return Likeness(distance, (*sizes.words, *reasons), farthest.kind)
+    return DomainMatch(distance, (*sizes.words, *reasons), farthest.kind)
 
 
 @dataclass(frozen=True)
@@ -119,17 +119,17 @@ def _pixel_size(image: Image, trained: Mapping[str, Sequence[float]]) -> _PixelS
 
 def _compare_channel(
     image: Image, channel: int, kinds: Sequence[Mapping[str, Any]], sizes: _PixelSize
-) -> Likeness | None:
+) -> DomainMatch | None:
     n_pixels = prod(image.shape) // image.sizes.get("C", 1)
     crops = informative(image, channel, min(max(n_pixels // (2 * SIDE**2), 1), _N_CROPS))
     if not crops:
         return None
     seen = look(crops)
     if seen is None:
-        return Likeness(math.inf, ("the image has one intensity everywhere",))
+        return DomainMatch(math.inf, ("the image has one intensity everywhere",))
     nearest = min((Against(seen, kind) for kind in kinds), key=lambda each: each.distance)
     reasons = tuple(nearest.reasons(sizes)) if nearest.distance > 1 else ()
-    return Likeness(nearest.distance, reasons, str(nearest.kind["name"]))
+    return DomainMatch(nearest.distance, reasons, str(nearest.kind["name"]))
 
 
 def look(crops: Sequence[NDArray[np.generic]]) -> NDArray[np.float64] | None:

@@ -28,7 +28,7 @@ _PRIOR_IMAGES = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class ImageSample:
     """An image a network was trained on."""
 
     image: Image
@@ -48,7 +48,7 @@ class Measured:
     bright: float
 
 
-def describe(kinds: Mapping[str, Sequence[Sample]], rng: np.random.Generator) -> dict[str, Any] | None:
+def describe(kinds: Mapping[str, Sequence[ImageSample]], rng: np.random.Generator) -> dict[str, Any] | None:
     """Describe training images.
 
     Parameters
@@ -105,13 +105,15 @@ def _is_readable(kind: Mapping[str, Any]) -> bool:
     )
 
 
-def _some(samples: Sequence[Sample], rng: np.random.Generator) -> list[Sample]:
+def _some(samples: Sequence[ImageSample], rng: np.random.Generator) -> list[ImageSample]:
     if len(samples) <= _N_IMAGES:
         return list(samples)
     return [samples[i] for i in sorted(rng.choice(len(samples), _N_IMAGES, replace=False))]
 
 
-def _kinds(kinds: Mapping[str, Sequence[Sample]], channel: int, rng: np.random.Generator) -> Iterable[dict[str, Any]]:
+def _kinds(
+    kinds: Mapping[str, Sequence[ImageSample]], channel: int, rng: np.random.Generator
+) -> Iterable[dict[str, Any]]:
     for name, samples in kinds.items():
         measured = [found for each in samples if (found := measure(each.image, each.channels[channel], rng))]
         if measured:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from carezoo.errors import MissingExtraError
 from carezoo.evaluate import calibration, fourier, segmentation
-from carezoo.evaluate.calibration import Calibration, Sparsification, sparsification
+from carezoo.evaluate.calibration import MeasuredCalibration, Sparsification, sparsification
 from carezoo.evaluate.fourier import Correlation, Spectrum
-from carezoo.evaluate.frames import Frame
+from carezoo.evaluate.frames import ScoredFrame
 from carezoo.evaluate.scores import FileScores
 from carezoo.evaluate.segmentation import SegmentationScores
 from carezoo.metrics import PERCENTILES, AffineFit, fit_affine, intensity_errors, score
@@ -29,7 +29,7 @@ BEFORE = " before calibration"
 
 
 @dataclass(frozen=True)
-class Options:
+class AssessmentOptions:
     """What is measured, and how."""
 
     has_own_units: bool = False
@@ -48,7 +48,7 @@ class Assessment:
     """Of one image."""
 
     scores: FileScores
-    calibration: Mapping[str, Calibration]
+    calibration: Mapping[str, MeasuredCalibration]
     """Of `foreground`, `background` and `all` pixels, and of each `BEFORE` calibration; empty if the model gives no
     scale. CRPS in shares of the target's range."""
     sparsification: Mapping[str, Sparsification]
@@ -61,7 +61,7 @@ class Assessment:
     """By image."""
 
 
-def assess(frame: Frame, images: Mapping[str, NDArray[Any]], options: Options) -> Assessment:
+def assess(frame: ScoredFrame, images: Mapping[str, NDArray[Any]], options: AssessmentOptions) -> Assessment:
     """Measure one image.
 
     Parameters
@@ -116,7 +116,9 @@ def foreground(target: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(smooth > threshold_otsu(smooth))
 
 
-def _calibration(frame: Frame, expected: NDArray[Any], width: float, options: Options) -> dict[str, Calibration]:
+def _calibration(
+    frame: ScoredFrame, expected: NDArray[Any], width: float, options: AssessmentOptions
+) -> dict[str, MeasuredCalibration]:
     if frame.predicted is None:
         return {}
     predicted = {"": (_in_shares(frame.predicted, width, 1.0), options.recalibration)}
@@ -148,7 +150,7 @@ def _at(predicted: Laplace | Mixture, mask: NDArray[np.bool_]) -> Laplace | Mixt
     return Laplace(predicted.mean[mask], predicted.scale[mask])
 
 
-def _sparsification(frame: Frame, expected: NDArray[Any], width: float) -> dict[str, Sparsification]:
+def _sparsification(frame: ScoredFrame, expected: NDArray[Any], width: float) -> dict[str, Sparsification]:
     assert frame.restored is not None
     error = (frame.restored - expected) / width
     found = {}

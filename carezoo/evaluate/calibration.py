@@ -20,7 +20,7 @@ LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
 @dataclass(frozen=True)
-class Calibration:
+class MeasuredCalibration:
     """Coverage and proper scores of predicted distributions, over all pixels they were compared on."""
 
     levels: tuple[float, ...]
@@ -48,7 +48,7 @@ def calibration(
     target: NDArray[Any],
     levels: Sequence[float] = LEVELS,
     recalibration: Recalibration | None = None,
-) -> Calibration:
+) -> MeasuredCalibration:
     """Compare predicted distributions with true values.
 
     Parameters
@@ -73,7 +73,7 @@ def calibration(
     if predicted.mean.shape != target.shape:
         raise InputError(f"predicted distributions have shape {predicted.mean.shape}, the target {target.shape}")
     asked = [recalibration.level(level) for level in levels] if recalibration else levels
-    return Calibration(
+    return MeasuredCalibration(
         levels=tuple(float(level) for level in levels),
         observed=tuple(coverage(predicted, target, asked).tolist()),
         nll=float(predicted.nll(target).mean(dtype=np.float64)),
@@ -82,7 +82,7 @@ def calibration(
     )
 
 
-def pool_calibrations(each: Sequence[Calibration]) -> Calibration | None:
+def pool_calibrations(each: Sequence[MeasuredCalibration]) -> MeasuredCalibration | None:
     """Return the calibration over all pixels of several images with the same levels; None of none.
 
     Raises
@@ -98,7 +98,7 @@ def pool_calibrations(each: Sequence[Calibration]) -> Calibration | None:
     shares = [one.n_pixels / n for one in each]
     observed = np.average([one.observed for one in each], axis=0, weights=shares)
     crps = [one.crps for one in each]
-    return Calibration(
+    return MeasuredCalibration(
         each[0].levels,
         tuple(observed.tolist()),
         math.fsum(one.nll * share for one, share in zip(each, shares, strict=True)),

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from carezoo.errors import InputError
 from carezoo.evaluate import assessment, baselines, findings, frames
-from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment, Options
+from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment, AssessmentOptions
 from carezoo.evaluate.baselines import Baseline, Change
 from carezoo.evaluate.findings import Findings
-from carezoo.evaluate.frames import Frame
+from carezoo.evaluate.frames import ScoredFrame
 from carezoo.evaluate.report import panels
 from carezoo.evaluate.report.panels import Example
 from carezoo.package.manifest import Manifest
@@ -31,7 +31,7 @@ log = logging.getLogger("carezoo")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Wanted:
+class EvaluationSettings:
     """What is to be found out."""
 
     baselines: tuple[str, ...] | None = None
@@ -52,7 +52,7 @@ class Wanted:
 
 
 def evaluate(
-    package: Package, pairs: Sequence[Pair], wanted: Wanted | None = None, progress: Progress | None = None
+    package: Package, pairs: Sequence[Pair], wanted: EvaluationSettings | None = None, progress: Progress | None = None
 ) -> Findings:
     """Restore the sources of pairs, and compare them, their inputs and baselines with the targets.
 
@@ -76,16 +76,18 @@ def evaluate(
     """
     if not pairs:
         raise InputError("an evaluation needs at least one pair of images; found none")
-    work = _Work(package, pairs, wanted or Wanted(), progress)
+    work = _EvaluationWork(package, pairs, wanted or EvaluationSettings(), progress)
     work.tune()
     work.restore_and_assess()
     return work.findings()
 
 
-class _Work:
+class _EvaluationWork:
     """One evaluation under way."""
 
-    def __init__(self, package: Package, pairs: Sequence[Pair], wanted: Wanted, progress: Progress | None) -> None:
+    def __init__(
+        self, package: Package, pairs: Sequence[Pair], wanted: EvaluationSettings, progress: Progress | None
+    ) -> None:
         self.manifest, self.package, self.pairs, self.wanted = package.manifest, package, pairs, wanted
         self.started = time.perf_counter()
         self.given = frames.gather_given(self.manifest, wanted.psf)
@@ -99,7 +101,7 @@ class _Work:
         self.skipped: list[tuple[str, str]] = []
         self.provenance: Mapping[str, Any] = {}
         calibration = self.manifest.carezoo.calibration
-        self.options = Options(
+        self.options = AssessmentOptions(
             frames.has_own_units(self.manifest) and not wanted.relations,
             calibration.factor if calibration else None,
             self.manifest.recalibration,
@@ -128,7 +130,7 @@ class _Work:
                 self._assess(frame.cropped(self.wanted.largest))
             self._step(f"scored {pair.name}")
 
-    def _assess(self, frame: Frame) -> None:
+    def _assess(self, frame: ScoredFrame) -> None:
         assert frame.restored is not None
         try:
             images = {INPUT: baselines.prepare_input(frame.source, frame.target.shape, self.given)}

@@ -13,7 +13,7 @@ from typing import Any
 
 from carezoo.evaluate.assessment import INPUT, RESTORED, Assessment
 from carezoo.evaluate.baselines import Parameters
-from carezoo.evaluate.calibration import Calibration, Sparsification, mean_sparsification, pool_calibrations
+from carezoo.evaluate.calibration import MeasuredCalibration, Sparsification, mean_sparsification, pool_calibrations
 from carezoo.evaluate.fourier import Correlation, Spectrum, mean_correlation, mean_spectrum
 from carezoo.evaluate.report.panels import Example
 from carezoo.evaluate.scores import Evaluation, collect, finite, to_dict
@@ -29,7 +29,7 @@ class Group:
     scores: Evaluation
     parameters: Mapping[str, Parameters]
     """Of each baseline, those that were best here."""
-    calibration: Mapping[str, Calibration]
+    calibration: Mapping[str, MeasuredCalibration]
     """Over all pixels, by part of the image; see `Assessment`."""
     sparsification: Mapping[str, Sparsification]
     spectra: Mapping[str, Mapping[str, Spectrum]]
@@ -99,7 +99,7 @@ def pool(name: str, each: Sequence[Assessment], parameters: Mapping[str, Paramet
         for method, of in each[0].correlations.items()
         if all(method in a.correlations and set(of) <= set(a.correlations[method]) for a in each)
     }
-    calibrations: dict[str, list[Calibration]] = {}
+    calibrations: dict[str, list[MeasuredCalibration]] = {}
     for one in each:
         for part, found in one.calibration.items():
             calibrations.setdefault(part, []).append(found)

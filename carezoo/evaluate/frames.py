@@ -30,7 +30,7 @@ log = logging.getLogger("carezoo")
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class ScoredFrame:
     """One channel of one frame, YX or ZYX."""
 
     name: str
@@ -51,7 +51,7 @@ class Frame:
     units: AffineFit | None = None
     """Maps the target into the units of the restored image; None where that is not known beforehand."""
 
-    def cropped(self, largest: Mapping[str, int]) -> Frame:
+    def cropped(self, largest: Mapping[str, int]) -> ScoredFrame:
         """Return the middle of the frame, at most `largest` pixels along each axis named there.
 
         Z stays whole where source and target differ along it.
@@ -96,7 +96,7 @@ def frames(
     most: int,
     restoration: Restoration | None = None,
     relation: Relation | None = None,
-) -> Iterator[Frame]:
+) -> Iterator[ScoredFrame]:
     """Yield what is scored of one pair.
 
     Parameters
@@ -125,7 +125,7 @@ def frames(
         found = {name: _planar(read(image, region)) for name, image in images.items()}
         for channel in range(_n_channels(pair)):
             one = {name: values[min(channel, len(values) - 1)] for name, values in found.items()}
-            yield Frame(
+            yield ScoredFrame(
                 name=pair.name + words + (f", channel {channel}" if _n_channels(pair) > 1 else ""),
                 file=pair.name,
                 group=_group(pair, channel, manifest),

@@ -21,7 +21,7 @@ _PAGE_BYTES = 512
 """At most what one page costs beside its pixels."""
 
 
-class Layout:
+class FileLayout:
     """Where pixels of an image lie in the file: ImageJ's order, Y and X last and always there."""
 
     def __init__(self, axes: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -56,7 +56,7 @@ class TiffTarget:
     without the integers. Every pixel is written once. Threads may write different regions.
     """
 
-    def __init__(self, file: BinaryIO, offset: int, layout: Layout, name: str) -> None:
+    def __init__(self, file: BinaryIO, offset: int, layout: FileLayout, name: str) -> None:
         self._file = file
         self._offset = offset
         self._layout = layout

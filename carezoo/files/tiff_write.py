@@ -31,7 +31,7 @@ from carezoo.files.atomic import replacing
 from carezoo.files.notes import append
 from carezoo.files.tiff_read import open_tiff
 from carezoo.files.tiff_series import series_of
-from carezoo.files.tiff_target import Layout, TiffTarget
+from carezoo.files.tiff_target import FileLayout, TiffTarget
 from carezoo.image import Image, Metadata
 
 _IMAGEJ_DTYPES = frozenset(np.dtype(name) for name in ("uint8", "uint16", "int16", "float32"))
@@ -83,7 +83,7 @@ def create_image(
         If the block ends before every pixel was written exactly once.
     """
     target = Path(path)
-    layout = Layout(axes, shape, dtype)
+    layout = FileLayout(axes, shape, dtype)
     size_um = pixel_size_um if pixel_size_um is not None else like.pixel_size_um if like is not None else {}
     described = metadata or (like.metadata if like is not None else Metadata())
     arguments = _arguments(target, layout, size_um, described, notes)
@@ -106,7 +106,11 @@ def write_image(path: str | os.PathLike[str], image: Image, notes: Mapping[str, 
 
 
 def _arguments(
-    path: Path, layout: Layout, pixel_size_um: Mapping[str, float], metadata: Metadata, notes: Mapping[str, Any] | None
+    path: Path,
+    layout: FileLayout,
+    pixel_size_um: Mapping[str, float],
+    metadata: Metadata,
+    notes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what tifffile needs to write the header; decides the carrier."""
     name = path.name.lower()
@@ -132,7 +136,7 @@ def _arguments(
     return {"bigtiff": is_big} | plain.to_tags(letters, size_um, fitted, text)
 
 
-def _allocate(temporary: Path, layout: Layout, arguments: dict[str, Any]) -> int:
+def _allocate(temporary: Path, layout: FileLayout, arguments: dict[str, Any]) -> int:
     """Write everything but the pixels; return where the first pixel goes."""
     tifffile.imwrite(
         temporary,
@@ -150,7 +154,7 @@ def _allocate(temporary: Path, layout: Layout, arguments: dict[str, Any]) -> int
     return offset
 
 
-def _verify(written: Path, layout: Layout) -> None:
+def _verify(written: Path, layout: FileLayout) -> None:
     """Open the finished file as a reader would."""
     image = open_tiff(written, None, None)
     found, expected = (

@@ -112,7 +112,7 @@ class LoadedModels:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """A model that can be chosen here and now."""
 
     name: str
@@ -126,7 +126,7 @@ class Choice:
         return asdict(self)
 
 
-def choices() -> list[Choice]:
+def choices() -> list[ModelChoice]:
     """Return the newest version of every model on this computer, by name; a damaged one is left out with a warning."""
     found = []
     for entry in catalog.here():
@@ -136,5 +136,5 @@ def choices() -> list[Choice]:
             log.warning("%s: %s", entry.name, error)
             continue
         results = tuple(result.name for result in manifest.results)
-        found.append(Choice(entry.name, entry.version, manifest.description, manifest.spatial_axes, results))
+        found.append(ModelChoice(entry.name, entry.version, manifest.description, manifest.spatial_axes, results))
     return found

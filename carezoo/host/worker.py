@@ -40,7 +40,7 @@ Tell = Callable[[str, int, int], None]
 
 
 @dataclass
-class Task:
+class WorkerTask:
     """One request under way."""
 
     id: str
@@ -49,14 +49,14 @@ class Task:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-class Desk:
+class Verbs:
     """The verbs: each takes inputs and returns outputs, both plain values for JSON."""
 
     def __init__(self) -> None:
         self._models = hosting.LoadedModels()
         self._arrays = SharedArrays()
 
-    def describe(self, task: Task, tell: Tell) -> dict[str, Any]:
+    def describe(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """Tell what a model is; without one, what this worker is."""
         del tell
         if "model" not in task.inputs:
@@ -64,17 +64,17 @@ class Desk:
         package = self._models.get(_text(task, "model")).package
         return {"model": describe(package), "summary": summary(package)}
 
-    def models(self, task: Task, tell: Tell) -> dict[str, Any]:
+    def models(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """List the models that can be used here and now."""
         del task, tell
         return {"models": [choice.to_dict() for choice in hosting.choices()]}
 
-    def pull(self, task: Task, tell: Tell) -> dict[str, Any]:
+    def pull(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """Make sure that a model is on this computer, and load it."""
         path = pull(_text(task, "model"), progress=lambda done, total, what: tell(f"pulling {what}", done, total)).path
         return {"path": str(path), "model": describe(self._models.get(str(path)).package)}
 
-    def restore(self, task: Task, tell: Tell) -> dict[str, Any]:
+    def restore(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """Restore an image that is given as a shared array or as the path of a file."""
         settings = from_words(task.inputs.get("options") or {})
         model = self._models.get(_text(task, "model"))
@@ -97,7 +97,7 @@ class Desk:
             }
         return {"results": results, "report": restoration.report.to_dict()}
 
-    def release(self, task: Task, tell: Tell) -> dict[str, Any]:
+    def release(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """Free the shared arrays of earlier results."""
         del task, tell
         return {"n_released": self.close()}
@@ -107,20 +107,20 @@ class Desk:
         return self._arrays.release()
 
 
-VERBS: dict[str, Callable[[Desk, Task, Tell], dict[str, Any]]] = {
-    verb.__name__: verb for verb in (Desk.describe, Desk.models, Desk.pull, Desk.restore, Desk.release)
+VERBS: dict[str, Callable[[Verbs, WorkerTask, Tell], dict[str, Any]]] = {
+    verb.__name__: verb for verb in (Verbs.describe, Verbs.models, Verbs.pull, Verbs.restore, Verbs.release)
 }
 """What can be asked for."""
 
 
-def _text(task: Task, name: str) -> str:
+def _text(task: WorkerTask, name: str) -> str:
     value = task.inputs.get(name)
     if not isinstance(value, str) or not value:
         raise InputError(f"{task.verb}: expected a text {name!r}, found {value!r}")
     return value
 
 
-def _image(task: Task, pixels: np.ndarray[Any, Any]) -> Image:
+def _image(task: WorkerTask, pixels: np.ndarray[Any, Any]) -> Image:
     return Image(
         pixels,
         _text(task, "axes"),
@@ -135,9 +135,9 @@ class Worker:
 
     def __init__(self, requests: TextIO, responses: TextIO) -> None:
         self._requests, self._responses = requests, responses
-        self._desk = Desk()
-        self._waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._tasks: dict[str, Task] = {}
+        self._desk = Verbs()
+        self._waiting: queue.SimpleQueue[WorkerTask | None] = queue.SimpleQueue()
+        self._tasks: dict[str, WorkerTask] = {}
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -171,11 +171,11 @@ class Worker:
             return
         if kind != "EXECUTE":
             raise ValueError(f"request type {kind!r}; expected EXECUTE or CANCEL")
-        task = Task(identity, str(request.get("script") or "").strip(), request.get("inputs") or {})
+        task = WorkerTask(identity, str(request.get("script") or "").strip(), request.get("inputs") or {})
         self._tasks[identity] = task
         self._waiting.put(task)
 
-    def _work(self, task: Task) -> None:
+    def _work(self, task: WorkerTask) -> None:
         self._respond(task, "LAUNCH")
         try:
             if task.verb not in VERBS:
@@ -195,7 +195,7 @@ class Worker:
         finally:
             self._tasks.pop(task.id, None)
 
-    def _teller(self, task: Task) -> Tell:
+    def _teller(self, task: WorkerTask) -> Tell:
         last = 0.0
 
         def tell(message: str, current: int, maximum: int) -> None:
@@ -207,7 +207,7 @@ class Worker:
 
         return tell
 
-    def _respond(self, task: Task, kind: str, **content: Any) -> None:
+    def _respond(self, task: WorkerTask, kind: str, **content: Any) -> None:
         # As text what JSON has no word for: a manifest may hold dates.
         line = json.dumps({"task": task.id, "responseType": kind, **content}, separators=(",", ":"), default=str)
         with self._lock:

@@ -31,7 +31,7 @@ CODE = frozenset({"custom", "stardist_postprocessing", "cellpose_flow_dynamics"}
 
 
 @dataclass(frozen=True)
-class Subject:
+class OperationContext:
     """The tensor that operations work on."""
 
     letters: str
@@ -49,7 +49,7 @@ class Reading:
     remarks: tuple[str, ...]
 
 
-def read(entries: Entry | None, subject: Subject, *, name_key: str) -> Reading:
+def read(entries: Entry | None, subject: OperationContext, *, name_key: str) -> Reading:
     """Read a list of operations.
 
     Parameters
@@ -79,7 +79,7 @@ def read(entries: Entry | None, subject: Subject, *, name_key: str) -> Reading:
     return Reading(tuple(operations), tuple(remarks))
 
 
-def _reader(name: str, entry: Entry) -> Callable[[Entry, Subject], list[Operation]]:
+def _reader(name: str, entry: Entry) -> Callable[[Entry, OperationContext], list[Operation]]:
     if name in CODE:
         raise UnsupportedError(
             f"{entry.path}: {name} is a program, not a formula; carezoo never runs code from a package. "
@@ -90,7 +90,7 @@ def _reader(name: str, entry: Entry) -> Callable[[Entry, Subject], list[Operatio
     return READERS[name]
 
 
-def _scale_linear(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _scale_linear(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     _check_axis(kwargs, subject)
     gain, offset = _numbers(kwargs, "gain", (1.0,)), _numbers(kwargs, "offset", (0.0,))
     _check_counts(kwargs, subject, gain=gain, offset=offset)
@@ -99,7 +99,7 @@ def _scale_linear(kwargs: Entry, subject: Subject) -> list[Operation]:
     return [intensity.Affine(gain, offset)]
 
 
-def _build_fixed(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _build_fixed(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     _check_axis(kwargs, subject)
     mean, std = kwargs["mean"].numbers(), kwargs["std"].numbers()
     _check_counts(kwargs, subject, mean=mean, std=std)
@@ -111,7 +111,7 @@ def _build_fixed(kwargs: Entry, subject: Subject) -> list[Operation]:
     return [intensity.Affine(gain, tuple(-one / width for one, width in zip(means, widths, strict=True)))]
 
 
-def _standardize(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _standardize(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     # Format 0.4: one operation with three modes, "fixed" unless said otherwise.
     mode = kwargs.get("mode")
     if (mode is not None and mode.text() == "fixed") or (mode is None and kwargs.get("mean") is not None):
@@ -120,7 +120,7 @@ def _standardize(kwargs: Entry, subject: Subject) -> list[Operation]:
     return [intensity.Standardize(_eps(kwargs), _is_per_channel(kwargs, subject))]
 
 
-def _scale_range(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _scale_range(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     _check_mode(kwargs)
     low, high = _percentile(kwargs, "min_percentile", 0.0), _percentile(kwargs, "max_percentile", 100.0)
     if low >= high:
@@ -136,7 +136,7 @@ def _scale_range(kwargs: Entry, subject: Subject) -> list[Operation]:
     return [intensity.ScaleRange(low, high, _eps(kwargs), _is_per_channel(kwargs, subject))]
 
 
-def _match_moments(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _match_moments(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     if subject.is_input:
         raise ManifestError(f"{kwargs.path}: scale_mean_variance is an operation for outputs")
     _check_mode(kwargs)
@@ -144,7 +144,7 @@ def _match_moments(kwargs: Entry, subject: Subject) -> list[Operation]:
     return [intensity.MatchMoments(_eps(kwargs), _is_per_channel(kwargs, subject))]
 
 
-def _clip(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _clip(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     bounds = {key: entry.number() for key in ("min", "max") if (entry := kwargs.get(key))}
     percentiles = {
         key: _percentile(kwargs, f"{key}_percentile", 0.0) for key in ("min", "max") if kwargs.get(f"{key}_percentile")
@@ -161,30 +161,30 @@ def _clip(kwargs: Entry, subject: Subject) -> list[Operation]:
     ]
 
 
-def _binarize(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _binarize(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     _check_axis(kwargs, subject)
     threshold = kwargs["threshold"].numbers()
     _check_counts(kwargs, subject, threshold=threshold)
     return [intensity.Binarize(threshold)]
 
 
-def _sigmoid(_kwargs: Entry, _subject: Subject) -> list[Operation]:
+def _sigmoid(_kwargs: Entry, _subject: OperationContext) -> list[Operation]:
     return [intensity.Sigmoid()]
 
 
-def _softmax(kwargs: Entry, subject: Subject) -> list[Operation]:
+def _softmax(kwargs: Entry, subject: OperationContext) -> list[Operation]:
     _check_axis(kwargs, subject)
     return [intensity.Softmax()]
 
 
-def _ensure_dtype(kwargs: Entry, _subject: Subject) -> list[Operation]:
+def _ensure_dtype(kwargs: Entry, _subject: OperationContext) -> list[Operation]:
     dtype = kwargs["dtype"]
     if dtype.text() not in DTYPES:
         raise dtype.error(f"one of {', '.join(sorted(DTYPES))}")
     return [intensity.Cast(dtype.text())]
 
 
-READERS: dict[str, Callable[[Entry, Subject], list[Operation]]] = {
+READERS: dict[str, Callable[[Entry, OperationContext], list[Operation]]] = {
     "binarize": _binarize,
     "clip": _clip,
     "ensure_dtype": _ensure_dtype,
@@ -219,7 +219,7 @@ def letter_of(name: str, entry: Entry) -> str:
     return letter
 
 
-def _is_per_channel(kwargs: Entry, subject: Subject) -> bool:
+def _is_per_channel(kwargs: Entry, subject: OperationContext) -> bool:
     """Return whether statistics are taken for each channel, and refuse those of single planes or lines."""
     axes = kwargs.get("axes")
     if axes is None:
@@ -249,7 +249,7 @@ def _check_mode(kwargs: Entry) -> None:
         raise mode.error("per_sample or per_dataset")
 
 
-def _check_axis(kwargs: Entry, subject: Subject) -> None:
+def _check_axis(kwargs: Entry, subject: OperationContext) -> None:
     """Refuse constants along an axis other than the channels (0.5: `axis`; 0.4: `axes` names the other ones)."""
     axis, axes = kwargs.get("axis"), kwargs.get("axes")
     if axis is not None and letter_of(axis.text(), axis) != "C":
@@ -258,7 +258,7 @@ def _check_axis(kwargs: Entry, subject: Subject) -> None:
         _is_per_channel(kwargs, subject)
 
 
-def _check_counts(kwargs: Entry, subject: Subject, **values: Sequence[float]) -> None:
+def _check_counts(kwargs: Entry, subject: OperationContext, **values: Sequence[float]) -> None:
     for key, numbers in values.items():
         if len(numbers) not in {1, subject.n_channels}:
             raise ManifestError(
@@ -267,7 +267,7 @@ def _check_counts(kwargs: Entry, subject: Subject, **values: Sequence[float]) ->
             )
 
 
-def _check_reference(reference: Entry, subject: Subject) -> None:
+def _check_reference(reference: Entry, subject: OperationContext) -> None:
     if reference.text() not in subject.inputs:
         raise ManifestError(
             f"{reference.path}: no input tensor {reference.text()!r}; found {', '.join(subject.inputs)}"

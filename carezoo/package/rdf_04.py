@@ -10,7 +10,7 @@ from fractions import Fraction
 from carezoo.errors import ManifestError, UnsupportedError
 from carezoo.package import operations
 from carezoo.package.document import Entry
-from carezoo.package.operations import Subject
+from carezoo.package.operations import OperationContext
 from carezoo.package.tensors import Axis, Free, Reference, Tensor, simple_fraction
 
 MAX_CHANNELS = 4096
@@ -27,7 +27,7 @@ def read_input(entry: Entry, tests: Entry | None) -> Tensor:
     else:
         sizes = list(_integers(shape, letters))
     axes = tuple(_input_axis(letter, size, shape) for letter, size in zip(letters, sizes, strict=True))
-    subject = Subject(letters, _n_channels(axes), (name,), is_input=True)
+    subject = OperationContext(letters, _n_channels(axes), (name,), is_input=True)
     reading = operations.read(entry.get("preprocessing"), subject, name_key="name")
     return Tensor(name, entry.path, axes, reading.operations, _test_path(tests, 0), reading.remarks)
 
@@ -42,7 +42,7 @@ def read_output(entry: Entry, source: Tensor, tests: Entry | None, index: int) -
     axes = tuple(
         _output_axis(letter, size, halo, shape) for letter, size, halo in zip(letters, sizes, halos, strict=True)
     )
-    subject = Subject(letters, _n_channels(axes), (source.name,), is_input=False)
+    subject = OperationContext(letters, _n_channels(axes), (source.name,), is_input=False)
     reading = operations.read(entry.get("postprocessing"), subject, name_key="name")
     return Tensor(name, entry.path, axes, reading.operations, _test_path(tests, index), reading.remarks)
 

@@ -6,7 +6,7 @@ from carezoo.errors import ManifestError, UnsupportedError
 from carezoo.intensity import Binarize, Cast, Operation
 from carezoo.package import operations
 from carezoo.package.document import Entry
-from carezoo.package.operations import Subject
+from carezoo.package.operations import OperationContext
 from carezoo.package.tensors import Axis, Free, Reference, Tensor
 
 KINDS = {"batch": "batch", "channel": "channel", "time": "time", "space": "", "index": "index"}
@@ -49,9 +49,9 @@ def _name(entry: Entry, default: str) -> str:
     return default if name is None else name.text()
 
 
-def _subject(axes: tuple[Axis, ...], inputs: tuple[str, ...], *, is_input: bool) -> Subject:
+def _subject(axes: tuple[Axis, ...], inputs: tuple[str, ...], *, is_input: bool) -> OperationContext:
     n_channels = next((len(axis.names) for axis in axes if axis.letter == "C"), 1)
-    return Subject("".join(axis.letter for axis in axes), n_channels, inputs, is_input)
+    return OperationContext("".join(axis.letter for axis in axes), n_channels, inputs, is_input)
 
 
 def _with_implied_cast(found: tuple[Operation, ...], dtype: str) -> tuple[Operation, ...]:

@@ -49,26 +49,26 @@ def render(draft: Draft) -> bytes:
     """
     consistency.check(draft)
     try:
-        text = yaml.dump(_rdf(draft), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+        text = yaml.dump(_rdf(draft), Dumper=_ManifestDumper, sort_keys=False, allow_unicode=True, width=120)
     except yaml.representer.RepresenterError as error:
         raise ManifestError(f"package {draft.id}: not a plain value in its sections: {error.args[-1]!r}") from error
     return str(text).encode("utf-8")
 
 
-class _Dumper(yaml.SafeDumper):
+class _ManifestDumper(yaml.SafeDumper):
     """YAML without aliases: equal parts are written out, as people and simple readers expect; numbers in one line."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
 
-def _represent_flow(dumper: _Dumper, values: list[Any]) -> yaml.Node:
+def _represent_flow(dumper: _ManifestDumper, values: list[Any]) -> yaml.Node:
     """Write many numbers beside each other instead of below."""
     is_row = len(values) > 1 and all(isinstance(each, int | float) for each in values)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=is_row)
 
 
-_Dumper.add_representer(list, _represent_flow)
+_ManifestDumper.add_representer(list, _represent_flow)
 
 
 def _rdf(draft: Draft) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Geometry:
+class TensorGeometry:
     """Sizes in and out, solved."""
 
     rules: Mapping[str, AxisRule]
@@ -93,7 +93,7 @@ class Geometry:
     remarks: tuple[str, ...]
 
 
-def solve(source: Tensor, outputs: Sequence[Tensor]) -> Geometry:
+def solve(source: Tensor, outputs: Sequence[Tensor]) -> TensorGeometry:
     """Find out which input sizes a network accepts, and how each output's sizes follow.
 
     An input axis may be tiled if the manifest says so (`concatenable`), if it declares a halo for it or a border that
@@ -114,7 +114,7 @@ def solve(source: Tensor, outputs: Sequence[Tensor]) -> Geometry:
         rule, remark = _rule(axis, [_follower(axis.letter, o, s) for o, s in zip(outputs, sizes, strict=True)])
         rules[axis.letter] = rule
         remarks += [remark] if remark else []
-    return Geometry(rules, sizes, tuple(remarks))
+    return TensorGeometry(rules, sizes, tuple(remarks))
 
 
 @dataclass(frozen=True)

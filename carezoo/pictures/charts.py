@@ -39,7 +39,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Frame:
+class PlotArea:
     """What stands around the lines."""
 
     x: str
@@ -55,7 +55,7 @@ class Frame:
     """matplotlib's place of the legend."""
 
 
-def draw_lines(series: Sequence[Series], frame: Frame) -> str:
+def draw_lines(series: Sequence[Series], frame: PlotArea) -> str:
     """Return a chart as an SVG element without size: as wide as its place on the page.
 
     Raises
@@ -89,7 +89,7 @@ def draw_lines(series: Sequence[Series], frame: Frame) -> str:
     return _apply_theme(buffer.getvalue())
 
 
-def _furnish(axes: Any, frame: Frame) -> None:
+def _furnish(axes: Any, frame: PlotArea) -> None:
     axes.set_xlabel(frame.x, color=_INK, fontsize=10.5)
     axes.set_ylabel(frame.y, color=_INK, fontsize=10.5)
     for is_log, set_scale, axis in (

@@ -104,8 +104,8 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
         assert body is not None  # None answers an ETag, and none was sent
         if body.total is not None and body.total != entry.size:
             raise Changed(
-                f"{redact(url)}: the server has {body.total} bytes, the index of the zoo says {entry.size}. The file or "
-                "the index was changed; nothing was kept. Tell whoever runs the zoo"
+                f"{redact(url)}: the server has {body.total} bytes, the index of the zoo says {entry.size}. The file "
+                "or the index was changed; nothing was kept. Tell whoever runs the zoo"
             )
         have = body.start
         with part.open("r+b" if part.exists() else "wb") as stream:

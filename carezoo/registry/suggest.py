@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from carezoo import domain_check as likeness
+from carezoo import domain_check
 from carezoo import files
 from carezoo.errors import PackageError
 from carezoo.image import Image
@@ -122,7 +122,7 @@ def _judge(image: Image, package: Package) -> Suggestion:
     if hindrance:
         return Suggestion(manifest.id, manifest.version, task, math.inf, (hindrance,))
     record = manifest.carezoo.training_images
-    found = likeness.compare(image, record)
+    found = domain_check.compare(image, record)
     if found is None:
         cannot = "the image cannot be judged: smaller than 64 pixels, or without finite values"
         why = cannot if record else "the package does not say what it was trained on"

@@ -28,7 +28,7 @@ SUFFIX_OF = {"mean": "restored"}
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A package, loaded once for all files."""
 
     package: Package
@@ -36,7 +36,7 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Job:
     """What to do with every file."""
 
     models: Mapping[int | None, Package]
@@ -90,7 +90,7 @@ class Outcome:
 
 def restore_files(
     sources: Sequence[Path],
-    order: Order,
+    order: Job,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     *,
@@ -123,7 +123,7 @@ def restore_files(
         _check_output(order.output, len(sources))
     for conflict in conflicts(sources, order).values():
         raise conflict
-    models = {key: Model(package, open_network(package, order.settings)) for key, package in order.models.items()}
+    models = {key: LoadedModel(package, open_network(package, order.settings)) for key, package in order.models.items()}
     for source in sources:
         try:
             yield _restore_file(source, order, models, progress, cancelled)
@@ -167,7 +167,7 @@ def _name_output(path: Path, ending: str) -> Path:
     return path.with_name(f"{path.stem}_{ending}.tif")
 
 
-def conflicts(sources: Sequence[Path], order: Order) -> dict[Path, InputError]:
+def conflicts(sources: Sequence[Path], order: Job) -> dict[Path, InputError]:
     """Return why files cannot be restored together with the others, by file; the rest of them can.
 
     A file conflicts if an earlier one is written to the same result, or if it is itself the result of another.
@@ -190,7 +190,7 @@ def conflicts(sources: Sequence[Path], order: Order) -> dict[Path, InputError]:
     return found
 
 
-def _result_names(order: Order) -> list[str]:
+def _result_names(order: Job) -> list[str]:
     """Return the results that every model gives."""
     given = [[result.name for result in package.manifest.results] for package in order.models.values()]
     return [name for name in given[0] if all(name in names for names in given)]
@@ -198,8 +198,8 @@ def _result_names(order: Order) -> list[str]:
 
 def _restore_file(
     source: Path,
-    order: Order,
-    models: Mapping[int | None, Model],
+    order: Job,
+    models: Mapping[int | None, LoadedModel],
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
@@ -241,8 +241,8 @@ def _like(outline: Outline) -> Image:
 
 def _restore_image(
     image: Image,
-    order: Order,
-    models: Mapping[int | None, Model],
+    order: Job,
+    models: Mapping[int | None, LoadedModel],
     make_target: Callable[[Outline], AbstractContextManager[Erasable]],
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
@@ -275,7 +275,7 @@ def _restore_image(
         )
 
 
-def _channels(image: Image, models: Mapping[int | None, Model]) -> list[int]:
+def _channels(image: Image, models: Mapping[int | None, LoadedModel]) -> list[int]:
     n_channels = image.sizes.get("C", 1)
     named = sorted(channel for channel in models if channel is not None)
     if named != list(range(n_channels)):

@@ -35,7 +35,7 @@ class Piece:
     """Where it stands in the frame, in output pixels, by axis letter."""
 
 
-class Network:
+class PackagedNetwork:
     """A session with the manifest that says what its tensors mean."""
 
     def __init__(self, session: Session, manifest: Manifest) -> None:

@@ -21,7 +21,7 @@ from carezoo.package.read import Package
 from carezoo.progress import Progress
 from carezoo.runtime import members, postprocess, tile_size
 from carezoo.runtime.layout import Index, Layout, guard_finite, lay_out
-from carezoo.runtime.predict import Network, Piece
+from carezoo.runtime.predict import PackagedNetwork, Piece
 from carezoo.runtime.restoration import Provenance, Report, Restoration
 from carezoo.runtime.session import Session
 from carezoo.runtime.targets import MakeTarget, Targets, result_dtype
@@ -79,7 +79,7 @@ def restore(
     if make_target is None and _keeps_members(layout, package, settings):
         package = members.with_members(package)
         layout = replace(layout, manifest=package.manifest)
-    network = Network(session or open_session(package, settings), package.manifest)
+    network = PackagedNetwork(session or open_session(package, settings), package.manifest)
     dtype = result_dtype(image.dtype if settings.dtype == "input" else settings.dtype)
     plan = plan_tiles(layout, settings)
     unlike = _unlike_training(checked, package)
@@ -140,8 +140,8 @@ def _keeps_members(layout: Layout, package: Package, settings: Settings) -> bool
 
 
 def _unlike_training(image: Image, package: Package) -> tuple[str, ...]:
-    likeness = compare(image, package.manifest.carezoo.training_images)
-    return likeness.reasons if likeness else ()
+    match = compare(image, package.manifest.carezoo.training_images)
+    return match.reasons if match else ()
 
 
 def _left_out(image: Image, average: int) -> list[str]:
@@ -173,7 +173,7 @@ class _Work:
     def __init__(
         self,
         layout: Layout,
-        network: Network,
+        network: PackagedNetwork,
         targets: Targets,
         plan: Plan,
         progress: Progress | None,

@@ -40,7 +40,7 @@ N_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Data:
+class TrainingData:
     """What a network is fitted to."""
 
     batches: Callable[[range, int, int], Iterable[Batch]]
@@ -71,7 +71,7 @@ class Fit:
 
 def fit(
     network: Network,
-    data: Data,
+    data: TrainingData,
     settings: Training,
     folder: Path,
     *,
@@ -154,7 +154,7 @@ class _Run:
         average = Average(network, settings.averaging) if settings.averaging else None
         self.state = State(network, optimizer, schedule.plateau(optimizer, settings), average)
 
-    def batches(self, data: Data) -> Iterator[Batch]:
+    def batches(self, data: TrainingData) -> Iterator[Batch]:
         """Return what is left of the training."""
         first, n_epochs = self.state.n_steps, self._settings.n_epochs - self.state.epoch
         steps = range(first, first + n_epochs * self._settings.steps_per_epoch)
@@ -280,7 +280,7 @@ def _reason_to_stop(state: State, settings: Training, *, is_late: bool) -> str:
     return ""
 
 
-def _gather_batch(data: Data) -> dict[str, NDArray[np.float32]]:
+def _gather_batch(data: TrainingData) -> dict[str, NDArray[np.float32]]:
     source, target = data.validation[0]
     return {"source": source[:N_EXAMPLES].numpy(), "target": target[:N_EXAMPLES].numpy()}
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from carezoo.domain_check import Sample, describe
+from carezoo.domain_check import ImageSample, describe
 from carezoo.errors import RecipeError
 from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
@@ -23,7 +23,7 @@ from carezoo.simulate import pairs as simulate
 from carezoo.simulate.files import to_image
 from carezoo.simulate.sets import OpenSet, open_set, write_report_files
 from carezoo.train.batches import Batch, default_workers, draw_batches
-from carezoo.train.loop import Data
+from carezoo.train.loop import TrainingData
 from carezoo.train.pack.records import FileRecord, record_clean_files, record_files
 from carezoo.train.recipe import Recipe
 from carezoo.train.sections import Training
@@ -36,7 +36,7 @@ class Prepared:
     parts: PairParts
     matching: Matching
     """Intensities as measured on the files to fit."""
-    data: Data
+    data: TrainingData
     choose: Sampler
     """Of the files to choose on."""
     records: tuple[FileRecord, ...]
@@ -73,7 +73,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     registration = check_files(acquired, recipe.pair_axes)
     patches = prepare_all(parts, opened, how, cache)
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
-    data = Data(batches, _validation(patches.choose, recipe.training))
+    data = TrainingData(batches, _validation(patches.choose, recipe.training))
     return Prepared(parts, patches.matching, data, patches.choose, records, registration, opened)
 
 
@@ -177,20 +177,20 @@ def training_images(recipe: Recipe, prepared: Prepared) -> dict[str, Any] | None
     dict or None
         Section `training_images` of `config.carezoo`; None if there is no such image of 64 x 64 pixels.
     """
-    kinds: dict[str, list[Sample]] = {}
+    kinds: dict[str, list[ImageSample]] = {}
     for pair in prepared.parts.fit:
         if recipe.model_axes.fits(pair.source.sizes, pair.target.sizes):
-            kinds.setdefault(pair.dataset, []).append(Sample(pair.source, pair.source_channels))
+            kinds.setdefault(pair.dataset, []).append(ImageSample(pair.source, pair.source_channels))
     for opened in prepared.computed:
         if recipe.model_axes == recipe.pair_axes or opened.described.n_report:
             kinds.setdefault(opened.described.name, []).extend(_make_computed(opened))
     return describe(kinds, np.random.default_rng(recipe.seed))
 
 
-def _make_computed(opened: OpenSet) -> Iterator[Sample]:
+def _make_computed(opened: OpenSet) -> Iterator[ImageSample]:
     of_fit, seed = opened.parts["fit"], opened.seeds["fit"]
     for i in range(_N_COMPUTED):
-        yield Sample(
+        yield ImageSample(
             to_image(of_fit, simulate.make_whole_pair(of_fit, seed, i).source, is_source=True),
             tuple(range(opened.n_channels)),
         )

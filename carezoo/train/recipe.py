@@ -22,7 +22,7 @@ from carezoo.patches.files import Patches
 from carezoo.schema import yaml_file as recipe_file
 from carezoo.schema.build import build, to_plain
 from carezoo.tasks import DENOISE, TASKS, TaskName
-from carezoo.train.sections import Data, Network, Packing, Training, check_at_least
+from carezoo.train.sections import Data, NetworkSection, Packing, Training, check_at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ and where they disagree they should not be trusted. `--member N` trains and pack
     """How intensities are normalized."""
     patches: Patches = field(default_factory=Patches)
     """How patches are drawn."""
-    network: Network = field(default_factory=Network)
+    network: NetworkSection = field(default_factory=NetworkSection)
     """What is trained."""
     training: Training = field(default_factory=Training)
     """How it is trained."""

@@ -17,7 +17,7 @@ from carezoo.errors import MissingExtraError, RecipeError, TrainError
 from carezoo.pairs import registration as pair_check
 from carezoo.train import checkpoint
 from carezoo.train.batches import Batch
-from carezoo.train.loop import Data
+from carezoo.train.loop import TrainingData
 
 try:
     import torch
@@ -37,8 +37,8 @@ from carezoo.train import run as members
 from carezoo.train.export import load_weights
 from carezoo.train.pack import report
 from carezoo.train.pack import write as packing
-from carezoo.train.pack.sample import Sample, choose_sample
-from carezoo.train.pack.write import Model
+from carezoo.train.pack.sample import SampleImage, choose_sample
+from carezoo.train.pack.write import TrainedModel
 from carezoo.train.prepare import Prepared, list_known_relations, prepare
 from carezoo.train.recipe import Recipe
 
@@ -127,7 +127,7 @@ def train(
         if fits[-1].is_first_process:
             curves(history.read(folder), folder / "curves.png")
     name = packing.name_of(recipe, len(cores))
-    model = Model(name, tuple(cores), tuple(fits), (start.name, start.version) if start else None)
+    model = TrainedModel(name, tuple(cores), tuple(fits), (start.name, start.version) if start else None)
     folder = out / f"member-{numbers[0]}" if len(numbers) < recipe.members else out
     target = packing.zip_path(out, name, recipe.version)
     if not fits[0].is_first_process:
@@ -137,7 +137,13 @@ def train(
 
 
 def _pack(
-    recipe: Recipe, model: Model, prepared: Prepared, sample: Sample, logs: Sequence[Path], folder: Path, target: Path
+    recipe: Recipe,
+    model: TrainedModel,
+    prepared: Prepared,
+    sample: SampleImage,
+    logs: Sequence[Path],
+    folder: Path,
+    target: Path,
 ) -> Path:
     """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -243,7 +249,7 @@ def seed_of(seed: int, number: int) -> int:
     return seed if number == 1 else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
 
 
-def data_of(data: Data, number: int) -> Data:
+def data_of(data: TrainingData, number: int) -> TrainingData:
     """Return what a member is fitted to: patches of its own, and the validation patches of all."""
     shift = (number - 1) * MOST_STEPS
 

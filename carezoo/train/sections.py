@@ -69,7 +69,7 @@ def _check_channels(each: FileSet, key: str, chosen: tuple[int, ...], names: tup
 
 
 @dataclass(frozen=True, kw_only=True)
-class Projection:
+class ProjectionSection:
     """The 3D network that weighs the planes of a stack (task project)."""
 
     depth: int = 4
@@ -91,7 +91,7 @@ class Projection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class NetworkSection:
     """CARE's residual U-Net, and what a task puts around it."""
 
     depth: int = 2
@@ -104,7 +104,7 @@ class Network:
     """Restore a Laplace distribution (mean and scale) instead of a value alone."""
     residual: bool | None = None
     """Learn the difference from the input; null: where input and output have the same channels."""
-    projection: Projection = field(default_factory=Projection)
+    projection: ProjectionSection = field(default_factory=ProjectionSection)
     """Task project: what makes one plane of the stack, before the U-Net."""
     merge: Literal["arithmetic", "geometric"] = "arithmetic"
     """Task isotropic: mean of the passes along YZ and XZ slices; geometric (of values above 0) as in CSBDeep."""
@@ -205,7 +205,7 @@ class PixelSize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class SampleSection:
     """An image whose pixels everybody may see."""
 
     source: str
@@ -231,7 +231,7 @@ class Sample:
 class Packing:
     """What the package shows and says beyond the network."""
 
-    sample: Sample | None = None
+    sample: SampleSection | None = None
     """Image for test tensors, sample files and cover, whose licence must allow that; null: the first file to report."""
     pixel_size_um: PixelSize | None = None
     """Pixel size the model is made for; null: from the metadata of the files."""

@@ -22,7 +22,7 @@ EXTENSION = HERE.parents[1] / "bridges" / "knime"
 DEMO = HERE.parents[1] / "zoo" / "demo"
 sys.path.insert(0, str(EXTENSION / "src"))
 
-from carezoo.runtime.batch import Order  # noqa: E402
+from carezoo.runtime.batch import Job  # noqa: E402
 from carezoo_knime import models  # noqa: E402
 from carezoo_knime.restoring import RestoredRow, restore_rows  # noqa: E402
 from carezoo_knime.scoring import ScoredRow, score_rows  # noqa: E402
@@ -34,9 +34,9 @@ def demo() -> tuple[list[dict[str, str]], list[RestoredRow], list[ScoredRow]]:
     """Run what the nodes run on the demo table."""
     with (EXTENSION / "demo" / "images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    wanted = models.Wanted.of(name="denoise-bpae-2d", version="", package="", zoo="")
+    wanted = models.ModelFields.of(name="denoise-bpae-2d", version="", package="", zoo="")
     with tempfile.TemporaryDirectory() as folder:
-        order = Order(models={None: models.choose(wanted).open()}, folder=Path(folder))
+        order = Job(models={None: models.choose(wanted).open()}, folder=Path(folder))
         restored = restore_rows([row["image"] for row in rows], order, folder=DEMO)
         pairs = [
             {"restored": done.restored, "reference": row["reference"], "noisy": row["image"]}

@@ -20,7 +20,7 @@ from carezoo.package.write import write_package
 from carezoo.pairs import find
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.section import FileSet
-from carezoo.runtime.batch import Order
+from carezoo.runtime.batch import Job
 from carezoo.train.sections import Data
 
 ROOT = Path(__file__).parents[2]
@@ -129,10 +129,10 @@ def test_knime(low, model, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(KNIME)])
     from carezoo_knime.restoring import restore_rows
 
-    (row,) = restore_rows([str(low)], Order(models={None: open_package(model)}))
+    (row,) = restore_rows([str(low)], Job(models={None: open_package(model)}))
     assert f"is a folder; expected an image file, such as {low / 'a.tif'}" in row.error
     (low / "a.tif").unlink()
-    (row,) = restore_rows([str(low)], Order(models={None: open_package(model)}))
+    (row,) = restore_rows([str(low)], Job(models={None: open_package(model)}))
     assert row.error.endswith(f"such as {low / 'b.czi'}")
 
 

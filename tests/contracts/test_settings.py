@@ -16,7 +16,7 @@ import carezoo
 from carezoo.cli.main import COMMANDS, run
 from carezoo.errors import InputError
 from carezoo.host.worker import Worker
-from carezoo.runtime.batch import Order
+from carezoo.runtime.batch import Job
 from carezoo.settings import NOT_OFFERED, OFFERED, SETTINGS, Options, Settings, from_dialog, from_words
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_every_surface_offers_every_setting(tmp_path, monkeypatch):
 def test_every_setting_is_known_to_resuming():
     deciding = {row.key for row in SETTINGS if row.decides_pixels}
     assert deciding == {"precision", "dtype", "intensity_range", "background", "average", "is_per_frame", "nan"}
-    identity = Order(models={}, settings=Settings(intensity_range=(1, 3), dtype="uint8")).options()
+    identity = Job(models={}, settings=Settings(intensity_range=(1, 3), dtype="uint8")).options()
     assert json.loads(json.dumps(identity)) == identity
     assert deciding < identity.keys()
     assert (identity["intensity_range"], identity["dtype"]) == ([1, 3], "uint8")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carezoo.errors import InputError
-from carezoo.evaluate.calibration import LEVELS, Calibration, calibration, coverage, pool_calibrations
+from carezoo.evaluate.calibration import LEVELS, MeasuredCalibration, calibration, coverage, pool_calibrations
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.mixture import Mixture
 
@@ -98,7 +98,7 @@ def test_a_mixture_is_judged_by_its_own_distribution():
 
 
 def test_the_distance_from_nominal_levels():
-    found = Calibration((0.5, 0.9), (0.4, 0.95), 0.0, 0.0, 10)
+    found = MeasuredCalibration((0.5, 0.9), (0.4, 0.95), 0.0, 0.0, 10)
     assert found.error == pytest.approx((0.1 + 0.05) / 2)
     assert found.at(0.9) == 0.95
 

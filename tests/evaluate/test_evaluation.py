@@ -15,8 +15,8 @@ import tifffile
 import carezoo
 from carezoo.errors import AxesError, InputError
 from carezoo.evaluate import evaluation, frames
-from carezoo.evaluate.assessment import Options, assess
-from carezoo.evaluate.frames import Frame
+from carezoo.evaluate.assessment import AssessmentOptions, assess
+from carezoo.evaluate.frames import ScoredFrame
 from carezoo.evaluate.pairs import conditions, find_pairs
 from carezoo.evaluate.report import page
 from carezoo.metrics import AffineFit, intensity_errors
@@ -99,7 +99,7 @@ def frame():
     error = np.random.default_rng(0).laplace(0, 20, target.shape).astype(np.float32)
     restored = 3 * target + 50 + error
     predicted = Laplace(restored, np.full(target.shape, 10, np.float32))
-    return Frame("a.tif", "a.tif", "", 3 * target + 50, target, {}, restored, predicted)
+    return ScoredFrame("a.tif", "a.tif", "", 3 * target + 50, target, {}, restored, predicted)
 
 
 def test_an_ensemble_is_judged_by_its_mixture(pairs, tmp_path):
@@ -123,7 +123,7 @@ def test_an_ensemble_is_judged_by_its_mixture(pairs, tmp_path):
 
 def test_calibration_is_judged_in_the_units_of_the_input(frame):
     images = {"input": frame.source, "restored": frame.restored}
-    found = assess(frame, images, Options()).calibration
+    found = assess(frame, images, AssessmentOptions()).calibration
     # Half the scale: an interval of level 1 - q holds 1 - sqrt(q).
     np.testing.assert_allclose(found["all"].observed, 1 - np.sqrt(1 - np.array(found["all"].levels)), atol=0.03)
     assert found["foreground"].n_pixels + found["background"].n_pixels == found["all"].n_pixels
@@ -131,25 +131,25 @@ def test_calibration_is_judged_in_the_units_of_the_input(frame):
 
 def test_calibration_before_the_factor_is_that_of_other_scales(frame):
     images = {"input": frame.source, "restored": frame.restored}
-    found = assess(frame, images, Options(calibration_factor=0.5)).calibration
+    found = assess(frame, images, AssessmentOptions(calibration_factor=0.5)).calibration
     np.testing.assert_allclose(found["all before calibration"].observed, found["all"].levels, atol=0.03)
-    assert found["all"] == assess(frame, images, Options()).calibration["all"]
+    assert found["all"] == assess(frame, images, AssessmentOptions()).calibration["all"]
 
 
 def test_restorations_with_units_of_their_own_are_fitted_first(frame):
     images = {"input": frame.source[::-1] ** 2, "restored": frame.restored}
-    found = assess(frame, images, Options(has_own_units=True))
+    found = assess(frame, images, AssessmentOptions(has_own_units=True))
     assert found.scores.intensities is None
     np.testing.assert_allclose(found.calibration["all"].at(0.5), 1 - np.sqrt(0.5), atol=0.03)
 
 
 def test_known_units_are_not_fitted(frame):
     images = {"input": frame.source[::-1] ** 2, "restored": frame.restored}
-    known = assess(replace(frame, units=AffineFit(3.0, 50.0)), images, Options())
+    known = assess(replace(frame, units=AffineFit(3.0, 50.0)), images, AssessmentOptions())
     np.testing.assert_allclose(known.calibration["all"].at(0.5), 1 - np.sqrt(0.5), atol=0.03)
     assert known.scores.intensities.gain_error == pytest.approx(0, abs=0.02)
     # A model whose restored images are a fifth too bright: a fit to them would hide that.
-    bright = assess(replace(frame, units=AffineFit(2.5, 50.0)), images, Options())
+    bright = assess(replace(frame, units=AffineFit(2.5, 50.0)), images, AssessmentOptions())
     assert bright.scores.intensities.gain_error == pytest.approx(0.2, abs=0.02)
     assert bright.calibration["all"].at(0.5) < known.calibration["all"].at(0.5) - 0.1
 
@@ -184,7 +184,7 @@ def test_projections(tmp_path):
     assert "units of their own" in (tmp_path / "report" / "index.html").read_text()
     pairs = find_pairs(conditions(tmp_path / "low", tmp_path / "high"), model.package.manifest, "ZYX")
     relations = {pair.source_path: Relation(np.array([2.0]), np.array([7.0])) for pair in pairs}
-    known = evaluation.evaluate(model.package, pairs, evaluation.Wanted(baselines=(), relations=relations))
+    known = evaluation.evaluate(model.package, pairs, evaluation.EvaluationSettings(baselines=(), relations=relations))
     assert not known.has_own_units
     restored, expected = model.restore(tmp_path / "low" / "a.tif", "ZYX").mean, 2.0 * stack.max(axis=0) + 7.0
     assert known.overall.scores.intensities.mean == intensity_errors(restored, expected)

@@ -54,10 +54,10 @@ def by_knime_row(source, model, folder):
     """What CARE Restore does without KNIME's API; `test_knime_nodes` runs the node itself."""
     sys.path.insert(0, str(ROOT / "bridges" / "knime" / "src"))
     from carezoo.package.read import open_package
-    from carezoo.runtime.batch import Order
+    from carezoo.runtime.batch import Job
     from carezoo_knime.restoring import restore_rows
 
-    (row,) = restore_rows([str(source)], Order(models={None: open_package(model)}, output=folder))
+    (row,) = restore_rows([str(source)], Job(models={None: open_package(model)}, output=folder))
     return Path(row.restored)
 
 

@@ -12,7 +12,7 @@ from carezoo.registry import index
 from carezoo.registry.catalog import version_of
 from carezoo.registry.index import Index, Zip
 from carezoo_knime import models
-from carezoo_knime.models import ChosenModel, Wanted
+from carezoo_knime.models import ChosenModel, ModelFields
 
 SHIPS = "denoise-bpae-2d"
 
@@ -39,7 +39,7 @@ def zoo(tmp_path):
 
 
 def wanted(**given):
-    return Wanted.of(**{"name": "", "version": "", "package": "", "zoo": "", **given})
+    return ModelFields.of(**{"name": "", "version": "", "package": "", "zoo": "", **given})
 
 
 def test_a_name_becomes_an_exact_version_that_is_found_again(zoo):

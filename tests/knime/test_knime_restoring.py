@@ -14,7 +14,7 @@ from carezoo.errors import AxesError, Cancelled, InputError
 from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.runtime.batch import Order
+from carezoo.runtime.batch import Job
 from carezoo.settings import Settings
 from carezoo_knime.cells import folder_of, fresh_names, path_of
 from carezoo_knime.restoring import restore_rows
@@ -35,8 +35,8 @@ def images(tmp_path):
     return tmp_path
 
 
-def order(package: Path, **changes) -> Order:
-    return Order(models={None: open_package(package)}, **changes)
+def order(package: Path, **changes) -> Job:
+    return Job(models={None: open_package(package)}, **changes)
 
 
 def test_pixels_are_those_of_python(models, images):

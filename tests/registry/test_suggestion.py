@@ -11,7 +11,7 @@ from zoos import add_draft
 import carezoo
 from carezoo import files
 from carezoo.cli.main import run
-from carezoo.domain_check import Sample, describe
+from carezoo.domain_check import ImageSample, describe
 from carezoo.image import Image
 from carezoo.package.manifest import Record
 from carezoo.registry.suggest import suggest
@@ -26,7 +26,7 @@ def zoo(tmp_path, monkeypatch):
     noisy = files.open_image(DEMO / "noisy.tif")
     smooth = Image(np.cumsum(np.cumsum(rng.normal(size=(256, 256)), 0), 1).astype(np.float32), "YX")
     for name, image in (("near", noisy), ("far", smooth)):
-        record = describe({name: [Sample(image, (0,))]}, rng)
+        record = describe({name: [ImageSample(image, (0,))]}, rng)
         add_draft(tmp_path / "zoo", packages.denoise_2d(id=name, record=Record(training_images=record)), "zips")
     add_draft(tmp_path / "zoo", packages.denoise_2d(id="silent"))
     add_draft(tmp_path / "zoo", packages.two_channels_2d(id="pair"))
@@ -82,7 +82,9 @@ def test_the_command_tells_reasons(zoo, capsys):
 
 
 def test_of_models_that_fit_those_that_know_a_camera_come_first(zoo):
-    record = describe({"simulated": [Sample(files.open_image(DEMO / "noisy.tif"), (0,))]}, np.random.default_rng(0))
+    record = describe(
+        {"simulated": [ImageSample(files.open_image(DEMO / "noisy.tif"), (0,))]}, np.random.default_rng(0)
+    )
     draft = packages.denoise_2d(id="all-simulated", record=Record(training_images=record), tags=("synthetic",))
     add_draft(zoo, draft, "zips")
     found = [each for each in suggest(DEMO / "noisy.tif", zoos=[zoo]) if each.verdict == "fits"]

@@ -8,7 +8,7 @@ import pytest
 
 from carezoo import files
 from carezoo.cli.main import run
-from carezoo.domain_check import Sample, describe
+from carezoo.domain_check import ImageSample, describe
 from carezoo.image import Image
 from carezoo.package.manifest import Record
 from carezoo.package.read import open_package
@@ -23,7 +23,7 @@ def speckled(seed, gain=1.0):
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    samples = [Sample(Image(speckled(seed), "YX", {"Y": 0.1, "X": 0.1}), (0,)) for seed in range(6)]
+    samples = [ImageSample(Image(speckled(seed), "YX", {"Y": 0.1, "X": 0.1}), (0,)) for seed in range(6)]
     record = describe({"speckled": samples}, np.random.default_rng(0))
     draft = packages.denoise_2d(record=Record(training_images=record))
     return write_package(draft, tmp_path_factory.mktemp("package") / "model.zip")

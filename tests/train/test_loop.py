@@ -31,7 +31,7 @@ def pair(rng):
     return torch.from_numpy(source), torch.from_numpy(target)
 
 
-DATA = loop.Data(batches, [pair(np.random.default_rng(99)) for _ in range(2)])
+DATA = loop.TrainingData(batches, [pair(np.random.default_rng(99)) for _ in range(2)])
 
 
 def new_network(*, probabilistic=False):
@@ -84,7 +84,7 @@ def test_the_network_is_left_with_the_best_weights(tmp_path):
 
     network = new_network()
     settings = replace(SETTINGS, learning_rate=0.02)
-    fitted = loop.fit(network, loop.Data(misleading_later, DATA.validation), settings, tmp_path)
+    fitted = loop.fit(network, loop.TrainingData(misleading_later, DATA.validation), settings, tmp_path)
     losses = [float(row["val_loss"]) for row in history.read(tmp_path)]
     assert fitted.best_loss == pytest.approx(min(losses), rel=1e-6)
     assert fitted.best_epoch == 1 + int(np.argmin(losses)) < 3
@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_says_what_to_look_at(tmp
             yield source, target
 
     with pytest.raises(DivergedError, match=r"epoch 2, step 1, with sources.*1 NaN or infinite pixel.*learning_rate"):
-        loop.fit(new_network(), loop.Data(poisoned, DATA.validation), SETTINGS, tmp_path)
+        loop.fit(new_network(), loop.TrainingData(poisoned, DATA.validation), SETTINGS, tmp_path)
     assert [row["epoch"] for row in history.read(tmp_path)] == ["1"]
     assert checkpoint.exists(tmp_path / "checkpoints")
 
@@ -164,7 +164,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_says_what_to_look_at(tmp
 def test_a_validation_loss_that_is_no_number_is_told_too(tmp_path):
     validation = [(torch.full((1, 1, 8, 8), np.nan), torch.zeros(1, 1, 8, 8))]
     with pytest.raises(DivergedError, match="validation after epoch 1"):
-        loop.fit(new_network(), loop.Data(batches, validation), SETTINGS, tmp_path)
+        loop.fit(new_network(), loop.TrainingData(batches, validation), SETTINGS, tmp_path)
 
 
 def test_an_interrupted_training_keeps_its_checkpoint_and_says_how_to_continue(tmp_path, caplog):
@@ -173,7 +173,7 @@ def test_an_interrupted_training_keeps_its_checkpoint_and_says_how_to_continue(t
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        loop.fit(new_network(), loop.Data(interrupted, DATA.validation), SETTINGS, tmp_path)
+        loop.fit(new_network(), loop.TrainingData(interrupted, DATA.validation), SETTINGS, tmp_path)
     assert "epoch 3" in caplog.text
     assert "--resume" in caplog.text
     assert loop.fit(new_network(), DATA, SETTINGS, tmp_path, resume=True).n_epochs == 4
@@ -187,7 +187,10 @@ def test_a_finished_training_is_not_trained_again(tmp_path):
         assert not steps, "no batch is needed"
         return iter(())
 
-    assert loop.fit(new_network(), loop.Data(never, DATA.validation), SETTINGS, tmp_path, resume=True).n_epochs == 4
+    assert (
+        loop.fit(new_network(), loop.TrainingData(never, DATA.validation), SETTINGS, tmp_path, resume=True).n_epochs
+        == 4
+    )
     assert curve(tmp_path) == before
 
 

@@ -12,7 +12,7 @@ from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.section import FileSet
 from carezoo.train.explain import explain
 from carezoo.train.recipe import Recipe
-from carezoo.train.sections import Data, Network, Training
+from carezoo.train.sections import Data, NetworkSection, Training
 
 MINIMAL = {"name": "denoise-cells", "data": {"sets": [{"source": "low", "target": "high"}]}}
 
@@ -221,7 +221,7 @@ def test_a_missing_or_binary_file_is_one_message(tmp_path):
 
 def test_python_gets_the_same_checks():
     with pytest.raises(RecipeError, match="kernel"):
-        Network(kernel=2)
+        NetworkSection(kernel=2)
     recipe = Recipe(name="a", data=Data(sets=(FileSet(source=("low",), target=("high",)),)))
     assert dataclasses.replace(recipe, training=Training(n_epochs=3)).training.n_epochs == 3
     with pytest.raises(RecipeError, match="probabilistic"):
@@ -238,7 +238,7 @@ def test_explain_names_every_field_with_its_meaning():
         assert list(found) == [field.name for field in dataclasses.fields(section)]
 
     check(Recipe, keys)
-    check(Network, keys["network"])
+    check(NetworkSection, keys["network"])
     check(Training, keys["training"])
     check(FileSet, keys["data"]["sets"])
     assert "  kernel:  # whole number | null, default: null" in text

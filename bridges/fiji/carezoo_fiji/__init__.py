@@ -10,13 +10,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOMES = {"Session": "carezoo_fiji.session", "attach": "carezoo_fiji.launch", "start": "carezoo_fiji.launch"}
+_HOMES = {"FijiSession": "carezoo_fiji.session", "attach": "carezoo_fiji.launch", "start": "carezoo_fiji.launch"}
 
-__all__ = ["Session", "attach", "start"]
+__all__ = ["FijiSession", "attach", "start"]
 
 if TYPE_CHECKING:
     from carezoo_fiji.launch import attach, start
-    from carezoo_fiji.session import Session
+    from carezoo_fiji.session import FijiSession
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from carezoo.errors import Cancelled, InputError
 from carezoo.files.listing import Listing, list_folder
 from carezoo.host.models import Problem
-from carezoo.runtime.batch import Order, Outcome, restore_files
+from carezoo.runtime.batch import Job, Outcome, restore_files
 from carezoo.settings import from_dialog
 from carezoo_fiji.calls import Call
 from carezoo_fiji.form import Field, settings_fields
@@ -22,7 +22,7 @@ class Batch:
     """What a call of the command asks for."""
 
     sources: Listing
-    order: Order
+    order: Job
 
 
 def ask(session: Any, call: Call) -> Batch:
@@ -41,7 +41,7 @@ def ask(session: Any, call: Call) -> Batch:
         raise InputError(f"input_folder={values['input_folder']}: expected a folder of images")
     if not str(values["output_folder"]).strip():
         raise InputError("output_folder is empty: expected the folder for the results")
-    order = Order(
+    order = Job(
         models={None: session.models.get(reference(values)).package},
         settings=from_dialog(values),
         output=target,

@@ -36,7 +36,7 @@ _FILES = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class InstallState:
     """One line of the status."""
 
     text: str
@@ -109,16 +109,16 @@ def uninstall(folder: Path) -> list[Path]:
     return removed
 
 
-def status(folder: Path) -> list[Finding]:
+def status(folder: Path) -> list[InstallState]:
     """Say what is installed in a Fiji, and whether it can work."""
     if not _is_installed(folder):
-        return [Finding(f"not installed in {folder.resolve()}. Run carezoo fiji install for it", is_problem=True)]
+        return [InstallState(f"not installed in {folder.resolve()}. Run carezoo fiji install for it", is_problem=True)]
     place = folder / PLACE
     listed, kept = _read(place), _list_unchanged(place)
     changed = sorted(set(listed["files"]) - {path.name for path in kept})
     return [
-        Finding(f"{len(kept)} commands of carezoo {listed['carezoo']} in {place}"),
-        *(Finding(f"{place / name} is missing or was changed since", is_problem=True) for name in changed),
+        InstallState(f"{len(kept)} commands of carezoo {listed['carezoo']} in {place}"),
+        *(InstallState(f"{place / name} is missing or was changed since", is_problem=True) for name in changed),
         _python_works(Path(listed["python"])),
     ]
 
@@ -187,11 +187,13 @@ def _list_unchanged(place: Path) -> list[Path]:
     ]
 
 
-def _python_works(python: Path) -> Finding:
+def _python_works(python: Path) -> InstallState:
     if not python.is_file():
-        return Finding(f"{python} is gone. Run carezoo fiji install again, from where carezoo is now", is_problem=True)
+        return InstallState(
+            f"{python} is gone. Run carezoo fiji install again, from where carezoo is now", is_problem=True
+        )
     command = [str(python), "-c", "import carezoo, carezoo_fiji; print(carezoo.__version__)"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode != 0:
-        return Finding(f"{python} has no carezoo any more. Run carezoo fiji install again", is_problem=True)
-    return Finding(f"{python} runs carezoo {done.stdout.strip()}")
+        return InstallState(f"{python} has no carezoo any more. Run carezoo fiji install again", is_problem=True)
+    return InstallState(f"{python} runs carezoo {done.stdout.strip()}")

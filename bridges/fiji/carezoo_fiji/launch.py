@@ -10,7 +10,7 @@ from typing import Any, Literal
 from carezoo.errors import InputError, MissingExtraError
 from carezoo_fiji import java, leaving
 from carezoo_fiji.java import load
-from carezoo_fiji.session import Session
+from carezoo_fiji.session import FijiSession
 
 VARIABLE = "CAREZOO_FIJI"
 """Environment variable: the folder of a Fiji."""
@@ -30,7 +30,7 @@ def start(
     imagej_jar: str | os.PathLike[str] | None = None,
     headless: bool = False,
     memory_gib: float | None = None,
-) -> Session:
+) -> FijiSession:
     """Start Fiji or ImageJ in this process, with carezoo's commands in Plugins > CAREzoo.
 
     Parameters
@@ -68,7 +68,7 @@ def start(
     return _start_imagej(jar, headless, memory_gib)
 
 
-def attach(ij: Any = None) -> Session:
+def attach(ij: Any = None) -> FijiSession:
     """Add carezoo's commands to the ImageJ that runs in this process.
 
     Parameters
@@ -95,7 +95,7 @@ def attach(ij: Any = None) -> Session:
     except TypeError as error:
         raise InputError("the Java of this process has no ImageJ 1.x classes (ij.IJ)") from error
     leaving.leave_cleanly_at_exit()
-    return Session()
+    return FijiSession()
 
 
 def find_fiji(given: str | os.PathLike[str] | None = None) -> Path | None:
@@ -128,16 +128,16 @@ def missing_jars(folder: Path) -> list[str]:
     return [jar for jar in IMGLYB_JARS if not any(name.startswith(jar) for name in names)]
 
 
-def _start_imagej(jar: Path, headless: bool, memory_gib: float | None) -> Session:
+def _start_imagej(jar: Path, headless: bool, memory_gib: float | None) -> FijiSession:
     java.start([jar], headless=headless, memory_gib=memory_gib)
     leaving.leave_cleanly_at_exit()
     if not headless:
         application = load("ij.ImageJ")(load("ij.ImageJ").STANDALONE)
         application.exitWhenQuitting(False)  # Python ends when the window is closed, and by itself
-    return Session()
+    return FijiSession()
 
 
-def _start_fiji(folder: Path, headless: bool, memory_gib: float | None) -> Session:
+def _start_fiji(folder: Path, headless: bool, memory_gib: float | None) -> FijiSession:
     """Start a Fiji through pyimagej, without its downloads where they are not needed."""
     try:
         import imagej

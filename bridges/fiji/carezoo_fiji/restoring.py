@@ -25,7 +25,7 @@ NO_IMAGE = "there is no image open. Open the image to restore and click on it"
 
 
 @dataclass(frozen=True)
-class Order:
+class RestoreRequest:
     """What a call of the command asks for."""
 
     source: Any
@@ -67,7 +67,7 @@ def reference(values: Values) -> str:
     return str(values["package_file"]).strip() or str(values["model"])
 
 
-def ask(session: Any, call: Call) -> Order:
+def ask(session: Any, call: Call) -> RestoreRequest:
     """Ask for a model and how to run it."""
     source = active_image()
     to_image(source, region={"Y": slice(0, 1), "X": slice(0, 1)})  # refuses colours before anything is asked
@@ -86,9 +86,11 @@ def ask(session: Any, call: Call) -> Order:
     return _order(source, values)
 
 
-def _order(source: Any, values: Values) -> Order:
+def _order(source: Any, values: Values) -> RestoreRequest:
     is_selection = values["region"] == SELECTION
-    return Order(source, reference(values), is_selection, bool(values["show_uncertainty"]), from_dialog(values))
+    return RestoreRequest(
+        source, reference(values), is_selection, bool(values["show_uncertainty"]), from_dialog(values)
+    )
 
 
 def _describe(source: Any) -> str:
@@ -98,7 +100,7 @@ def _describe(source: Any) -> str:
     return f"{source.getTitle()}: {width} x {height}" + (f", {stacked}" if stacked else "")
 
 
-def do(session: Any, call: Call, order: Order) -> str:
+def do(session: Any, call: Call, order: RestoreRequest) -> str:
     """Restore, and show what came out; the image itself stays as it is."""
     source, region = order.source, choose_region(order, call)
     title = str(source.getTitle())
@@ -125,7 +127,7 @@ def do(session: Any, call: Call, order: Order) -> str:
     return f"restored {title} with {model.manifest.reference}"
 
 
-def choose_region(order: Order, call: Call) -> dict[str, slice] | None:
+def choose_region(order: RestoreRequest, call: Call) -> dict[str, slice] | None:
     """Return the part to restore; a selection that is ignored is told of.
 
     Raises

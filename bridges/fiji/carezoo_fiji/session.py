@@ -21,7 +21,7 @@ from carezoo_fiji.java import jpype, load
 _POLL_S = 0.1
 
 
-class Session:
+class FijiSession:
     """An ImageJ with commands, and images both ways. Models that were used stay loaded.
 
     Made by `start` and `attach`.

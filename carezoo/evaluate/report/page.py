@@ -15,7 +15,7 @@ from carezoo.evaluate.assessment import BEFORE, INPUT, RESTORED, TARGET
 from carezoo.evaluate.findings import Findings, Group
 from carezoo.metrics import MeanScores
 from carezoo.pictures import charts
-from carezoo.pictures.charts import Frame, Series
+from carezoo.pictures.charts import PlotArea, Series
 
 LEVELS = (0.5, 0.9, 0.95)
 """Levels of intervals whose coverage stands in tables."""
@@ -34,7 +34,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a table."""
 
     name: str
@@ -119,7 +119,7 @@ def headline(findings: Findings) -> str:
     return text
 
 
-def table(findings: Findings, group: Group) -> list[Row]:
+def table(findings: Findings, group: Group) -> list[TableRow]:
     """Return the scores of all methods."""
     means = {INPUT: group.scores.input, **group.scores.baselines, RESTORED: group.scores.restored}
     best = max(means, key=lambda name: means[name].mean.psnr_db)
@@ -129,7 +129,7 @@ def table(findings: Findings, group: Group) -> list[Row]:
         parameters = group.parameters.get(name, {})
         words = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in parameters.items())
         shown = f"{findings.titles[name]} ({words})" if words else findings.titles[name]
-        rows.append(Row(shown, cells, name == best, name == RESTORED))
+        rows.append(TableRow(shown, cells, name == best, name == RESTORED))
     return rows
 
 
@@ -145,12 +145,12 @@ def intensity_words(group: Group) -> str:
     return f"Gain error {texts[0]}; offset error at the mean level {texts[1]} of the range of the expected image."
 
 
-def coverage_rows(group: Group) -> list[Row]:
+def coverage_rows(group: Group) -> list[TableRow]:
     """Return how often the true value lies inside the interval of each of `LEVELS`."""
     rows = []
     for part, one in group.calibration.items():
         cells = (*(f"{100 * one.at(level):.1f} %" for level in LEVELS), f"{100 * one.error:.1f}", f"{one.nll:.2f}")
-        rows.append(Row(part, cells, is_model=BEFORE not in part))
+        rows.append(TableRow(part, cells, is_model=BEFORE not in part))
     return rows
 
 
@@ -175,7 +175,7 @@ def _trust(group: Group) -> list[Chart]:
                 if part + words in group.calibration:
                     one = group.calibration[part + words]
                     series.append(Series(part + words, one.levels, one.observed, colour, style))
-        frame = Frame(
+        frame = PlotArea(
             "level of the interval", "true values inside", x_range=(0, 1), y_range=(0, 1), legend="lower right"
         )
         made.append(
@@ -188,7 +188,7 @@ def _trust(group: Group) -> list[Chart]:
         best = next(iter(group.sparsification.values()))
         series.append(Series("by true error (best possible)", best.removed, best.by_error, 9, "--"))
         highest = max(1.0, *(y for one in series for y in one.y))
-        frame = Frame("least certain pixels removed", "error of the rest, relative", y_range=(0, 1.05 * highest))
+        frame = PlotArea("least certain pixels removed", "error of the rest, relative", y_range=(0, 1.05 * highest))
         words = "AUSE: 0 if uncertainty sorts pixels as their errors do, 1 if it knows nothing."
         made.append(Chart("Sparsification", charts.draw_lines(series, frame), words))
     if scale := group.sparsification.get("scale"):
@@ -197,11 +197,11 @@ def _trust(group: Group) -> list[Chart]:
             Series("images", scale.bin_uncertainty, scale.bin_error, 0, "."),
             Series("error = scale", ends, ends, 9, ":"),
         ]
-        frame = Frame("predicted scale / range", "mean absolute error / range", x_log=True, y_log=True)
+        frame = PlotArea("predicted scale / range", "mean absolute error / range", x_log=True, y_log=True)
         made.append(Chart("Error against scale", charts.draw_lines(series, frame), "Ten bins of equally many pixels."))
     if found_d := group.sparsification.get("disagreement"):
         series = [Series("", found_d.bin_uncertainty, found_d.bin_error, 0, ".")]
-        frame = Frame("disagreement D of the members", "mean absolute error / range")
+        frame = PlotArea("disagreement D of the members", "mean absolute error / range")
         words = "Ten bins of equally many pixels. A low D is no proof: members can agree on an error."
         made.append(Chart("Error against disagreement", charts.draw_lines(series, frame), words))
     return made
@@ -217,7 +217,7 @@ def _fourier(findings: Findings, group: Group) -> list[Chart]:
             Series(findings.titles[name], one.frequency, one.value, colour)
             for colour, (name, one) in enumerate(curves.items())
         ]
-        frame = Frame(
+        frame = PlotArea(
             f"cycles per {curves[RESTORED].unit}", "correlation", y_range=(-0.1, 1.02), level=fourier.THRESHOLD
         )
         kind = "shell" if "Z" in group.spectra.get(TARGET, {}) else "ring"
@@ -236,12 +236,12 @@ def _fourier(findings: Findings, group: Group) -> list[Chart]:
             for colour, name in enumerate(names)
             if axis in group.spectra.get(name, {})
         ]
-        frame = Frame("cycles per pixel", "power", y_log=True)
+        frame = PlotArea("cycles per pixel", "power", y_log=True)
         made.append(Chart(f"Spectrum along {axis}", charts.draw_lines(series, frame), "All fitted to the target."))
     return made
 
 
-def _resolution_rows(findings: Findings, group: Group) -> tuple[list[str], list[Row]]:
+def _resolution_rows(findings: Findings, group: Group) -> tuple[list[str], list[TableRow]]:
     directions = list(group.correlations.get(RESTORED, {}))
     rows = []
     for name in group.methods:
@@ -254,13 +254,13 @@ def _resolution_rows(findings: Findings, group: Group) -> tuple[list[str], list[
                 limit = "≤ " if one.is_limited_by_pixels else ""
                 unit = "px" if one.unit == "pixel" else one.unit
                 cells.append(f"{limit}{one.resolution:.3g} {unit}")
-        rows.append(Row(findings.titles[name], tuple(cells), is_model=name == RESTORED))
+        rows.append(TableRow(findings.titles[name], tuple(cells), is_model=name == RESTORED))
     return directions, rows if directions else []
 
 
-def _segmentation_rows(findings: Findings, group: Group) -> list[Row]:
+def _segmentation_rows(findings: Findings, group: Group) -> list[TableRow]:
     return [
-        Row(
+        TableRow(
             findings.titles[name],
             (
                 f"{one.seg:.3f}",

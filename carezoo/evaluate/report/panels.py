@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.evaluate.assessment import INPUT, RESTORED, TARGET, Assessment
-from carezoo.evaluate.frames import Frame
+from carezoo.evaluate.frames import ScoredFrame
 from carezoo.metrics import AffineFit
 from carezoo.pictures import display
 
@@ -40,7 +40,7 @@ class Example:
     """What is shown of the image, and its panels: a region of one plane; of volumes, a section along Z, too."""
 
 
-def example(frame: Frame, images: Mapping[str, NDArray[Any]], assessment: Assessment) -> Example:
+def example(frame: ScoredFrame, images: Mapping[str, NDArray[Any]], assessment: Assessment) -> Example:
     """Draw one image.
 
     Parameters
@@ -90,7 +90,7 @@ def png(plane: NDArray[np.uint8]) -> bytes:
     return bytes(png_encode(np.ascontiguousarray(plane), level=7))
 
 
-class _Cut:
+class _PanelCut:
     """A region of one plane or section, at whole multiples of its pixels."""
 
     def __init__(self, index: tuple[int | slice, ...], stretch: int) -> None:
@@ -100,18 +100,18 @@ class _Cut:
         return np.repeat(np.asarray(image[self.index], np.float32), self.stretch, axis=0)
 
 
-def _views(target: NDArray[Any], pixel_size_um: Mapping[str, float]) -> list[tuple[str, _Cut]]:
+def _views(target: NDArray[Any], pixel_size_um: Mapping[str, float]) -> list[tuple[str, _PanelCut]]:
     plane = target if target.ndim == 2 else target[_richest(target)]
     shape = (min(SIDE, plane.shape[0]), min(SIDE, plane.shape[1]))
     rows, columns = display.informative_region(plane, shape)
     if target.ndim == 2:
-        return [("the region with the most structure", _Cut((rows, columns), 1))]
+        return [("the region with the most structure", _PanelCut((rows, columns), 1))]
     z, y = _richest(target), (rows.start + rows.stop) // 2
     size = [pixel_size_um.get(letter) for letter in "ZX"]
     stretch = max(1, round(size[0] / size[1])) if size[0] and size[1] else 1
     return [
-        (f"plane {z}", _Cut((z, rows, columns), 1)),
-        (f"section along Z and X at row {y}", _Cut((slice(None), y, columns), min(stretch, 12))),
+        (f"plane {z}", _PanelCut((z, rows, columns), 1)),
+        (f"section along Z and X at row {y}", _PanelCut((slice(None), y, columns), min(stretch, 12))),
     ]
 
 
@@ -119,13 +119,13 @@ def _richest(stack: NDArray[Any]) -> int:
     return int(np.argmax(stack.reshape(len(stack), -1).std(axis=1)))
 
 
-def _grey(images: Mapping[str, NDArray[Any]], captions: Mapping[str, str], cut: _Cut) -> list[Panel]:
+def _grey(images: Mapping[str, NDArray[Any]], captions: Mapping[str, str], cut: _PanelCut) -> list[Panel]:
     # Of the whole target, so that the views of an image can be compared.
     low, high = (float(p) for p in np.percentile(images[TARGET], display.PERCENTILES))
     return [Panel(name, captions.get(name, ""), png(_levels(cut(image), low, high))) for name, image in images.items()]
 
 
-def _draw_maps(maps: Mapping[str, NDArray[Any]], cut: _Cut) -> list[Panel]:
+def _draw_maps(maps: Mapping[str, NDArray[Any]], cut: _PanelCut) -> list[Panel]:
     """Draw error and scale at one range, so that they can be compared, and disagreement from 0 to 1."""
     shared = [np.percentile(cut(maps[name]), 99.5) for name in ("error", "scale") if name in maps]
     high = float(max(shared)) or 1.0

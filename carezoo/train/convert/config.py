@@ -23,7 +23,7 @@ _DEEPEST = 10
 
 
 @dataclass(frozen=True)
-class Surface:
+class SurfaceConfig:
     """The first part of a projection network, sides in the order of the configuration's axes."""
 
     depth: int
@@ -46,7 +46,7 @@ class Config:
     is_residual: bool
     is_probabilistic: bool
     is_relu_last: bool
-    surface: Surface | None
+    surface: SurfaceConfig | None
     """Of a projection."""
     values: Mapping[str, Any] = field(repr=False)
     """The whole file."""
@@ -113,13 +113,13 @@ class _Reader:
             raise self._error("axes", "YXC or ZYXC (C last): carezoo has no networks along other axes, such as T")
         return axes
 
-    def _surface(self, axes: str) -> Surface:
+    def _surface(self, axes: str) -> SurfaceConfig:
         if "Z" not in axes or self.values.get("proj_axis") != "Z":
             raise self._error("proj_axis", "Z, one of the axes: carezoo projects along Z only")
         pooling, kernel = (self._sides(key, len(axes)) for key in ("proj_pool", "proj_kern"))
         if pooling != tuple(1 if letter == "Z" else 2 for letter in axes):
             raise self._error("proj_pool", "1 along Z and 2 along Y and X")
-        return Surface(
+        return SurfaceConfig(
             self._integer("proj_n_depth", at_most=_DEEPEST),
             self._integer("proj_n_filt"),
             self._integer("proj_n_conv_per_depth"),

@@ -19,14 +19,14 @@ from carezoo.simulate.denoise import Denoise
 from carezoo.simulate.psf_section import GaussianPsf
 from carezoo.simulate.structures.granules import Granules
 from carezoo.simulate.structures.tubules import Tubules
-from carezoo.train.pack.sample import Sample
+from carezoo.train.pack.sample import SampleImage
 
 _SIDE = {"YX": 256, "ZYX": 160}
 _LATERAL_UM, _AXIAL_UM = 0.1, 0.2
 _MOST_PLANES, _FEWEST_PLANES = 32, 6
 
 
-def from_file(path: Path, axes: str | None, license_: str, spatial: str, n_channels: int) -> Sample:
+def from_file(path: Path, axes: str | None, license_: str, spatial: str, n_channels: int) -> SampleImage:
     """Return an image of the user's: its first sample and frame.
 
     Raises
@@ -49,10 +49,10 @@ def from_file(path: Path, axes: str | None, license_: str, spatial: str, n_chann
         region["Z"] = slice(middle, middle + 1)
     pixels = axes_.move(read(image, region), "CZYX", "C" + spatial)
     size = {letter: image.pixel_size_um[letter] for letter in spatial if letter in image.pixel_size_um}
-    return Sample(Image(pixels, "C" + spatial, size, name=path.name), None, license_, "")
+    return SampleImage(Image(pixels, "C" + spatial, size, name=path.name), None, license_, "")
 
 
-def simulate_example(spatial: str, n_channels: int, factor: Fraction) -> Sample:
+def simulate_example(spatial: str, n_channels: int, factor: Fraction) -> SampleImage:
     """Return filaments and spots with camera noise, others in every channel, the same every time.
 
     Parameters
@@ -79,4 +79,4 @@ def simulate_example(spatial: str, n_channels: int, factor: Fraction) -> Sample:
         Image(np.stack(arrays), "C" + spatial, name="simulated filaments and spots")
         for arrays in ([each.source for each in channels], [each.target for each in channels])
     )
-    return Sample(source, target, "CC0-1.0", "simulated by carezoo, not a microscope's")
+    return SampleImage(source, target, "CC0-1.0", "simulated by carezoo, not a microscope's")

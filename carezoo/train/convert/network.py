@@ -12,9 +12,9 @@ from torch import nn
 from carezoo.tasks import ISOTROPIC, PROJECT, UPSAMPLE
 from carezoo.train.convert import weights
 from carezoo.train.convert.config import Config
-from carezoo.train.networks.isotropic import Isotropic
+from carezoo.train.networks.isotropic import IsotropicNetwork
 from carezoo.train.networks.network import Network
-from carezoo.train.networks.projection import Projection, Surface
+from carezoo.train.networks.projection import ProjectionNetwork, Surface
 from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
 
@@ -46,7 +46,7 @@ def load(config: Config, path: Path, task: str, factor: Fraction) -> Network:
             assert layer.bias is not None
             layer.bias.copy_(torch.from_numpy(bias))
     if task == ISOTROPIC.name:
-        return Isotropic(network, factor, merge="geometric")
+        return IsotropicNetwork(network, factor, merge="geometric")
     return Upsampling(network, factor) if task == UPSAMPLE.name else network
 
 
@@ -74,12 +74,12 @@ def _build_trained(config: Config, task: str) -> Network:
         n_convolutions=config.surface.n_convolutions,
         kernel=(z, y, x),
     )
-    return Projection(surface, network)
+    return ProjectionNetwork(surface, network)
 
 
 def _convolutions(network: Network) -> list[nn.Conv2d | nn.Conv3d]:
     """Return the convolutions in Keras' order: from input to output, the head of the mean before that of the scale."""
-    if isinstance(network, Projection):
+    if isinstance(network, ProjectionNetwork):
         return [*network.surface.convolutions, *_convolutions(network.network)]
     assert isinstance(network, UNet)
     pairs = [*network.encoder, network.bottom, *reversed(network.decoder)]

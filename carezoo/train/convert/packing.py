@@ -21,13 +21,13 @@ from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import card
 from carezoo.train.pack import draft_tools as drafting
-from carezoo.train.pack.sample import Sample, cut_out
+from carezoo.train.pack.sample import SampleImage, cut_out
 
 EPS = 1e-20
 """What CSBDeep adds to the range of intensities before it divides by it."""
 
 
-def draft(found: ModelFolder, network: Network, sample: Sample, choices: Choices) -> Draft:
+def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Choices) -> Draft:
     """Measure the exported graph and describe it, without pictures yet.
 
     Parameters
@@ -80,7 +80,7 @@ def draft(found: ModelFolder, network: Network, sample: Sample, choices: Choices
     return drafting.export_and_measure(described, network, cut_out(sample, geometry.rules, geometry.factors), seed=0)
 
 
-def finish(draft: Draft, package: Package, found: ModelFolder, sample: Sample) -> Draft:
+def finish(draft: Draft, package: Package, found: ModelFolder, sample: SampleImage) -> Draft:
     """Add what only a package that runs can tell: measured halo, samples, cover and card.
 
     Parameters
@@ -108,7 +108,7 @@ def _channel_names(found: ModelFolder, choices: Choices) -> tuple[tuple[str, ...
     return channels, restored
 
 
-def _readme(draft: Draft, found: ModelFolder, sample: Sample) -> str:
+def _readme(draft: Draft, found: ModelFolder, sample: SampleImage) -> str:
     parts = [
         card.opening(draft, sample),
         card.what_it_does(draft),

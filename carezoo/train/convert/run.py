@@ -24,7 +24,7 @@ from carezoo.train.convert import example, folder, network, packing
 from carezoo.train.convert.choices import Choices
 from carezoo.train.convert.folder import ModelFolder
 from carezoo.train.networks.network import Network
-from carezoo.train.pack.sample import Sample
+from carezoo.train.pack.sample import SampleImage
 
 log = logging.getLogger("carezoo")
 
@@ -100,7 +100,7 @@ def _tell(found: ModelFolder) -> None:
         )
 
 
-def _sample(network: Network, choices: Choices) -> Sample:
+def _sample(network: Network, choices: Choices) -> SampleImage:
     axes = network.geometry.axes
     if choices.sample is None:
         return example.simulate_example(axes, network.n_in, network.geometry.factors.get("Z", ONE))

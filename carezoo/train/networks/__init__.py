@@ -11,13 +11,13 @@ from fractions import Fraction
 
 from carezoo.tasks import DENOISE, ISOTROPIC, PROJECT, TASKS, UPSAMPLE
 from carezoo.train.networks.ensemble import Ensemble
-from carezoo.train.networks.isotropic import Isotropic
+from carezoo.train.networks.isotropic import IsotropicNetwork
 from carezoo.train.networks.network import Network
-from carezoo.train.networks.projection import Projection, Surface
+from carezoo.train.networks.projection import ProjectionNetwork, Surface
 from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
 from carezoo.train.recipe import Recipe
-from carezoo.train.sections import Network as Section
+from carezoo.train.sections import NetworkSection as Section
 
 _KERNEL = {2: 5, 3: 3}
 """CARE's kernels by number of axes of a patch, where the recipe does not say."""
@@ -90,7 +90,7 @@ def _projection(recipe: Recipe) -> Network:
         n_convolutions=section.n_convolutions,
         kernel=(z, y, x),
     )
-    return Projection(surface, _unet(recipe))
+    return ProjectionNetwork(surface, _unet(recipe))
 
 
 def _factor(recipe: Recipe) -> Fraction:
@@ -101,7 +101,7 @@ def _factor(recipe: Recipe) -> Fraction:
 NETWORKS: Mapping[str, Parts] = {
     DENOISE.name: Parts(_unet),
     UPSAMPLE.name: Parts(_unet, lambda recipe, core: Upsampling(core, _factor(recipe))),
-    ISOTROPIC.name: Parts(_unet, lambda recipe, core: Isotropic(core, _factor(recipe), recipe.network.merge)),
+    ISOTROPIC.name: Parts(_unet, lambda recipe, core: IsotropicNetwork(core, _factor(recipe), recipe.network.merge)),
     PROJECT.name: Parts(_projection),
 }
 """By the name of the task."""

@@ -57,7 +57,7 @@ class Ensemble(Network):
         assemble: Callable[[Network], Network] = lambda network: network,
     ) -> None:
         super().__init__()
-        self.network = assemble(Members(members))
+        self.network = assemble(MemberNetworks(members))
         self.geometry = self.network.geometry
         self.n_in = self.network.n_in
         self.n_members = len(members)
@@ -89,7 +89,7 @@ class Ensemble(Network):
         return len(self.outputs), len(self.network.outputs)
 
 
-class Members(Network):
+class MemberNetworks(Network):
     """Several networks on one input, one after the other; all their means, then all their scales.
 
     Raises

@@ -24,7 +24,7 @@ from carezoo.train.networks.network import Geometry, Network
 Merge = Literal["arithmetic", "geometric"]
 
 
-class Isotropic(Network):
+class IsotropicNetwork(Network):
     """Interpolation along Z, both orthogonal passes of a 2D network, and their merge.
 
     Slices go through the network one by one (in the graph: in a loop), so that memory holds a few copies of

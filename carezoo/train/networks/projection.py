@@ -96,7 +96,7 @@ class Surface(nn.Module):
         return self.kernel[axis] // 2 * n_pixels
 
 
-class Projection(Network):
+class ProjectionNetwork(Network):
     """A stack projected onto its surface, then restored by a 2D network; trained as one, with a loss on the result.
 
     Parameters

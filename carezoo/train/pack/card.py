@@ -10,7 +10,7 @@ from carezoo.evaluate.report import page
 from carezoo.package import consistency
 from carezoo.package.draft import Constants, Draft
 from carezoo.package.manifest import Architecture
-from carezoo.train.pack.sample import Sample
+from carezoo.train.pack.sample import SampleImage
 from carezoo.train.recipe import Recipe
 
 _INTENSITIES = {
@@ -35,7 +35,7 @@ _VALUES = {
 }
 
 
-def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: Sample) -> str:
+def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: SampleImage) -> str:
     """Return the card as Markdown.
 
     Parameters
@@ -64,7 +64,7 @@ def join_lines(parts: Iterable[Iterable[str]]) -> str:
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def opening(draft: Draft, sample: Sample) -> Iterator[str]:
+def opening(draft: Draft, sample: SampleImage) -> Iterator[str]:
     """Name, what it is for, and the cover."""
     yield f"# {draft.name} {draft.version}"
     yield ""

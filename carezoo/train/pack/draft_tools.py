@@ -29,7 +29,7 @@ from carezoo.train.export import to_onnx
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import measure
 from carezoo.train.pack.measure import bytes_per_pixel
-from carezoo.train.pack.sample import Sample, Tensors, cut_out, side_by_side, tensors_of, to_tiff
+from carezoo.train.pack.sample import SampleImage, Tensors, cut_out, side_by_side, tensors_of, to_tiff
 
 CARE = Citation(
     "Weigert et al., Content-aware image restoration: pushing the limits of fluorescence microscopy, "
@@ -90,7 +90,7 @@ def export_and_measure(draft: Draft, network: Network, piece: Image, seed: int) 
     )
 
 
-def add_samples(draft: Draft, package: Package, sample: Sample) -> Draft:
+def add_samples(draft: Draft, package: Package, sample: SampleImage) -> Draft:
     """Add what only a package that runs can tell: measured halo, sample files, cover.
 
     Parameters

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from carezoo.evaluate import evaluation
-from carezoo.evaluate.evaluation import Wanted
+from carezoo.evaluate.evaluation import EvaluationSettings
 from carezoo.evaluate.findings import Findings
 from carezoo.evaluate.report import files as report_
 from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture
@@ -17,7 +17,7 @@ from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Relation
 from carezoo.pictures import charts
-from carezoo.pictures.charts import Frame, Series
+from carezoo.pictures.charts import PlotArea, Series
 from carezoo.settings import Settings
 from carezoo.train import history
 from carezoo.train.pack import card
@@ -42,11 +42,13 @@ def evaluate(package: Package, pairs: Sequence[Pair], relations: Mapping[Path, R
     pairs
         Files that neither trained nor chose it.
     relations
-        As of `Wanted`.
+        As of `EvaluationSettings`.
     """
     most_frames = max(1, min(MOST_FRAMES_PER_FILE, MOST_FRAMES // len(pairs)))
     largest = LARGEST[package.manifest.spatial_axes]
-    wanted = Wanted(most_frames=most_frames, largest=largest, settings=Settings(provider="cpu"), relations=relations)
+    wanted = EvaluationSettings(
+        most_frames=most_frames, largest=largest, settings=Settings(provider="cpu"), relations=relations
+    )
     return evaluation.evaluate(package, list(_by_condition(pairs)), wanted)
 
 
@@ -147,9 +149,9 @@ def _curves(members: Sequence[Path]) -> Iterator[Chart]:
         rates.append(_series(rows, "learning_rate", "", number, "-"))
     losses, rates = ([one for one in each if one.x] for each in (losses, rates))
     if losses:
-        yield Chart("Loss", charts.draw_lines(losses, Frame("epoch", "loss", y_log=True)), "Mean over an epoch.")
+        yield Chart("Loss", charts.draw_lines(losses, PlotArea("epoch", "loss", y_log=True)), "Mean over an epoch.")
     if rates:
-        yield Chart("Learning rate", charts.draw_lines(rates, Frame("epoch", "learning rate", y_log=True)), "")
+        yield Chart("Learning rate", charts.draw_lines(rates, PlotArea("epoch", "learning rate", y_log=True)), "")
 
 
 def _series(rows: Sequence[Mapping[str, Any]], column: str, label: str, colour: int, style: str) -> Series:

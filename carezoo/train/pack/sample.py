@@ -43,7 +43,7 @@ _MOST_PLANES = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class SampleImage:
     """One frame of an image whose pixels may be shown."""
 
     image: Image
@@ -54,7 +54,7 @@ class Sample:
     origin: str
 
 
-def choose_sample(recipe: Recipe, parts: PairParts) -> Sample:
+def choose_sample(recipe: Recipe, parts: PairParts) -> SampleImage:
     """Return the image that the recipe names, else the first one to report on.
 
     Raises
@@ -83,13 +83,13 @@ def choose_sample(recipe: Recipe, parts: PairParts) -> Sample:
         return replace(take_from_pair(pair, axes), license=chosen.license, origin=chosen.origin)
     source = _name(recipe, named.source, len(recipe.data.channels), axes.source)
     clean = _name(recipe, named.target, len(recipe.data.restored), axes.target) if named.target else None
-    return Sample(source, clean, named.license, named.origin)
+    return SampleImage(source, clean, named.license, named.origin)
 
 
-def take_from_pair(pair: Pair, axes: PairAxes) -> Sample:
+def take_from_pair(pair: Pair, axes: PairAxes) -> SampleImage:
     """Return one frame of a pair."""
     source = _frame(pair.source, pair.source_channels, axes.source)
-    return Sample(source, _frame(pair.target, pair.target_channels, axes.target), "", "")
+    return SampleImage(source, _frame(pair.target, pair.target_channels, axes.target), "", "")
 
 
 def _name(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
@@ -114,7 +114,7 @@ def _frame(image: Image, channels: Sequence[int], spatial: str) -> Image:
     return Image(pixels, "C" + spatial, size, Metadata(), image.name)
 
 
-def cut_out(sample: Sample, rules: Mapping[str, AxisRule], factors: Mapping[str, Fraction] | None = None) -> Image:
+def cut_out(sample: SampleImage, rules: Mapping[str, AxisRule], factors: Mapping[str, Fraction] | None = None) -> Image:
     """Return the piece of the image with the most structure, at a size every reader of the package accepts.
 
     An axis that is too short is continued by reflection. Where planes are projected, all of them are taken.

@@ -34,7 +34,7 @@ from carezoo.train.networks.network import Network
 from carezoo.train.pack import card, report
 from carezoo.train.pack import draft_tools as drafting
 from carezoo.train.pack.records import FileRecord
-from carezoo.train.pack.sample import Sample, cut_out, take_from_pair
+from carezoo.train.pack.sample import SampleImage, cut_out, take_from_pair
 from carezoo.train.prepare import Prepared, training_images
 from carezoo.train.recipe import Recipe
 
@@ -48,7 +48,7 @@ Parent = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Model:
+class TrainedModel:
     """What a training has made."""
 
     name: str
@@ -66,7 +66,7 @@ def name_of(recipe: Recipe, n_members: int) -> str:
     return recipe.name if n_members == 1 else recipe.package.ensemble_name or f"{recipe.name}-ensemble"
 
 
-def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> Draft:
+def draft(recipe: Recipe, model: TrainedModel, prepared: Prepared, sample: SampleImage) -> Draft:
     """Calibrate and export the network, measure the graph and describe it, without scores and pictures yet.
 
     Parameters
@@ -121,7 +121,9 @@ def draft(recipe: Recipe, model: Model, prepared: Prepared, sample: Sample) -> D
     )
 
 
-def choose_scored(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pair]) -> tuple[Draft, tuple[Pair, ...]]:
+def choose_scored(
+    draft: Draft, recipe: Recipe, model: TrainedModel, pairs: Sequence[Pair]
+) -> tuple[Draft, tuple[Pair, ...]]:
     """Return what is scored, and on which pairs.
 
     That is `draft` itself, on pairs of images it takes and gives. Where all pairs are of the kind that a part of it was
@@ -153,7 +155,7 @@ def choose_scored(draft: Draft, recipe: Recipe, model: Model, pairs: Sequence[Pa
     return drafting.add_graph(alone, network, piece)[0], tuple(pairs)
 
 
-def finish(draft: Draft, package: Package, recipe: Recipe, sample: Sample, evaluation: Findings) -> Draft:
+def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings) -> Draft:
     """Add what only a package that runs can tell: measured halo, scores, samples, cover and card.
 
     Parameters
@@ -196,7 +198,7 @@ def _normalization(recipe: Recipe, matching: Matching) -> Percentiles | Constant
     return Constants(tuple(map(float, dark)), tuple(map(float, bright)))
 
 
-def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[str, float]:
+def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: SampleImage) -> dict[str, float]:
     if recipe.package.pixel_size_um is not None:
         return recipe.package.pixel_size_um.by_axis
     pair, axes = prepared.parts.report[0], recipe.model_axes
@@ -204,7 +206,7 @@ def _pixel_size_um(recipe: Recipe, prepared: Prepared, sample: Sample) -> dict[s
     return {letter: float(known[letter]) for letter in axes.source if letter in known}
 
 
-def _architecture(recipe: Recipe, model: Model) -> Architecture:
+def _architecture(recipe: Recipe, model: TrainedModel) -> Architecture:
     chosen, core = to_plain(networks.resolve_section(recipe)), model.cores[0]
     n_parameters = sum(p.numel() for each in model.cores for p in each.parameters())
     if not TASKS[recipe.task].is_projecting:
@@ -214,7 +216,7 @@ def _architecture(recipe: Recipe, model: Model) -> Architecture:
     return Architecture(type(core).__name__, chosen, n_parameters)
 
 
-def _training(recipe: Recipe, model: Model, prepared: Prepared) -> TrainingSummary:
+def _training(recipe: Recipe, model: TrainedModel, prepared: Prepared) -> TrainingSummary:
     last = model.fits[-1]
     return TrainingSummary(
         data=tuple(_source(each, prepared.records) for each in recipe.data.every_set),

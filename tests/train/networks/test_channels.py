@@ -12,8 +12,8 @@ from graphs import draft, restored
 from carezoo.package.draft import Percentiles
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.train.networks.isotropic import Isotropic
-from carezoo.train.networks.projection import Projection, Surface
+from carezoo.train.networks.isotropic import IsotropicNetwork
+from carezoo.train.networks.projection import ProjectionNetwork, Surface
 from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
 from carezoo.train.pack import draft_tools as drafting
@@ -27,8 +27,8 @@ def core(axes, n_in, n_out):
 NETWORKS = {
     "denoise": lambda n_in, n_out: core("YX", n_in, n_out),
     "upsample": lambda n_in, n_out: Upsampling(core("ZYX", n_in, n_out), Fraction(3, 2)),
-    "isotropic": lambda n_in, n_out: Isotropic(core("YX", n_in, n_out), Fraction(3, 2)),
-    "project": lambda n_in, n_out: Projection(Surface(n_in, depth=1, n_filters=2), core("YX", n_in, n_out)),
+    "isotropic": lambda n_in, n_out: IsotropicNetwork(core("YX", n_in, n_out), Fraction(3, 2)),
+    "project": lambda n_in, n_out: ProjectionNetwork(Surface(n_in, depth=1, n_filters=2), core("YX", n_in, n_out)),
 }
 
 

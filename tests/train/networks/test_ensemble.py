@@ -13,8 +13,8 @@ from graphs import Pointwise, check_graph_equals_torch, evaluated, normal, packe
 from carezoo.errors import RecipeError
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.ensemble import Ensemble
-from carezoo.train.networks.isotropic import Isotropic
-from carezoo.train.networks.projection import Projection, Surface
+from carezoo.train.networks.isotropic import IsotropicNetwork
+from carezoo.train.networks.projection import ProjectionNetwork, Surface
 from carezoo.train.networks.upsampling import Upsampling
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.mixture import Mixture
@@ -94,7 +94,7 @@ def test_members_without_scale_give_their_mean_and_no_disagreement():
 
 
 TASKS = {
-    "isotropic": lambda each: (each, lambda network: Isotropic(network, Fraction(51, 5))),
+    "isotropic": lambda each: (each, lambda network: IsotropicNetwork(network, Fraction(51, 5))),
     "upsampling": lambda each: (each, lambda network: Upsampling(network, Fraction(5, 2))),
 }
 
@@ -114,7 +114,9 @@ def test_members_of_a_task_are_mixed_behind_what_they_share(task):
 
 
 def test_projections_are_mixed_as_images():
-    each = [Projection(Surface(1, depth=1, n_filters=2), unet("YX", probabilistic=True, seed=s)) for s in range(2)]
+    each = [
+        ProjectionNetwork(Surface(1, depth=1, n_filters=2), unet("YX", probabilistic=True, seed=s)) for s in range(2)
+    ]
     network = Ensemble(each)
     assert network.geometry == each[0].geometry
     check_graph_equals_torch(network, [(1, 1, 1, 2, 4), (2, 1, 5, 4, 8)])

@@ -16,7 +16,7 @@ from carezoo.check.halo import measure_halo
 from carezoo.errors import RecipeError
 from carezoo.tiling import AxisRule
 from carezoo.train.export import to_onnx
-from carezoo.train.networks.isotropic import Isotropic
+from carezoo.train.networks.isotropic import IsotropicNetwork
 
 FACTOR = Fraction(51, 5)
 
@@ -41,14 +41,14 @@ def around(volume):
 
 def test_z_takes_the_place_of_the_last_image_axis_in_both_passes():
     """A filter along columns acts along Z alone: once forwards, once with Z upside down."""
-    z, y, x = around(evaluated(Isotropic(filtering([[1.0, 2.0, 4.0]]), Fraction(1)), impulse()))
+    z, y, x = around(evaluated(IsotropicNetwork(filtering([[1.0, 2.0, 4.0]]), Fraction(1)), impulse()))
     np.testing.assert_allclose(z, [(1 + 4) / 2, 2, (1 + 4) / 2])
     np.testing.assert_allclose(y, [0, 2, 0])
     np.testing.assert_allclose(x, [0, 2, 0])
 
 
 def test_rows_are_y_in_one_pass_and_x_in_the_other():
-    z, y, x = around(evaluated(Isotropic(filtering([[1.0], [2.0], [4.0]]), Fraction(1)), impulse()))
+    z, y, x = around(evaluated(IsotropicNetwork(filtering([[1.0], [2.0], [4.0]]), Fraction(1)), impulse()))
     np.testing.assert_allclose(z, [0, 2, 0])
     np.testing.assert_allclose(y, [4 / 2, 2, 1 / 2])
     np.testing.assert_allclose(x, [4 / 2, 2, 1 / 2])
@@ -61,7 +61,7 @@ def merged(merge, source):
         rows = torch.arange(images.shape[2]).reshape(-1, 1) / 4
         return torch.cat([images - rows, 0.5 + images.abs() + rows], dim=1)
 
-    network = Isotropic(Pointwise("YX", function, kinds=("mean", "scale")), Fraction(1), merge)
+    network = IsotropicNetwork(Pointwise("YX", function, kinds=("mean", "scale")), Fraction(1), merge)
     rows = np.arange(5, dtype=np.float32) / 4
     first, second = source - rows[:, None], source - rows
     scale1, scale2 = 0.5 + np.abs(source) + rows[:, None], 0.5 + np.abs(source) + rows
@@ -85,19 +85,19 @@ def test_the_geometric_merge_is_clamped_at_zero():
 
 @pytest.mark.parametrize(("merge", "n", "probabilistic"), [("arithmetic", 2, True), ("geometric", 1, False)])
 def test_the_graph_equals_torch_at_every_size(merge, n, probabilistic):
-    network = Isotropic(unet("YX", n, depth=2, probabilistic=probabilistic), FACTOR, merge)
+    network = IsotropicNetwork(unet("YX", n, depth=2, probabilistic=probabilistic), FACTOR, merge)
     check_graph_equals_torch(network, [(1, n, 1, 4, 4), (1, n, 2, 8, 4), (1, n, 7, 4, 12), (2, n, 3, 8, 8)])
 
 
 def test_channels_are_restored_together():
-    network, source = Isotropic(unet("YX", 2), Fraction(2)), normal(1, 2, 3, 4, 4)
+    network, source = IsotropicNetwork(unet("YX", 2), Fraction(2)), normal(1, 2, 3, 4, 4)
     other = source.copy()
     other[:, 1] += 1
     assert np.abs(evaluated(network, other)[:, 0] - evaluated(network, source)[:, 0]).max() > 1e-3
 
 
 def test_weights_are_stored_once_for_both_passes():
-    network = Isotropic(unet("YX"), FACTOR)
+    network = IsotropicNetwork(unet("YX"), FACTOR)
     graph = onnx.load_from_string(to_onnx(network)).graph
     assert sorted(each.name for each in graph.initializer) == sorted(name for name, _ in network.named_parameters())
     loops = [node for node in graph.node if node.op_type == "Loop"]
@@ -106,7 +106,7 @@ def test_weights_are_stored_once_for_both_passes():
 
 
 def test_tiled_equals_whole_and_differs_with_a_short_halo(tmp_path):
-    network = Isotropic(unet("YX", probabilistic=True), FACTOR)
+    network = IsotropicNetwork(unet("YX", probabilistic=True), FACTOR)
     assert network.geometry.rules["Y"] == network.geometry.rules["X"] == AxisRule(2, 2, 10)
     package = packed(network, "isotropic", (1, 5, 32, 32), tmp_path)
     pixels = (1000 * np.random.default_rng(1).random((3, 31, 45))).astype(np.uint16)
@@ -127,7 +127,7 @@ def test_tiled_equals_whole_and_differs_with_a_short_halo(tmp_path):
 
 
 def test_the_measured_halo_is_within_the_computed_one(tmp_path):
-    network = Isotropic(unet("YX"), Fraction(2))
+    network = IsotropicNetwork(unet("YX"), Fraction(2))
     package = packed(network, "isotropic", (1, 5, 32, 32), tmp_path)
     measured = measure_halo(session(network), package.manifest, np.random.default_rng(2))
     assert set(measured) == {"Y", "X"}
@@ -137,6 +137,6 @@ def test_the_measured_halo_is_within_the_computed_one(tmp_path):
 
 def test_other_networks_are_refused():
     with pytest.raises(RecipeError, match="a 2D network, found one for ZYX"):
-        Isotropic(unet("ZYX"), FACTOR)
+        IsotropicNetwork(unet("ZYX"), FACTOR)
     with pytest.raises(RecipeError, match="Z factor 1/2"):
-        Isotropic(unet("YX"), Fraction(1, 2))
+        IsotropicNetwork(unet("YX"), Fraction(1, 2))

@@ -11,20 +11,20 @@ from carezoo.check.halo import measure_halo
 from carezoo.errors import AxesError, RecipeError
 from carezoo.tiling import AxisRule
 from carezoo.train.losses import mae
-from carezoo.train.networks.projection import Projection, Surface
+from carezoo.train.networks.projection import ProjectionNetwork, Surface
 from carezoo.train.networks.unet import UNet
 
 
 def small(n=1, *, depth=2, probabilistic=False, seed=0):
     torch.manual_seed(seed)
-    return Projection(Surface(n, depth=depth, n_filters=4), unet("YX", n, probabilistic=probabilistic)).eval()
+    return ProjectionNetwork(Surface(n, depth=depth, n_filters=4), unet("YX", n, probabilistic=probabilistic)).eval()
 
 
 def test_the_default_network_has_as_many_parameters_as_csbdeeps():
     network = UNet("YX", 1, 1, depth=2, kernel=3, n_first=32, is_residual=True)
     surface = Surface(1)
     assert sum(p.numel() for p in surface.parameters()) == 14_329
-    assert sum(p.numel() for p in Projection(surface, network).parameters()) == 346_970
+    assert sum(p.numel() for p in ProjectionNetwork(surface, network).parameters()) == 346_970
 
 
 def test_the_projection_is_a_convex_combination_of_planes():
@@ -92,7 +92,7 @@ HALOS = [(2, 3, 79, 80), (2, 5, 95, 96), (3, 3, 95, 96), (3, 5, 143, 144)]
 @pytest.mark.parametrize(("depth", "kernel", "exact", "halo"), HALOS)
 def test_the_reaches_of_both_parts_add(depth, kernel, exact, halo):
     network = UNet("YX", 1, 1, depth=depth, kernel=kernel, n_first=1, is_residual=True)
-    geometry = Projection(Surface(1), network).geometry
+    geometry = ProjectionNetwork(Surface(1), network).geometry
     assert reach(depth, kernel) == exact
     assert geometry.rules == {
         "Z": AxisRule(1, 1, 0, is_tileable=False), "Y": AxisRule(16, 16, halo), "X": AxisRule(16, 16, halo)
@@ -101,7 +101,7 @@ def test_the_reaches_of_both_parts_add(depth, kernel, exact, halo):
 
 
 def test_a_deeper_second_part_sets_the_step():
-    network = Projection(Surface(1, depth=2, n_filters=2), unet("YX", depth=3))
+    network = ProjectionNetwork(Surface(1, depth=2, n_filters=2), unet("YX", depth=3))
     assert network.geometry.rules["Y"] == AxisRule(8, 8, 64)  # 48 of the U-Net and 11 of the surface
 
 
@@ -133,6 +133,6 @@ def test_an_image_without_z_cannot_be_projected(tmp_path):
 
 def test_networks_that_do_not_fit_are_refused():
     with pytest.raises(RecipeError, match="a 2D network, found one for ZYX"):
-        Projection(Surface(1), unet("ZYX"))
+        ProjectionNetwork(Surface(1), unet("ZYX"))
     with pytest.raises(RecipeError, match=r"odd sides, found \(3, 2, 3\)"):
         Surface(1, kernel=(3, 2, 3))

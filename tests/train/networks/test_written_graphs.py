@@ -24,8 +24,8 @@ from carezoo.runtime.session import Session
 from carezoo.train import calibrate, networks
 from carezoo.train.export import load_weights, to_onnx
 from carezoo.train.networks.ensemble import Ensemble
-from carezoo.train.networks.isotropic import Isotropic
-from carezoo.train.networks.projection import Projection, Surface
+from carezoo.train.networks.isotropic import IsotropicNetwork
+from carezoo.train.networks.projection import ProjectionNetwork, Surface
 from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
 from carezoo.train.recipe import Recipe
@@ -60,12 +60,14 @@ class Choice:
         for parameter in network.parameters():
             if parameter.ndim == 1:
                 torch.nn.init.uniform_(parameter, -0.1, 0.1)
-        return Projection(Surface(self.n_in, depth=2, n_filters=2), network) if self.task == "project" else network
+        return (
+            ProjectionNetwork(Surface(self.n_in, depth=2, n_filters=2), network) if self.task == "project" else network
+        )
 
     def around(self, core):
         if self.task == "upsample":
             return Upsampling(core, self.factor)
-        return Isotropic(core, self.factor, self.merge) if self.task == "isotropic" else core
+        return IsotropicNetwork(core, self.factor, self.merge) if self.task == "isotropic" else core
 
     def network(self):
         cores = [self.core(seed) for seed in range(self.n_members)]

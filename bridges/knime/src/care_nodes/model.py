@@ -11,13 +11,13 @@ import knime.extension as knext
 from care_nodes import CATEGORY
 from care_nodes.table import progress_of, translate_errors
 from carezoo_knime import models
-from carezoo_knime.models import ChosenModel, Wanted
+from carezoo_knime.models import ChosenModel, ModelFields
 
 
 class CareModelSpec(knext.PortObjectSpec):
     """What is known of a model before the node is executed: what was asked for."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: ModelFields) -> None:
         self.wanted = wanted
 
     def serialize(self) -> dict[str, Any]:
@@ -27,7 +27,7 @@ class CareModelSpec(knext.PortObjectSpec):
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> CareModelSpec:
         """Return the spec of these values."""
-        return cls(Wanted(**data))
+        return cls(ModelFields(**data))
 
 
 class CareModel(knext.PortObject):
@@ -114,6 +114,6 @@ class CareModelNode:
             wanted = self._wanted()
             return CareModel(CareModelSpec(wanted), models.choose(wanted, progress_of(context)))
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> ModelFields:
         name = "" if self.name == NONE else self.name
-        return Wanted.of(name=name, version=self.version, package=self.package, zoo=self.zoo)
+        return ModelFields.of(name=name, version=self.version, package=self.package, zoo=self.zoo)

@@ -11,7 +11,7 @@ from care_nodes import CATEGORY
 from care_nodes.model import MODEL_PORT, CareModel, CareModelSpec
 from care_nodes.rows import EveryRow, report_rows, require_columns
 from care_nodes.table import PICTURE, Columns, extend_schema, is_path, progress_of, translate_errors
-from carezoo.runtime.batch import Order
+from carezoo.runtime.batch import Job
 from carezoo.settings import OFFERED, Setting, Settings, from_dialog
 from carezoo_knime.cells import folder_of
 from carezoo_knime.restoring import restore_rows
@@ -99,7 +99,7 @@ class CareRestoreNode(RestoreSettings, EveryRow):
         """Restore every row."""
         frame = table.to_pandas()
         with translate_errors():
-            order = Order(
+            order = Job(
                 models={None: model.chosen.open()},
                 settings=self._settings(),
                 axes=self.axes.strip() or None,

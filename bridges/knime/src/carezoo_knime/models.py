@@ -18,7 +18,7 @@ log = logging.getLogger("carezoo")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelFields:
     """What a dialog asks for."""
 
     reference: str
@@ -27,7 +27,7 @@ class Wanted:
     """Address or folder of a zoo to ask first; empty: those of the environment variable CAREZOO_ZOO."""
 
     @classmethod
-    def of(cls, *, name: str, version: str, package: str, zoo: str) -> Wanted:
+    def of(cls, *, name: str, version: str, package: str, zoo: str) -> ModelFields:
         """Return what the fields of the dialog ask for together.
 
         Raises
@@ -81,7 +81,7 @@ class ChosenModel:
         ZooError
             If there is none any more.
         """
-        package = open_package(resolve(self.reference, Wanted(self.reference, self.zoo).zoos).path)
+        package = open_package(resolve(self.reference, ModelFields(self.reference, self.zoo).zoos).path)
         if package.sha256 != self.sha256:
             raise IntegrityError(
                 f"{self.reference} is not the package that CARE Model chose (sha256 of rdf.yaml {package.sha256[:12]}, "
@@ -90,7 +90,7 @@ class ChosenModel:
         return package
 
 
-def choose(wanted: Wanted, progress: Progress | None = None) -> ChosenModel:
+def choose(wanted: ModelFields, progress: Progress | None = None) -> ChosenModel:
     """Return the model `wanted` means, brought to this computer and verified.
 
     Raises
@@ -142,7 +142,7 @@ def zoo_rows(zoo: str = "") -> list[ZooRow]:
         If the zoo cannot be read.
     """
     rows = []
-    for listed in catalog.models(zoos=Wanted("", zoo.strip()).zoos):
+    for listed in catalog.models(zoos=ModelFields("", zoo.strip()).zoos):
         entry = listed.entry
         rows.append(
             ZooRow(

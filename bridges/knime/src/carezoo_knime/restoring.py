@@ -15,7 +15,7 @@ from carezoo.errors import Cancelled, CarezooError, InputError
 from carezoo.image import Image
 from carezoo.pictures.preview import preview
 from carezoo.progress import Progress
-from carezoo.runtime.batch import Order, Outcome, conflicts, restore_files, result_path
+from carezoo.runtime.batch import Job, Outcome, conflicts, restore_files, result_path
 from carezoo_knime.cells import Row, path_of
 
 STATUS = {"restored": "restored", "skipped": "finished before", "failed": "failed"}
@@ -47,7 +47,7 @@ class RestoredRow(Row):
 
 def restore_rows(
     cells: Sequence[Any],
-    order: Order,
+    order: Job,
     *,
     folder: Path | None = None,
     is_strict: bool = False,
@@ -110,11 +110,11 @@ def _attempt(cell: Any, folder: Path | None) -> Path | InputError:
         return error
 
 
-def _failures(paths: Sequence[Path | InputError], order: Order) -> dict[Path, InputError]:
+def _failures(paths: Sequence[Path | InputError], order: Job) -> dict[Path, InputError]:
     return conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
 
 
-def _row(outcome: Outcome, order: Order) -> RestoredRow:
+def _row(outcome: Outcome, order: Job) -> RestoredRow:
     if outcome.error is not None:
         return RestoredRow(status=STATUS["failed"], error=str(outcome.error))
     written = {

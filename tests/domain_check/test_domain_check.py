@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from carezoo.domain_check import Sample, compare, describe
+from carezoo.domain_check import ImageSample, compare, describe
 from carezoo.domain_check.compare import Against
 from carezoo.domain_check.crops import informative
 from carezoo.domain_check.features import INDEX, NAMES, features, foreground_share
@@ -30,7 +30,7 @@ def blobs(seed, *, radius=8.0, photons=30.0, side=256, n=25):
 
 @pytest.fixture(scope="module")
 def record():
-    samples = [Sample(Image(blobs(seed), "YX", SIZE), (0,)) for seed in range(8)]
+    samples = [ImageSample(Image(blobs(seed), "YX", SIZE), (0,)) for seed in range(8)]
     return describe({"blobs": samples}, np.random.default_rng(0))
 
 
@@ -127,8 +127,8 @@ def test_a_known_pixel_size_is_compared(record, size):
 
 def test_the_nearest_kind_counts():
     rng = np.random.default_rng(0)
-    other = [Sample(Image(blobs(seed, radius=20, n=5, photons=5), "YX"), (0,)) for seed in range(6)]
-    record = describe({"blobs": [Sample(Image(blobs(s), "YX"), (0,)) for s in range(6)], "large": other}, rng)
+    other = [ImageSample(Image(blobs(seed, radius=20, n=5, photons=5), "YX"), (0,)) for seed in range(6)]
+    record = describe({"blobs": [ImageSample(Image(blobs(s), "YX"), (0,)) for s in range(6)], "large": other}, rng)
     assert compared(record, blobs(100)).kind == "blobs"
     assert compared(record, blobs(100, radius=20, n=5, photons=5)).kind == "large"
     assert compared(record, blobs(100, radius=20, n=5, photons=5)).is_like
@@ -136,7 +136,7 @@ def test_the_nearest_kind_counts():
 
 def test_channels_are_compared_one_by_one():
     images = [np.stack([blobs(seed), -blobs(seed)]) for seed in range(6)]
-    record = describe({"two": [Sample(Image(each, "CYX"), (0, 1)) for each in images]}, np.random.default_rng(0))
+    record = describe({"two": [ImageSample(Image(each, "CYX"), (0, 1)) for each in images]}, np.random.default_rng(0))
     assert len(record["channels"]) == 2
     assert compare(Image(np.stack([blobs(50), -blobs(50)]), "CYX"), record).is_like
     swapped = compare(Image(np.stack([-blobs(50), blobs(50)]), "CYX"), record)
@@ -165,7 +165,7 @@ def test_what_cannot_be_judged(record):
     assert compare(Image(blobs(0), "YX"), None) is None
     assert compare(Image(blobs(0), "YX"), {**record, "version": 99}) is None
     assert compared(record, np.ones((128, 128))).reasons == ("the image has one intensity everywhere",)
-    assert describe({"small": [Sample(Image(blobs(0)[:40], "YX"), (0,))]}, np.random.default_rng(0)) is None
+    assert describe({"small": [ImageSample(Image(blobs(0)[:40], "YX"), (0,))]}, np.random.default_rng(0)) is None
 
 
 def stack(seed, **changes):
@@ -175,7 +175,7 @@ def stack(seed, **changes):
 
 
 def test_stacks_are_judged_by_planes_with_structure():
-    samples = [Sample(Image(stack(seed), "ZYX"), (0,)) for seed in range(1, 6)]
+    samples = [ImageSample(Image(stack(seed), "ZYX"), (0,)) for seed in range(1, 6)]
     known = describe({"stacks": samples}, np.random.default_rng(0))
     assert compare(Image(stack(10), "ZYX"), known).is_like
     assert compare(Image(np.moveaxis(stack(10), 0, 2), "YXZ"), known).is_like
