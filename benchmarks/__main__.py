@@ -15,7 +15,7 @@ import sys
 from importlib import import_module
 
 from benchmarks import table
-from carezoo.runtime import providers as processor
+from carezoo.runtime import providers
 
 NAMES = (
     "startup",
@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*NAMES, "table", []], help="which; default: all")
     parser.add_argument("--save", action="store_true", help="write each result to benchmarks/results/NAME.json")
-    parser.add_argument("--machine", default=processor.describe_processor(), help="its kind in words, for --save")
+    parser.add_argument("--machine", default=providers.describe_processor(), help="its kind in words, for --save")
     options = parser.parse_args()
     if options.names == ["table"]:
         table.main()

@@ -15,7 +15,7 @@ from carezoo.runtime import tile_size
 from carezoo.train.export import to_onnx
 from carezoo.train.networks.isotropic import IsotropicNetwork
 from carezoo.train.networks.unet import UNet
-from carezoo.train.pack import measure as peak_memory
+from carezoo.train.pack import measure
 
 SHAPE, FACTOR = (100, 1024, 1024), 10
 BUDGET_BYTES = 2 << 30
@@ -26,12 +26,12 @@ def figures() -> Iterator[Figure]:
     unet = UNet("YX", 1, 1, depth=3, kernel=3, n_first=16, is_residual=True, is_probabilistic=True)
     network = IsotropicNetwork(unet, Fraction(FACTOR))
     weights, rules = to_onnx(network), list(network.geometry.rules.values())
-    per_pixel = peak_memory.bytes_per_pixel(weights, 1, rules)
+    per_pixel = measure.bytes_per_pixel(weights, 1, rules)
     plan = tile_size.automatic(SHAPE, rules, per_pixel, BUDGET_BYTES)
     with tempfile.TemporaryDirectory(prefix="carezoo-") as folder:
         path = Path(folder, "weights.onnx")
         path.write_bytes(weights)
-        peak = peak_memory.peak_of_run(path, (1, 1, *plan.tile_shape))
+        peak = measure.peak_of_run(path, (1, 1, *plan.tile_shape))
     size = "x".join(map(str, SHAPE))
     note = f"{plan.n_tiles} tiles of {plan.tile_shape}, {per_pixel} bytes a pixel, {100 * plan.halo_share:.0f} % halo"
     yield Figure(f"isotropic, {size} by a factor of {FACTOR}", peak / 2**30, "GiB", at_most=3, note=note)

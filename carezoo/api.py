@@ -225,19 +225,19 @@ class Model:
         """
         try:
             from carezoo.evaluate import evaluation
-            from carezoo.evaluate import pairs as pairing
-            from carezoo.evaluate.report import files as report_
+            from carezoo.evaluate import pairs as pairs_
+            from carezoo.evaluate.report import files as files_
         except ModuleNotFoundError as error:  # SciPy, of which much of the data layer is made
             raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
 
         folder = None if report is None else Path(report)
         if folder is not None:
-            report_.check_folder(folder, is_overwriting=is_overwriting)
+            files_.check_folder(folder, is_overwriting=is_overwriting)
         settings: Settings = wanted.get("settings") or Settings()
-        pairs = pairing.find_pairs(pairing.conditions(source, target), self.manifest, axes, settings.average)
+        pairs = pairs_.find_pairs(pairs_.conditions(source, target), self.manifest, axes, settings.average)
         found = evaluation.evaluate(self.package, pairs, evaluation.EvaluationSettings(**wanted), progress)
         if folder is not None:
-            report_.write_evaluation(found, self.manifest, pairs, folder)
+            files_.write_evaluation(found, self.manifest, pairs, folder)
         return found
 
     def _as_image(self, image: Any, axes: str | None) -> Image:

@@ -53,7 +53,7 @@ class Metadata:
     notes: str = ""
     """Free text of the file (ImageJ's Info, OME's description)."""
 
-    def of_channels(self, kept: slice, n_channels: int) -> Metadata:
+    def take_channels(self, kept: slice, n_channels: int) -> Metadata:
         """Return the metadata of some of `n_channels` channels."""
         cut = {
             name: getattr(self, name)[kept]
@@ -141,10 +141,10 @@ class Image:
                 origin[letter] = origin.get(letter, 0.0) + bound.start * self.pixel_size_um[letter]
         metadata = dataclasses.replace(self.metadata, origin_um=origin)
         if "C" in self.axes:
-            metadata = metadata.of_channels(bounds[self.axes.index("C")], self.sizes["C"])
+            metadata = metadata.take_channels(bounds[self.axes.index("C")], self.sizes["C"])
         return dataclasses.replace(self, pixels=Window(self.pixels, tuple(bounds)), metadata=metadata)
 
-    def averaged(self, n: int) -> Image:
+    def average_frames(self, n: int) -> Image:
         """Return the means of `n` consecutive frames, without reading them.
 
         Frames at the end that fill no mean are left out. The time between frames becomes `n` times as long.

@@ -211,7 +211,7 @@ def _spans(padded: int, tile: int, rule: AxisRule, image: slice) -> tuple[TileSp
     return tuple(spans)
 
 
-def scaled(region: slice, factor: Fraction) -> slice:
+def scale_slice(region: slice, factor: Fraction) -> slice:
     """Return `region` of an input axis in pixels of an output axis that is `factor` times as long.
 
     Raises

@@ -77,7 +77,7 @@ def test_averages_are_means_of_consecutive_frames_at_the_top_of_the_range(axes, 
     shape = tuple(lengths[letter] for letter in axes)
     top = 1e15 if dtype == "f8" else np.iinfo(dtype).max
     array = (top - np.random.default_rng(0).integers(0, 100, shape)).astype(dtype)
-    image = Image(array, axes, metadata=Metadata(frame_interval_s=0.5)).averaged(3)
+    image = Image(array, axes, metadata=Metadata(frame_interval_s=0.5)).average_frames(3)
     t = axes.index("T")
     frames = np.moveaxis(array, t, 0).astype(np.longdouble)
     expected = np.moveaxis(np.stack([frames[3 * i : 3 * i + 3].mean(0) for i in range(3)]), 0, t)
@@ -99,7 +99,7 @@ def test_averages_read_one_frame_at_a_time_and_nothing_before():
             keys.append(key)
             return np.full((2, 6), key[0], np.uint16)
 
-    image = Image(Seen(), "TYX").averaged(2)
+    image = Image(Seen(), "TYX").average_frames(2)
     assert keys == []
     block = image.pixels[slice(1, 3), slice(0, 2), slice(None)]
     assert block.shape == (2, 2, 6)
@@ -109,13 +109,13 @@ def test_averages_read_one_frame_at_a_time_and_nothing_before():
 
 def test_averages_that_make_no_sense_are_refused_and_one_is_the_image_itself():
     stack = Image(np.zeros((4, 5, 6)), "ZYX", name="cell.tif")
-    assert stack.averaged(1) is stack
+    assert stack.average_frames(1) is stack
     with pytest.raises(AxesError, match=r"cell.tif has axes ZYX \(4, 5, 6\).*--axes\), such as TYX if its planes are"):
-        stack.averaged(2)
+        stack.average_frames(2)
     with pytest.raises(AxesError, match=r"axes YX \(4, 5\). Name its axes \(--axes\), or leave the average out"):
-        Image(np.zeros((4, 5)), "YX").averaged(2)
+        Image(np.zeros((4, 5)), "YX").average_frames(2)
     with pytest.raises(InputError, match=r"average 5: cell.tif has 4 frame\(s\)"):
-        Image(np.zeros((4, 5, 6)), "TYX", name="cell.tif").averaged(5)
+        Image(np.zeros((4, 5, 6)), "TYX", name="cell.tif").average_frames(5)
     for n in (0, -1, 2.0, "2"):
         with pytest.raises(InputError, match="expected a number of frames"):
-            stack.averaged(n)
+            stack.average_frames(n)

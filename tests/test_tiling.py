@@ -105,9 +105,9 @@ def test_a_margin_pads_the_whole_image(size, margin):
 
 
 def test_scaled_regions_must_end_on_pixels():
-    assert tiling.scaled(slice(2, 6), Fraction(5, 2)) == slice(5, 15)
+    assert tiling.scale_slice(slice(2, 6), Fraction(5, 2)) == slice(5, 15)
     with pytest.raises(ValueError, match="does not end on whole pixels"):
-        tiling.scaled(slice(1, 6), Fraction(5, 2))
+        tiling.scale_slice(slice(1, 6), Fraction(5, 2))
 
 
 @settings(max_examples=30)

@@ -4,7 +4,7 @@ import packages
 
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.registry import folder as collection
+from carezoo.registry import folder as folder_
 
 
 def add(folder, layout="unpacked", **changes):
@@ -15,11 +15,11 @@ def add(folder, layout="unpacked", **changes):
 def add_draft(folder, draft, layout="unpacked"):
     path = write_package(draft, folder.parent / "made" / f"{draft.id}-{draft.version}.zip", overwrite=True)
     package, content = open_package(path), path.read_bytes()
-    index = collection.read_index(folder, layout)
-    entry = collection.entry_of(package, content, index.layout)
-    collection.place(folder, entry, content)
+    index = folder_.read_index(folder, layout)
+    entry = folder_.entry_of(package, content, index.layout)
+    folder_.place(folder, entry, content)
     if index.layout == "unpacked":
-        collection.unpack(folder, entry, package)
-        collection.unpack_newest(folder, entry, package)
-    collection.write_index(folder, index.with_version(entry))
+        folder_.unpack(folder, entry, package)
+        folder_.unpack_newest(folder, entry, package)
+    folder_.write_index(folder, index.with_version(entry))
     return entry

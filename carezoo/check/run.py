@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from carezoo.check import bioimageio as outside
+from carezoo.check import bioimageio as bioimageio_
 from carezoo.check.finding import Finding, Subject
 from carezoo.check.graph import check_graph
 from carezoo.check.tensors import check_sizes, check_test_tensors
@@ -92,7 +92,7 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
             findings += _run_guarded(name, partial(look, work))
     if bioimageio:
         tell("bioimageio")
-        passed, detail = outside.judge(package)
+        passed, detail = bioimageio_.judge(package)
         findings.append(Finding("bioimageio", passed, detail))
     return CheckReport(package.manifest.reference, tuple(findings))
 

@@ -15,7 +15,7 @@ from carezoo.cli import declared
 from carezoo.errors import InputError, MissingExtraError, ZooError
 from carezoo.registry import cache, zoo
 from carezoo.runtime import providers
-from carezoo.runtime import providers as processor
+from carezoo.runtime import providers as providers_
 from carezoo.version import __version__
 
 DISTRIBUTIONS = (
@@ -53,7 +53,7 @@ def diagnose() -> list[Diagnosis]:
         Diagnosis("fact", "carezoo", __version__),
         Diagnosis("fact", "python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}"),
         Diagnosis(
-            "fact", "processor", f"{processor.describe_processor()}, {processor.free_bytes() / 2**30:.1f} GiB free"
+            "fact", "processor", f"{providers_.describe_processor()}, {providers_.free_bytes() / 2**30:.1f} GiB free"
         ),
         _bfloat16(),
         *_versions(),
@@ -78,7 +78,7 @@ def _versions() -> list[Diagnosis]:
 
 
 def _bfloat16() -> Diagnosis:
-    has = processor.has_bfloat16()
+    has = providers_.has_bfloat16()
     text = {True: "yes: fast precision pays", False: "no: fast precision runs as exact", None: "unknown on this system"}
     return Diagnosis("fact", "bfloat16 arithmetic", text[has])
 

@@ -53,8 +53,7 @@ def show_command(
     Stacks are shown as three orthogonal planes. Give a model, or restore the image first.
     """
     from carezoo import files
-    from carezoo.pictures import uncertainty as uncertainty_picture
-    from carezoo.pictures import view
+    from carezoo.pictures import uncertainty, view
     from carezoo.runtime.batch import result_path
 
     position = options.position(at) if at else {}
@@ -78,7 +77,7 @@ def show_command(
     for warning in shown.warnings:
         click.echo(f"warning: {warning}", err=True)
     target = output or _default(source)
-    uncertainty_picture.picture(shown, position, target)
+    uncertainty.picture(shown, position, target)
     if output is None and _has_screen():
         click.launch(str(target))
     click.echo(str(target))

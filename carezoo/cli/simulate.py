@@ -65,13 +65,13 @@ def pairs_command(
 
     from carezoo.files.atomic import make_folder
     from carezoo.pictures.contact_sheet import contact_sheet
-    from carezoo.simulate import pairs as simulate
+    from carezoo.simulate import pairs as pairs_
     from carezoo.simulate.files import write_pairs
     from carezoo.train.simulation_file import load
 
     simulation, data_folder = load(recipe, data, name=name, n_pairs=n_pairs, seed=seed)
     with talk_on_stderr():
-        prepared = simulate.prepare(simulation, data_folder)
+        prepared = pairs_.prepare(simulation, data_folder)
         if not preview:
             with tqdm(total=simulation.n_pairs, desc="pairs", unit="pair", leave=False, disable=None) as bar:
 
@@ -80,7 +80,7 @@ def pairs_command(
 
                 table = write_pairs(prepared, folder, simulation.seed, on_pair=on_pair)
             click.echo(str(table))
-    shown = simulate.make_pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
+    shown = pairs_.make_pairs(prepared, simulation.seed, range(min(N_SHOWN, simulation.n_pairs)))
     make_folder(folder)
     contact_sheet([(pair.source, pair.target, pair.parameters) for pair in shown], folder / "preview.png")
     click.echo(str(folder / "preview.png"))

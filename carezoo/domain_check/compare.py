@@ -214,7 +214,13 @@ class Against:
 
     def reasons(self, sizes: _PixelSize) -> list[str]:
         """Say why, most useful first; never empty."""
-        found = [*self._resampled(), *self._noise(), *self._inverted(), *self._magnified(sizes), *self._foreground()]
+        found = [
+            *self._name_resampling(),
+            *self._noise(),
+            *self._name_inversion(),
+            *self._name_magnification(sizes),
+            *self._foreground(),
+        ]
         if not found:
             found.append(
                 f"brightness, texture and edges together are unlike those of the training images (distance "
@@ -222,7 +228,7 @@ class Against:
             )
         return found
 
-    def _resampled(self) -> list[str]:
+    def _name_resampling(self) -> list[str]:
         if self.z("whiteness") > 6 or self.z("sharpness") > 6:
             smooth = 2 ** (self.deviation[INDEX["whiteness"]] / 2)
             if self.z("whiteness") > 6 and smooth > 1.3:
@@ -240,12 +246,12 @@ class Against:
             return [f"noise {low / noise:.1f} times lower than the lowest seen in training"]
         return ["more noise than in training images of this contrast"] if is_found else []
 
-    def _inverted(self) -> list[str]:
+    def _name_inversion(self) -> list[str]:
         if self._is("inverted") and self.z("asymmetry") < -2 and self.z("skewness") < -2:
             return ["contrast looks inverted: dark structures on bright ground, trained on bright ones on dark ground"]
         return []
 
-    def _magnified(self, sizes: _PixelSize) -> list[str]:
+    def _name_magnification(self, sizes: _PixelSize) -> list[str]:
         change = next(filter(self._is, ("half", "double")), None)
         if change is None or sizes.words:
             return []

@@ -70,14 +70,14 @@ def find_pairs(
     pairs = []
     for condition in conditions:
         for source, target in match([condition.source], [condition.target]):
-            pair = _opened(condition.name, source, target, manifest, axes)
-            pair = replace(pair, source=pair.source.averaged(average))
+            pair = _open(condition.name, source, target, manifest, axes)
+            pair = replace(pair, source=pair.source.average_frames(average))
             _check(pair, manifest)
             pairs.append(pair)
     return pairs
 
 
-def _opened(condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None) -> Pair:
+def _open(condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None) -> Pair:
     kept = None if axes is None else "".join(letter for letter in axes.upper() if not manifest.loses(letter))
     images = []
     for path, letters in ((source, axes), (target, kept)):
@@ -108,8 +108,8 @@ def _check(pair: Pair, manifest: Manifest) -> None:
         found = target.get(letter, 1)
         if found != wanted and not (letter in "ST" and found == 1):
             raise InputError(
-                f"{pair.name}: from {pair.source.name} ({_described(pair.source)}) model {manifest.id} makes {letter} "
-                f"{wanted}, but {pair.target.name} is {_described(pair.target)}. Crop or resample one of them, or "
+                f"{pair.name}: from {pair.source.name} ({_describe(pair.source)}) model {manifest.id} makes {letter} "
+                f"{wanted}, but {pair.target.name} is {_describe(pair.target)}. Crop or resample one of them, or "
                 "name the axes (--axes)"
             )
 
@@ -124,5 +124,5 @@ def _target_sizes(source: Image, manifest: Manifest) -> dict[str, int]:
     return sizes
 
 
-def _described(image: Image) -> str:
+def _describe(image: Image) -> str:
     return " x ".join(f"{letter} {size}" for letter, size in image.sizes.items())

@@ -100,7 +100,7 @@ class EncodedPages:
             )
         inside = self._in_volume(region)
         block = np.empty([bound.stop - bound.start for bound in inside], self.dtype)
-        for position in self._touched(inside):
+        for position in self._iterate_segments(inside):
             self._paste(block, inside, page, place, position)
         return block.reshape([bound.stop - bound.start for bound in region])
 
@@ -113,7 +113,7 @@ class EncodedPages:
             for dimension, size in enumerate(self.volume)
         )
 
-    def _touched(self, inside: tuple[slice, ...]) -> itertools.product[tuple[int, ...]]:
+    def _iterate_segments(self, inside: tuple[slice, ...]) -> itertools.product[tuple[int, ...]]:
         """Return sample and grid position of every segment in the region."""
         grid = [
             range(bound.start // size, ceil(bound.stop / size))
@@ -127,7 +127,7 @@ class EncodedPages:
         sample, *cell = position
         grid = tuple(ceil(size / step) for size, step in zip(self.volume[1:4], self.segment, strict=True))
         index = int(np.ravel_multi_index((sample, *cell), (self.volume[0], *grid)))
-        pixels = DECODED.get((self.token, page, index), lambda: self._decoded(page, place, index))
+        pixels = DECODED.get((self.token, page, index), lambda: self._decode_segment(page, place, index))
         source: list[slice] = []
         target: list[slice | int] = [sample - inside[0].start]
         for i, step, size, bound, length in zip(
@@ -138,7 +138,7 @@ class EncodedPages:
             target.append(slice(start - bound.start, stop - bound.start))
         block[tuple(target)] = pixels[(*source, inside[4])]
 
-    def _decoded(self, page: int, place: Place, index: int) -> Array:
+    def _decode_segment(self, page: int, place: Place, index: int) -> Array:
         n_bytes = place.byte_counts[index]
         data = None
         if n_bytes:

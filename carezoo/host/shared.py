@@ -59,7 +59,7 @@ class SharedArrays:
         return n_blocks
 
     @contextmanager
-    def attached(self, described: Mapping[str, Any] | None) -> Iterator[NDArray[Any] | None]:
+    def attach(self, described: Mapping[str, Any] | None) -> Iterator[NDArray[Any] | None]:
         """Yield the array that a caller shares, without copying it; None if none is described.
 
         Raises

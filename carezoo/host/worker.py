@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import numpy as np  # on Windows it has to be imported before stdin is read
 
 from carezoo.errors import Cancelled, CarezooError, InputError
-from carezoo.host import models as hosting
+from carezoo.host import models as models_
 from carezoo.host.shared import SharedArrays
 from carezoo.image import Image, Metadata
 from carezoo.package.info import describe, summary
@@ -53,7 +53,7 @@ class Verbs:
     """The verbs: each takes inputs and returns outputs, both plain values for JSON."""
 
     def __init__(self) -> None:
-        self._models = hosting.LoadedModels()
+        self._models = models_.LoadedModels()
         self._arrays = SharedArrays()
 
     def describe(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Verbs:
     def models(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """List the models that can be used here and now."""
         del task, tell
-        return {"models": [choice.to_dict() for choice in hosting.choices()]}
+        return {"models": [choice.to_dict() for choice in models_.choices()]}
 
     def pull(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """Make sure that a model is on this computer, and load it."""
@@ -78,7 +78,7 @@ class Verbs:
         """Restore an image that is given as a shared array or as the path of a file."""
         settings = from_words(task.inputs.get("options") or {})
         model = self._models.get(_text(task, "model"))
-        with self._arrays.attached(task.inputs.get("image")) as pixels:
+        with self._arrays.attach(task.inputs.get("image")) as pixels:
             source = _text(task, "path") if pixels is None else _image(task, pixels)
             restoration = model.restore(
                 source,
@@ -187,7 +187,7 @@ class Worker:
         except Cancelled:
             self._respond(task, "CANCELATION")
         except Exception as error:
-            problem = hosting.Problem.of(error)
+            problem = models_.Problem.of(error)
             if not isinstance(error, CarezooError):
                 traceback.print_exc()
             text = f"{problem.type}: {problem.text}"

@@ -178,8 +178,8 @@ class Archive:
 
     def __init__(self, path: Path, manifest_names: tuple[str, ...]) -> None:
         self.path = path
-        with self._opened() as archive:
-            self._entries = self._checked_entries(archive.infolist())
+        with self._open_zip() as archive:
+            self._entries = self._check_entries(archive.infolist())
         self.manifest_name, self._root = self._find_manifest(manifest_names)
 
     def names(self) -> Mapping[str, int]:
@@ -202,7 +202,7 @@ class Archive:
         """Unpack a file piece by piece, no further than the size it claims."""
         entry, n_bytes = self._entry(relative), 0
         try:
-            with self._opened() as archive, archive.open(entry) as stream:
+            with self._open_zip() as archive, archive.open(entry) as stream:
                 while chunk := stream.read(CHUNK_BYTES):
                     n_bytes += len(chunk)
                     yield chunk
@@ -219,7 +219,7 @@ class Archive:
             raise missing(self.path, relative)
         return entry
 
-    def _opened(self) -> zipfile.ZipFile:
+    def _open_zip(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
         except OSError as error:
@@ -231,7 +231,7 @@ class Archive:
                 f"{self.path} is not a model package: expected a zip file, or a folder with rdf.yaml ({error})"
             ) from error
 
-    def _checked_entries(self, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    def _check_entries(self, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if len(listed) > MAX_FILES:
             raise IntegrityError(f"{self.path}: {len(listed)} entries; a package has at most {MAX_FILES}")
         entries: dict[str, zipfile.ZipInfo] = {}

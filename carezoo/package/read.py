@@ -109,18 +109,18 @@ class Package:
             If a file is missing, changed, or (in packages made by carezoo) not listed.
         """
         for relative in self.manifest.hashes:
-            if self.manifest.is_by_carezoo or relative in self._needed() or self._files.has(relative):
+            if self.manifest.is_by_carezoo or relative in self._list_needed() or self._files.has(relative):
                 digest = hashlib.sha256()
                 for chunk in self._files.chunks(relative):
                     digest.update(chunk)
                 _compare(self.path, relative, self.manifest.hashes[relative], digest.hexdigest())
-        for relative in self._needed():
+        for relative in self._list_needed():
             if not self._files.has(relative):
                 raise IntegrityError(f"{self.path}: the file {relative} is missing, the model cannot run without it")
         if self.manifest.is_by_carezoo:
             self._verify_listing()
 
-    def _needed(self) -> tuple[str, ...]:
+    def _list_needed(self) -> tuple[str, ...]:
         weights = self.manifest.weights
         return (weights.path, weights.external_data) if weights.external_data else (weights.path,)
 
@@ -132,7 +132,7 @@ class Package:
                 f"{self.path}: {', '.join(unlisted[:5])} {'has' if len(unlisted) == 1 else 'have'} no sha256 in "
                 "config.carezoo.files; a carezoo package lists every file"
             )
-        used = {self.manifest.test_input, *self.manifest.test_outputs, *self._needed()} - {None}
+        used = {self.manifest.test_input, *self.manifest.test_outputs, *self._list_needed()} - {None}
         missing = sorted(str(path) for path in used if path not in self.manifest.hashes)
         if missing:
             raise IntegrityError(f"{self.path}: {', '.join(missing)} has no sha256 in config.carezoo.files")

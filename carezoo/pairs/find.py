@@ -103,7 +103,7 @@ def _open(each: FileSet, path: Path, average: int = 1) -> Image:
     name = f"{path.parent.name}/{path.name}"
     try:
         image = dataclasses.replace(_open_with_axes(path, each.axes), name=name)
-        averaged = image.averaged(average)
+        averaged = image.average_frames(average)
     except InputError as error:
         raise DataError(f"set {each.name}: {path} cannot be used: {error}") from error
     n_left = image.sizes["T"] % average if average > 1 else 0

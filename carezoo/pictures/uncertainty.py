@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.pictures import before_after as pictures
-from carezoo.pictures import display, figures
+from carezoo.pictures import before_after, display, figures
 from carezoo.pictures.view import View
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.mixture import Mixture
@@ -75,7 +74,7 @@ def picture(view: View, at: Mapping[str, int] | None = None, path: str | os.Path
             if cut.stack is not None:  # where the plane on the right is
                 axes.plot((cut.x, cut.x), (-0.5, cut.n_rows - 0.5), color=figures.ORANGE, lw=0.8, alpha=0.8, ls=":")
             if i == 0 and "X" in view.size_um:
-                pictures.scale_bar(axes, view.size_um["X"], cut.plane(view.restored).shape[:2])
+                before_after.scale_bar(axes, view.size_um["X"], cut.plane(view.restored).shape[:2])
             if panel.colors == _MAP:
                 place = (left / width, 1 - (_TITLE + height + 16) / total, _PANEL / width, 10 / total)
                 figure.colorbar(drawn, cax=figure.add_axes(place), orientation="horizontal").ax.tick_params(labelsize=8)

@@ -68,7 +68,7 @@ def view_model(image: Image, package: Package, at: Mapping[str, int], settings: 
         If an index lies outside the image, or the image does not fit the model.
     """
     manifest, settings = package.manifest, settings or Settings()
-    image = image.averaged(settings.average)
+    image = image.average_frames(settings.average)
     loops = [letter for letter in image.axes if letter not in manifest.spatial_axes and letter != "C"]
     is_alone = len(manifest.input.channels) == 1
     region = {letter: _one(image, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]}
@@ -106,7 +106,7 @@ def view_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | 
         If a file cannot be read, or is not the restoration of `source`.
     """
     image, mean = files.open_image(source, axes), files.open_image(restored)
-    image = image.averaged(n_averaged(restored))
+    image = image.average_frames(n_averaged(restored))
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
         raise InputError(f"{restored} is no restoration of {source}: {mean.sizes} and {image.sizes}")
     is_named_by_source = restored.name == result_path(source, "mean", None).name

@@ -16,9 +16,9 @@ from carezoo.files.atomic import replacing
 from carezoo.package.read import Package, open_package
 from carezoo.package.section import contract as section_contract
 from carezoo.package.write import write_zip
-from carezoo.registry import folder as collection
+from carezoo.registry import folder as folder_
 from carezoo.registry.index import Index, Version, version_key
-from carezoo.registry.site import pages as site
+from carezoo.registry.site import pages as pages_
 from carezoo.registry.zoo import folder_of
 
 Tell = Callable[[str], None]
@@ -79,13 +79,13 @@ def publish(
     """
     tell = progress or (lambda _step: None)
     folder, package = folder_of(zoo), open_package(reference)
-    with collection.hold_lock(folder):
-        before = collection.read_index(folder, "zips" if is_zips_only else "unpacked")
+    with folder_.hold_lock(folder):
+        before = folder_.read_index(folder, "zips" if is_zips_only else "unpacked")
         if before.layout == "unpacked":
-            site.require()
+            pages_.require()
         before = replace(before, url=url.rstrip("/") or before.url)
-        content = collection.flat_zip(package)
-        version = collection.entry_of(package, content, before.layout, comment)
+        content = folder_.flat_zip(package)
+        version = folder_.entry_of(package, content, before.layout, comment)
         _require_new(before, version)
         older = predecessor(before.of(version.model), version.version)
         change = require_version(open_package(folder / older.zip.url) if older else None, package)
@@ -98,14 +98,14 @@ def publish(
 
 
 def _write(folder: Path, index: Index, version: Version, package: Package, content: bytes, tell: Tell) -> None:
-    collection.place(folder, version, content)
+    folder_.place(folder, version, content)
     if index.layout == "unpacked":
-        collection.unpack(folder, version, package)
+        folder_.unpack(folder, version, package)
     # The index is what makes a version public: it comes after everything it names.
-    collection.write_index(folder, index)
+    folder_.write_index(folder, index)
     if index.layout == "unpacked":
         tell("pages")
-        site.write_site(folder, folder)
+        pages_.write_site(folder, folder)
 
 
 def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
@@ -119,13 +119,13 @@ def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
         If the folder is no zoo, a zip lies where the index would not look for it, or one is not what was published.
     """
     folder = folder_of(zoo)
-    with collection.hold_lock(folder):
-        before = collection.read_index(folder)
-        index = collection.rebuild_index(folder, replace(before, url=url.rstrip("/") or before.url))
-        collection.write_index(folder, index)
+    with folder_.hold_lock(folder):
+        before = folder_.read_index(folder)
+        index = folder_.rebuild_index(folder, replace(before, url=url.rstrip("/") or before.url))
+        folder_.write_index(folder, index)
         if index.layout == "unpacked":
-            collection.clear(folder, before, index)
-            site.write_site(folder, folder)
+            folder_.clear(folder, before, index)
+            pages_.write_site(folder, folder)
     return index
 
 
@@ -144,13 +144,13 @@ def bioimageio_zip(reference: str | os.PathLike[str], target: str | os.PathLike[
     package, path = open_package(reference), Path(target)
     if path.exists():
         raise InputError(f"{path} exists already. Choose another name")
-    if collection.MANIFEST not in package.names():
-        raise ZooError(f"{package.path}: its manifest has to be called {collection.MANIFEST}")
+    if folder_.MANIFEST not in package.names():
+        raise ZooError(f"{package.path}: its manifest has to be called {folder_.MANIFEST}")
     rdf = {key: value for key, value in package.manifest.rdf.items() if key != "id"}
     text = yaml.safe_dump(rdf, sort_keys=False, allow_unicode=True, width=120)
-    others = [name for name in package.names() if name != collection.MANIFEST]
+    others = [name for name in package.names() if name != folder_.MANIFEST]
     with replacing(path) as temporary:
-        write_zip({collection.MANIFEST: text.encode()} | {name: package.read_bytes(name) for name in others}, temporary)
+        write_zip({folder_.MANIFEST: text.encode()} | {name: package.read_bytes(name) for name in others}, temporary)
     return missing_for_bioimageio(package)
 
 

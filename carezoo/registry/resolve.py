@@ -11,8 +11,7 @@ from typing import TypeVar
 from carezoo.errors import DownloadError, UnknownModelError, UnsupportedError, ZooError
 from carezoo.package.read import MANIFEST_NAMES
 from carezoo.progress import Progress
-from carezoo.registry import bioimageio_models as foreign
-from carezoo.registry import cache
+from carezoo.registry import bioimageio_models, cache
 from carezoo.registry.cache import Pulled
 from carezoo.registry.fetch import is_whole
 from carezoo.registry.index import MODEL_NAME, Version, make_unknown_error, version_key
@@ -70,9 +69,12 @@ def resolve(reference: str, zoos: Locations | None = None, *, progress: Progress
     path = Path(reference)
     if path.exists() and not _is_folder_of_results(path):
         return Resolved(path)
-    if foreign.is_foreign(reference):
-        known = foreign.find(reference)
-        return Resolved(known.path if known else foreign.pull(reference, progress), origin=foreign.address(reference))
+    if bioimageio_models.is_foreign(reference):
+        known = bioimageio_models.find(reference)
+        return Resolved(
+            known.path if known else bioimageio_models.pull(reference, progress),
+            origin=bioimageio_models.address(reference),
+        )
     if path.suffix.lower() in {".zip", ".yaml", ".yml"} or len(path.parts) > 1:
         raise ZooError(f"no package at {reference}: expected a folder, a .zip file or the name of a model")
     name, _, version = reference.partition("@")
@@ -91,8 +93,8 @@ def pull(reference: str, zoos: Locations | None = None, *, progress: Progress | 
 
     Parameters and errors are those of `resolve`; a model that ships is already there.
     """
-    if foreign.is_foreign(reference):
-        return Resolved(foreign.pull(reference, progress), origin=foreign.address(reference))
+    if bioimageio_models.is_foreign(reference):
+        return Resolved(bioimageio_models.pull(reference, progress), origin=bioimageio_models.address(reference))
     found = find(reference, zoos)
     if isinstance(found, Pulled):
         return _whole(found, progress)

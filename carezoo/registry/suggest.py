@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from carezoo import domain_check
-from carezoo import files
+from carezoo import domain_check, files
 from carezoo.errors import PackageError
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest

@@ -109,7 +109,7 @@ def output_slices(read: slice, write: slice, axis: tiling.AxisPlan, size: Output
     first = floor(axis.pad_before * size.factor)  # output pixel of the image's first pixel
     start = floor(write.start * size.factor)
     stop = min(floor(write.stop * size.factor), first + max(1, floor(axis.size * size.factor)))
-    seen_from = tiling.scaled(slice(read.start, read.start), size.factor).start - size.offset // 2
+    seen_from = tiling.scale_slice(slice(read.start, read.start), size.factor).start - size.offset // 2
     return slice(start - seen_from, stop - seen_from), slice(start - first, stop - first)
 
 

@@ -74,7 +74,7 @@ def restore(
     """
     settings = settings or Settings()
     started = time.perf_counter()
-    checked = replace(image, pixels=guard_finite(image, settings.nan)).averaged(settings.average)
+    checked = replace(image, pixels=guard_finite(image, settings.nan)).average_frames(settings.average)
     layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
     if make_target is None and _keeps_members(layout, package, settings):
         package = members.with_members(package)
@@ -196,7 +196,7 @@ class _Work:
             if self._progress:
                 self._progress(self._n_done, self.n_voxels, self.layout.image.name)
             self._stop_if_cancelled()
-        for piece in waiting.finished(position):
+        for piece in waiting.finish(position):
             self.targets.write(piece, position)
 
     def _stop_if_cancelled(self) -> None:
@@ -237,7 +237,7 @@ class _Deferred:
         self._values[piece.result.name][1][(slice(None), *(piece.region[letter] for letter in letters))] = piece.values
         return True
 
-    def finished(self, position: Index) -> list[Piece]:
+    def finish(self, position: Index) -> list[Piece]:
         """Return the whole outputs with everything applied."""
         source = [self._layout.blocks([position], channel) for channel in range(self._layout.n_channels)]
         return [

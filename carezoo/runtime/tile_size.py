@@ -8,7 +8,7 @@ from math import prod
 
 from carezoo import tiling
 from carezoo.errors import InputError
-from carezoo.runtime import providers as processor
+from carezoo.runtime import providers
 from carezoo.tiling import AxisRule, Plan
 
 MOST_BYTES = 768 << 20
@@ -20,7 +20,7 @@ UNKNOWN_BYTES_PER_PIXEL = 2048
 
 def budget_bytes() -> int:
     """Return how much memory the network may take for one tile: half of what is free, and not more than pays."""
-    return min(MOST_BYTES, processor.free_bytes() // 2)
+    return min(MOST_BYTES, providers.free_bytes() // 2)
 
 
 def automatic(shape: Sequence[int], rules: Sequence[AxisRule], bytes_per_pixel: float, most_bytes: int) -> Plan:

@@ -85,7 +85,7 @@ def fit_scale_factor(members: Laplace, target: Float) -> Calibration:
     # As it will stand in the graph.
     factor = float(np.float32(math.exp(logarithm)))
     calibrated = _distribution(Laplace(members.mean, members.scale * np.float32(factor)))
-    levels = Recalibration.measured(calibrated, target)
+    levels = Recalibration.measure(calibrated, target)
     return Calibration(
         factor=factor, nll_before=nll(0.0), nll=nll(math.log(factor)), n_pixels=target.size, levels=levels
     )
@@ -105,14 +105,14 @@ def _pixels(trained: Sequence[Network], choose: Sampler) -> tuple[Laplace, Float
     sources, targets = choose.fixed_patches(N_PATCHES, is_anywhere=True)
     for source, target in zip(sources, targets, strict=True):
         where = rng.choice(target.size, min(target.size, MOST_PIXELS // len(targets)), replace=False)
-        picked.append(np.stack([_of_patch(network, source)[:, where] for network in trained], axis=1))
+        picked.append(np.stack([_predict_patch(network, source)[:, where] for network in trained], axis=1))
         true.append(target.reshape(-1)[where])
     means, scales = np.concatenate(picked, axis=-1)
     return Laplace(means, scales), np.concatenate(true)
 
 
 @torch.inference_mode()
-def _of_patch(network: Network, source: Float) -> Float:
+def _predict_patch(network: Network, source: Float) -> Float:
     """Return means and scales (2 x pixels of all channels) of one patch."""
     output: Float = network.cpu().eval()(torch.from_numpy(source)[None])[0].numpy()
     return output.reshape(2, -1)

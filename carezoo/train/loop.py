@@ -188,7 +188,7 @@ class _Run:
             if state.average:
                 state.average.update(state.network, state.n_steps)
             self._tell(n, total / n)
-            self.clock.update(self._agreed)
+            self.clock.update(self._agree)
             if self.clock.is_over:
                 break
         return total / n
@@ -228,7 +228,7 @@ class _Run:
             is_first_process=self.fabric.is_global_zero,
         )
 
-    def _agreed(self, seconds: float) -> float:
+    def _agree(self, seconds: float) -> float:
         return float(self.fabric.broadcast(seconds)) if self.fabric.world_size > 1 else seconds
 
     def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:

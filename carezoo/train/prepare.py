@@ -19,7 +19,7 @@ from carezoo.pairs.registration import RegistrationReport, check_files, register
 from carezoo.pairs.split import PairParts, Part, split_pairs
 from carezoo.patches.files import Sampler
 from carezoo.patches.sampler import PatchPlan, prepare_all
-from carezoo.simulate import pairs as simulate
+from carezoo.simulate import pairs as pairs_
 from carezoo.simulate.files import to_image
 from carezoo.simulate.sets import OpenSet, open_set, write_report_files
 from carezoo.train.batches import Batch, default_workers, draw_batches
@@ -191,6 +191,6 @@ def _make_computed(opened: OpenSet) -> Iterator[ImageSample]:
     of_fit, seed = opened.parts["fit"], opened.seeds["fit"]
     for i in range(_N_COMPUTED):
         yield ImageSample(
-            to_image(of_fit, simulate.make_whole_pair(of_fit, seed, i).source, is_source=True),
+            to_image(of_fit, pairs_.make_whole_pair(of_fit, seed, i).source, is_source=True),
             tuple(range(opened.n_channels)),
         )

@@ -19,7 +19,7 @@ from carezoo.package.draft import Author, Citation
 from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.intensity import Intensity
 from carezoo.patches.files import Patches
-from carezoo.schema import yaml_file as recipe_file
+from carezoo.schema import yaml_file
 from carezoo.schema.build import build, to_plain
 from carezoo.tasks import DENOISE, TASKS, TaskName
 from carezoo.train.sections import Data, NetworkSection, Packing, Training, check_at_least
@@ -131,7 +131,7 @@ and where they disagree they should not be trusted. `--member N` trains and pack
             and the nearest known key.
         """
         path = Path(path)
-        values = recipe_file.read(path)
+        values = yaml_file.read(path)
         try:
             recipe = cls.from_dict(values)
         except RecipeError as error:
@@ -158,7 +158,7 @@ and where they disagree they should not be trusted. `--member N` trains and pack
 
     def dumps(self) -> str:
         """Return `to_dict` as YAML: the record of a training, whatever the defaults of later versions are."""
-        return recipe_file.dumps(self.to_dict())
+        return yaml_file.dumps(self.to_dict())
 
     def path(self, name: str) -> Path:
         """Return the file or folder that the recipe calls `name`."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from carezoo.errors import MissingExtraError, RecipeError, TrainError
-from carezoo.pairs import registration as pair_check
+from carezoo.pairs import registration
 from carezoo.train import checkpoint
 from carezoo.train.batches import Batch
 from carezoo.train.loop import TrainingData
@@ -33,10 +33,9 @@ from carezoo.pictures.before_after import curves
 from carezoo.progress import Progress
 from carezoo.registry.resolve import resolve
 from carezoo.train import history, loop, networks
-from carezoo.train import run as members
 from carezoo.train.export import load_weights
 from carezoo.train.pack import report
-from carezoo.train.pack import write as packing
+from carezoo.train.pack import write as write_
 from carezoo.train.pack.sample import SampleImage, choose_sample
 from carezoo.train.pack.write import TrainedModel
 from carezoo.train.prepare import Prepared, list_known_relations, prepare
@@ -110,29 +109,29 @@ def train(
     settings = recipe.training if max_minutes is None else dataclasses.replace(recipe.training, max_minutes=max_minutes)
     prepared = prepare(recipe, out / "cache")
     if prepared.registration:
-        pair_check.write_table(prepared.registration, out / "registration.csv")
+        registration.write_table(prepared.registration, out / "registration.csv")
     sample = choose_sample(recipe, prepared.parts)
     start = _start(start_from, out)
     cores, fits = [], []
     for number in numbers:
-        folder = members.folder_of(out, number, recipe.members)
+        folder = folder_of(out, number, recipe.members)
         if len(numbers) > 1:
             log.info("member %d of %d, in %s", number, len(numbers), folder)
-        torch.manual_seed(members.seed_of(recipe.seed, number))
+        torch.manual_seed(seed_of(recipe.seed, number))
         cores.append(networks.core(recipe))
         if start and not checkpoint.exists(folder / checkpoint.FOLDER):
             load_weights(cores[-1], open_package(resolve(start.reference).path), number)
-        network, patches = networks.build_trained(recipe, cores[-1]), members.data_of(prepared.data, number)
+        network, patches = networks.build_trained(recipe, cores[-1]), data_of(prepared.data, number)
         fits.append(loop.fit(network, patches, settings, folder, resume=is_continued, progress=progress))
         if fits[-1].is_first_process:
             curves(history.read(folder), folder / "curves.png")
-    name = packing.name_of(recipe, len(cores))
+    name = write_.name_of(recipe, len(cores))
     model = TrainedModel(name, tuple(cores), tuple(fits), (start.name, start.version) if start else None)
     folder = out / f"member-{numbers[0]}" if len(numbers) < recipe.members else out
-    target = packing.zip_path(out, name, recipe.version)
+    target = write_.zip_path(out, name, recipe.version)
     if not fits[0].is_first_process:
         return target
-    logs = [members.folder_of(out, number, recipe.members) for number in numbers]
+    logs = [folder_of(out, number, recipe.members) for number in numbers]
     return _pack(recipe, model, prepared, sample, logs, folder, target)
 
 
@@ -147,16 +146,16 @@ def _pack(
 ) -> Path:
     """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = packing.draft(recipe, model, prepared, sample)
+    draft = write_.draft(recipe, model, prepared, sample)
     with tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
         package = open_package(write_package(draft, Path(scratch, "draft")))
-        judged, pairs = packing.choose_scored(draft, recipe, model, prepared.parts.report)
+        judged, pairs = write_.choose_scored(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
         evaluation = report.evaluate(scored, pairs, list_known_relations(recipe, prepared, pairs))
         log.info("%s See %s", headline(evaluation), report.write(evaluation, draft, folder / "report", logs))
-        finished = packing.finish(draft, package, recipe, sample, evaluation)
+        finished = write_.finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()
-    return packing.seal(finished, folder / "package", target)
+    return write_.seal(finished, folder / "package", target)
 
 
 def _numbers(recipe: Recipe, member: int | None) -> list[int]:
@@ -170,7 +169,7 @@ def _numbers(recipe: Recipe, member: int | None) -> list[int]:
 def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
     """Write the recipe into the folder of the training, unless that would mix two trainings."""
     kept = out / RECIPE
-    if any(members.exists(out, number, recipe.members) for number in range(1, recipe.members + 1)):
+    if any(exists(out, number, recipe.members) for number in range(1, recipe.members + 1)):
         if not is_continued:
             raise TrainError(f"{out} holds a training; continue it with --resume, or choose another folder")
         # Through Recipe: what later versions have added is at its default there.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from carezoo.errors import RecipeError
-from carezoo.schema import yaml_file as recipe_file
+from carezoo.schema import yaml_file
 from carezoo.simulate.pairs import describe
 from carezoo.simulate.section import Simulation
 from carezoo.train.recipe import Recipe
@@ -37,10 +37,10 @@ def load(
     RecipeError
         If the file cannot be read, is not understood, or has no such set.
     """
-    values = recipe_file.read(path)
+    values = yaml_file.read(path)
     if "data" in values:
         recipe = Recipe.load(path, folder)
-        simulation, start = _of_training(recipe, path, name), Path(recipe.data.folder)
+        simulation, start = _take_from_training(recipe, path, name), Path(recipe.data.folder)
     else:
         if name is not None:
             raise RecipeError(f"{path}: --set chooses from the sets of a training recipe, but this is one simulation")
@@ -57,7 +57,7 @@ def load(
     return replace(simulation, **{key: value for key, value in chosen.items() if value is not None}), start
 
 
-def _of_training(recipe: Recipe, path: Path, name: str | None) -> Simulation:
+def _take_from_training(recipe: Recipe, path: Path, name: str | None) -> Simulation:
     sets = {each.name: each.simulate for each in recipe.data.simulated}
     if not sets:
         raise RecipeError(f"{path}: this training has no simulated set (data.simulated)")

@@ -53,7 +53,7 @@ class Recalibration:
                 raise InputError(f"levels {name} must ascend between 0 and 1; found {list(levels)}")
 
     @classmethod
-    def measured(cls, predicted: Laplace | Mixture, target: NDArray[Any]) -> Recalibration:
+    def measure(cls, predicted: Laplace | Mixture, target: NDArray[Any]) -> Recalibration:
         """Measure it on true values of the shape of `predicted`."""
         # y is inside the central interval of level c exactly if |2 F(y) - 1| <= c.
         least = np.abs(2.0 * np.asarray(predicted.cdf(target), np.float64) - 1.0).ravel()

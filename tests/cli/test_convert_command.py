@@ -9,6 +9,7 @@ import pytest
 
 from carezoo.cli.main import run
 from carezoo.errors import InputError
+from carezoo.train.convert import run as run_
 
 pytest.importorskip("torch", reason='needs the extra "train"')
 
@@ -18,7 +19,6 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
 @pytest.fixture
 def asked(monkeypatch):
     """Record what the conversion is asked for, instead of doing it."""
-    from carezoo.train.convert import run as conversion
 
     calls = []
 
@@ -26,7 +26,7 @@ def asked(monkeypatch):
         calls.append((model, target, choices, overwrite))
         return target
 
-    monkeypatch.setattr(conversion, "convert", convert)
+    monkeypatch.setattr(run_, "convert", convert)
     return calls
 
 

@@ -13,8 +13,7 @@ from carezoo.image import Image
 from carezoo.package.manifest import Calibration, Record
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.pictures import uncertainty as uncertainty_picture
-from carezoo.pictures import view
+from carezoo.pictures import uncertainty, view
 from carezoo.pictures.view import View
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.levels import Recalibration
@@ -141,7 +140,7 @@ def test_stacks_are_three_planes_at_their_true_proportions():
     rng = np.random.default_rng(0)
     stack = rng.uniform(0, 1, (10, 40, 50)).astype(np.float32)
     size = {"Z": 0.6, "Y": 0.2, "X": 0.2}
-    cut = uncertainty_picture._Cut(View("v", stack, stack, None, None, None, size, size), {"Z": 4, "Y": 7, "X": 9})
+    cut = uncertainty._Cut(View("v", stack, stack, None, None, None, size, size), {"Z": 4, "Y": 7, "X": 9})
     image = cut.of(stack)
     assert image.shape == (40 + 2 + 30, 50 + 2 + 30)
     np.testing.assert_array_equal(image[:40, :50], stack[4])
@@ -149,7 +148,7 @@ def test_stacks_are_three_planes_at_their_true_proportions():
     np.testing.assert_array_equal(image[:40, 52:][:, 1::3], stack[:, :, 9].T)
     assert np.isnan(image[42:, 52:]).all()
     view = View("v", stack, stack, None, None, None, size, size)
-    drawn = imread(io.BytesIO(uncertainty_picture.picture(view, {"Z": 4, "Y": 7, "X": 9})))
+    drawn = imread(io.BytesIO(uncertainty.picture(view, {"Z": 4, "Y": 7, "X": 9})))
     assert (drawn[230:360, 262:390] == 1).all()  # no bar and no line in the corner between the planes
     assert (drawn[170:210, 180:240] == 1).any()  # the white bar lies in the first plane
 
@@ -160,16 +159,16 @@ def test_a_source_with_fewer_planes_or_none_in_the_result():
     scale = np.full_like(stack, 0.1)
     sizes = {"Z": 0.2, "Y": 0.2, "X": 0.2}
     upsampled = View("v", stack[::2], stack, scale, None, Laplace(stack, scale), {**sizes, "Z": 0.4}, sizes)
-    assert uncertainty_picture.picture(upsampled).startswith(b"\x89PNG")
+    assert uncertainty.picture(upsampled).startswith(b"\x89PNG")
     flat = View("v", stack, stack[3], None, None, None, sizes, {"Y": 0.2, "X": 0.2})
-    assert uncertainty_picture.picture(flat).startswith(b"\x89PNG")
+    assert uncertainty.picture(flat).startswith(b"\x89PNG")
 
 
 def test_an_input_that_the_range_of_its_restoration_would_hide_has_a_range_of_its_own():
     restored = packages.picture((64, 64)).astype(np.float32)
     for source, title in ((restored + 5, "Input"), (restored + 5000, "Input (own contrast)")):
         each = View("v", source, restored, None, None, None, {}, {})
-        panels = uncertainty_picture._panels(each, uncertainty_picture._Cut(each, {}))
+        panels = uncertainty._panels(each, uncertainty._Cut(each, {}))
         assert panels[0].title == title
         assert (panels[0].limits == panels[1].limits) == (title == "Input")
         low, high = panels[0].limits

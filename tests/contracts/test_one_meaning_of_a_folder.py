@@ -13,7 +13,7 @@ import pytest
 from carezoo import files
 from carezoo.cli.main import run
 from carezoo.errors import InputError
-from carezoo.evaluate import pairs as scored
+from carezoo.evaluate import pairs as pairs_
 from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
@@ -75,7 +75,7 @@ def low(tmp_path, monkeypatch):
         for name in MIXED:
             (tmp_path / folder / name).write_bytes(b"")
     monkeypatch.setattr("carezoo.files.formats.importlib.util.find_spec", lambda _: object())
-    for module in (scored, find):
+    for module in (pairs_, find):
         monkeypatch.setattr(module, "open_image", lambda *_: Image(np.zeros((24, 24), np.uint16), "YX"))
     return tmp_path / "low"
 
@@ -92,7 +92,7 @@ def test_restore(low, model, capsys):
 
 def test_evaluate(low, model):
     manifest = open_package(model).manifest
-    pairs = scored.find_pairs(scored.conditions(low, low.parent / "high"), manifest)
+    pairs = pairs_.find_pairs(pairs_.conditions(low, low.parent / "high"), manifest)
     assert [(pair.source_path.name, pair.target_path.name) for pair in pairs] == [(name, name) for name in IMAGES]
 
 

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from carezoo.errors import InputError, MissingExtraError
 from carezoo.metrics import Scores
-from carezoo.pictures import before_after as pictures
+from carezoo.pictures import before_after as before_after_
 from carezoo.pictures import display
 from carezoo.pictures.before_after import before_after, cover, curves
 
@@ -253,5 +253,5 @@ def test_pyplot_is_not_touched():
 
 
 def test_panel_widths_are_whole_multiples_where_possible():
-    widths = {n: pictures._panel_size((n, n))[0] for n in (64, 128, 256, 400, 512, 700, 1024, 2048)}
+    widths = {n: before_after_._panel_size((n, n))[0] for n in (64, 128, 256, 400, 512, 700, 1024, 2048)}
     assert widths == {64: 512, 128: 512, 256: 512, 400: 400, 512: 512, 700: 640, 1024: 512, 2048: 512}

@@ -11,8 +11,7 @@ from carezoo.check.run import check
 from carezoo.errors import DownloadError, IntegrityError, UnknownModelError, UnsupportedError
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.registry import bioimageio_models as foreign
-from carezoo.registry import cache
+from carezoo.registry import bioimageio_models, cache
 from carezoo.registry.resolve import pull, resolve
 
 
@@ -30,7 +29,7 @@ def collection(tmp_path, env):
     }
     (folder / "rdf.yaml").write_text(yaml.safe_dump(rdf))
     with servers.serving(tmp_path / "web") as server:
-        env.setenv(foreign.PATTERN_VARIABLE, server.url + "/{bioimageio_id}/rdf.yaml")
+        env.setenv(bioimageio_models.PATTERN_VARIABLE, server.url + "/{bioimageio_id}/rdf.yaml")
         yield server
 
 

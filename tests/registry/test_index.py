@@ -7,7 +7,7 @@ import pytest
 from zoos import add
 
 from carezoo.errors import UnknownModelError, ZooError
-from carezoo.registry import folder as collection
+from carezoo.registry import folder as folder_
 from carezoo.registry import index
 from carezoo.registry.zoo import open_embedded
 
@@ -104,7 +104,7 @@ def test_the_shipped_index_is_what_the_packages_say():
     zoo = open_embedded()
     read = zoo.index()
     assert read.layout == "zips"
-    assert collection.rebuild_index(zoo.folder, read) == read
+    assert folder_.rebuild_index(zoo.folder, read) == read
     assert (zoo.folder / "index.json").read_bytes() == index.render(read)
 
 

@@ -18,9 +18,9 @@ from carezoo.errors import AlreadyPublishedError, CheckError, InputError, ZooErr
 from carezoo.package.draft import Author
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
-from carezoo.registry import folder as collection
+from carezoo.registry import folder as folder_
 from carezoo.registry import index
-from carezoo.registry import publish as versions
+from carezoo.registry import publish as publish_
 from carezoo.registry.publish import bioimageio_zip, publish, rebuild
 from carezoo.registry.resolve import resolve
 from carezoo.registry.site.pages import write_site
@@ -54,7 +54,7 @@ def test_publish_writes_everything_a_server_needs(made, tmp_path):
     done = publish(made(), zoo, comment="The first one.", url="https://example.org/zoo/", progress=told.append)
     assert done.version.reference == "test-2d@1.0.0"
     assert "check halo" in told
-    (version,) = collection.read_index(zoo).versions
+    (version,) = folder_.read_index(zoo).versions
     assert version.comment == "The first one."
     for path in ("index.html", "test-2d/index.html", "test-2d/rdf.yaml", "test-2d/1.0.0/rdf.yaml", version.zip.url):
         assert (zoo / path).is_file(), path
@@ -135,13 +135,13 @@ def test_version_numbers_promise_how_much_changed(made, tmp_path, unchecked, dra
             publish(package, zoo)
     else:
         publish(package, zoo)
-        assert version in {each.version for each in collection.read_index(zoo).versions}
+        assert version in {each.version for each in folder_.read_index(zoo).versions}
 
 
 def test_a_halo_is_no_part_of_the_contract(made):
     old = open_package(made(version="1.0.0"))
     new = open_package(made(version="1.1.0", rules={letter: packages.AxisRule(2, 2, 8) for letter in "YX"}))
-    assert versions.change(old, new) == "words"
+    assert publish_.change(old, new) == "words"
 
 
 def test_patches_of_old_versions_are_held_against_their_own_predecessor(made, tmp_path, unchecked):
@@ -169,7 +169,7 @@ def test_a_zoo_of_zips_becomes_a_site_for_everybody(made, tmp_path, unchecked):
         "test-2d-1.1.0.zip",
     ]
     assert write_site(zoo, site) == 1
-    assert [each.comment for each in collection.read_index(site).versions] == ["First.", ""]
+    assert [each.comment for each in folder_.read_index(site).versions] == ["First.", ""]
     assert (site / "test-2d" / "rdf.yaml").read_bytes() == (site / "test-2d" / "1.1.0" / "rdf.yaml").read_bytes()
     before = {path: path.read_bytes() for path in site.rglob("*") if path.is_file()}
     write_site(zoo, site)
@@ -229,14 +229,14 @@ def test_two_that_publish_at_once_are_both_listed(made, tmp_path, unchecked, mon
     zoo = tmp_path / "zoo"
     runs = [made(packages.denoise_2d(id=name)) for name in ("first-2d", "second-2d")]
     publish(made(), zoo, is_zips_only=True)
-    read = collection.read_index
+    read = folder_.read_index
 
     def slowly(*given):
         found = read(*given)
         time.sleep(0.3)
         return found
 
-    monkeypatch.setattr(collection, "read_index", slowly)
+    monkeypatch.setattr(folder_, "read_index", slowly)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda path: publish(path, zoo), runs))
     assert read(zoo).names() == ["first-2d", "second-2d", "test-2d"]

@@ -11,6 +11,7 @@ import carezoo
 from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.package.write import write_package
+from carezoo.runtime import restore as restore_
 from carezoo.uncertainty.levels import Recalibration
 
 
@@ -108,9 +109,8 @@ def test_members_are_kept_only_where_they_are_wanted_or_small(models, monkeypatc
     assert not without.members
     with pytest.raises(InputError, match="members of this restoration were not kept: restore with keep_members=True"):
         without.interval(0.9)
-    from carezoo.runtime import restore as module
 
-    monkeypatch.setattr(module, "_MEMBERS_BYTES", 64 * 48 * 4 * 4 - 1)
+    monkeypatch.setattr(restore_, "_MEMBERS_BYTES", 64 * 48 * 4 * 4 - 1)
     assert not models["ensemble"].restore(raw, "YX").members
     assert models["ensemble"].restore(raw, "YX", keep_members=True).members
     assert set(models["ensemble"].restore(raw, "YX").images) == {"mean", "scale", "disagreement"}

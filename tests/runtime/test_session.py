@@ -6,7 +6,7 @@ import pytest
 
 from carezoo.errors import ManifestError, OutOfMemoryError, ProviderError, RestoreError
 from carezoo.runtime import providers
-from carezoo.runtime import providers as processor
+from carezoo.runtime import providers as providers_
 from carezoo.runtime.session import Session, _in_float16
 
 WEIGHTS = packages.denoise_2d().files["weights.onnx"]
@@ -65,7 +65,7 @@ def test_openvino_exact_is_float32(exact):
 
 def test_openvino_fast_is_bfloat16_where_the_processor_has_it(exact):
     session = _openvino("fast")
-    if not processor.has_bfloat16():
+    if not providers_.has_bfloat16():
         assert session.precision == "exact"
         return
     assert 1e-5 < np.abs(session.run(X)[0] - exact).max() < 0.05 * np.ptp(exact)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from carezoo.errors import DataError, MissingExtraError
 from carezoo.simulate import psf
-from carezoo.simulate import psf as beads
+from carezoo.simulate import psf as psf_
 from carezoo.simulate.psf import Gaussian, Kernel, Optics
 
 
@@ -190,7 +190,7 @@ def bead_stack(sigma_um=(0.4, 0.15, 0.15), pixel_um=(0.2, 0.08, 0.08), n=14, noi
 
 def test_averaged_beads_have_the_widths_of_the_psf():
     stack, pixel_um = bead_stack()
-    averaged, n_beads = beads.average_bead(stack, pixel_um, half_size_um=(1.6, 0.7, 0.7))
+    averaged, n_beads = psf_.average_bead(stack, pixel_um, half_size_um=(1.6, 0.7, 0.7))
     assert n_beads >= 5
     assert psf.measure_sigma_um(averaged) == pytest.approx((0.4, 0.15, 0.15), rel=0.05)
     assert isinstance(averaged, Kernel)
@@ -202,10 +202,10 @@ def test_averaged_beads_have_the_widths_of_the_psf():
 
 def test_clumps_and_close_neighbours_are_left_out():
     stack, pixel_um = bead_stack(n=8)
-    _, alone = beads.average_bead(stack, pixel_um, half_size_um=(1.6, 0.7, 0.7))
+    _, alone = psf_.average_bead(stack, pixel_um, half_size_um=(1.6, 0.7, 0.7))
     crowded, _ = bead_stack(n=300)
     with pytest.raises(DataError, match="no isolated bead"):
-        beads.average_bead(crowded, pixel_um, half_size_um=(3.0, 3.0, 3.0))
+        psf_.average_bead(crowded, pixel_um, half_size_um=(3.0, 3.0, 3.0))
     assert alone >= 3
 
 
@@ -213,4 +213,4 @@ def test_a_stack_with_nan_is_refused():
     stack, pixel_um = bead_stack(n=3)
     stack[0, 0, 0] = np.nan
     with pytest.raises(DataError, match="NaN"):
-        beads.average_bead(stack, pixel_um, half_size_um=(1.0, 0.5, 0.5))
+        psf_.average_bead(stack, pixel_um, half_size_um=(1.0, 0.5, 0.5))

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from carezoo.errors import AxesError, CarezooError, DataError, InputError, RecipeError
-from carezoo.simulate import pairs as simulate
+from carezoo.simulate import pairs as pairs_
 from carezoo.simulate.camera import PixelMaps
 from carezoo.simulate.pairs import describe, make_pair, make_pairs, prepare
 from carezoo.simulate.psf_section import draw_source_psf
@@ -418,20 +418,20 @@ def test_images_without_structure_are_refused(tmp_path, value, message):
 
 def test_more_than_the_disk_holds_is_refused_with_both_sizes(tmp_path, monkeypatch):
     ready = prepared(TUBULES, n_pairs=1000)
-    assert simulate.estimate_n_bytes(ready) == 1000 * 64 * 64 * 8
-    simulate.check_disk(ready, tmp_path)
+    assert pairs_.estimate_n_bytes(ready) == 1000 * 64 * 64 * 8
+    pairs_.check_disk(ready, tmp_path)
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 0, 10**6))
     with pytest.raises(InputError, match=r"it needs .* the disk has"):
-        simulate.check_disk(ready, tmp_path)
+        pairs_.check_disk(ready, tmp_path)
 
 
 def test_the_size_of_degraded_images_is_known(clean):
     for name, n_channels in (("plain_a.tif", 1), ("channels.tif", 2)):
         whole = prepared({"images": name, "camera": CAMERA, "n_pairs": 3}, clean)
-        assert simulate.estimate_n_bytes(whole) == 8 * 3 * 80 * 90 * n_channels
+        assert pairs_.estimate_n_bytes(whole) == 8 * 3 * 80 * 90 * n_channels
     pieces = prepared({"images": "channels.tif", "camera": CAMERA, "n_pairs": 3, "shape": [32, 32]}, clean)
-    assert simulate.estimate_n_bytes(pieces) == 8 * 3 * 32 * 32 * 2
+    assert pairs_.estimate_n_bytes(pieces) == 8 * 3 * 32 * 32 * 2
 
 
 def test_images_of_one_set_have_as_many_channels(clean):

@@ -17,7 +17,7 @@ from carezoo.patches.files import Patches, PatchSize
 from carezoo.patches.sampler import MixedSampler
 from carezoo.patches.simulated import SimulatedSampler, measure_constants
 from carezoo.schema.build import build, to_plain
-from carezoo.simulate import pairs as simulate
+from carezoo.simulate import pairs
 from carezoo.simulate.sets import ImageSplit, SimulatedSet, open_set, write_report_files
 
 TUBULES = {
@@ -62,8 +62,8 @@ def test_a_patch_depends_on_the_seed_and_its_number_alone():
 
 def test_neighbouring_patches_are_cut_from_one_image(monkeypatch):
     drawn = sampler(TUBULES, {"y": 16, "x": 16}, PairAxes("YX"))
-    made, make_pair = [], simulate.make_pair
-    monkeypatch.setattr(simulate, "make_pair", lambda *which: made.append(which[2]) or make_pair(*which))
+    made, make_pair = [], pairs.make_pair
+    monkeypatch.setattr(pairs, "make_pair", lambda *which: made.append(which[2]) or make_pair(*which))
     for k in range(7):
         drawn.patch(k)
     assert made == [0, 1, 2]
@@ -71,18 +71,16 @@ def test_neighbouring_patches_are_cut_from_one_image(monkeypatch):
 
 def test_parts_are_made_of_different_pairs():
     opened = open_set(described(TUBULES), Path(), 1)
-    first = [
-        simulate.make_pair(opened.parts[part], opened.seeds[part], 0).source for part in ("fit", "choose", "report")
-    ]
+    first = [pairs.make_pair(opened.parts[part], opened.seeds[part], 0).source for part in ("fit", "choose", "report")]
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first[1], first[2])
     other = open_set(described(TUBULES), Path(), 2)
-    assert not np.array_equal(first[0], simulate.make_pair(other.parts["fit"], other.seeds["fit"], 0).source)
+    assert not np.array_equal(first[0], pairs.make_pair(other.parts["fit"], other.seeds["fit"], 0).source)
 
 
 def test_patches_are_normalized_by_the_whole_source_and_the_target_in_its_units():
     drawn = sampler(TUBULES, {"y": 48, "x": 64}, PairAxes("YX"), background_threshold=0)
-    pair = simulate.make_pair(drawn.prepared, drawn.seed, 0)
+    pair = pairs.make_pair(drawn.prepared, drawn.seed, 0)
     low, high = np.percentile(pair.source, (2, 99.8))
     source, target = drawn.fixed_patches(1)
     np.testing.assert_allclose(source[0, 0], (pair.source - low) / (high - low + 1e-6), rtol=1e-5, atol=1e-5)
@@ -93,7 +91,7 @@ def test_fixed_constants_are_measured_on_the_pairs_to_fit():
     opened = open_set(described(TUBULES), Path(), 1)
     intensity = Intensity(mode="fixed")
     constants = measure_constants(opened.parts["fit"], intensity, opened.seeds["fit"])
-    sources = np.stack([simulate.make_pair(opened.parts["fit"], opened.seeds["fit"], i).source for i in range(16)])
+    sources = np.stack([pairs.make_pair(opened.parts["fit"], opened.seeds["fit"], i).source for i in range(16)])
     np.testing.assert_allclose(constants.values[0], np.percentile(sources, (2, 99.8)))
     drawn = sampler(
         TUBULES, {"y": 48, "x": 64}, PairAxes("YX"), background_threshold=0, intensity={"mode": "fixed"},
@@ -179,7 +177,7 @@ def test_projection_patches_keep_all_planes():
 
 def test_isotropic_volumes_are_coarse_along_z_and_match_what_lateral_slices_teach():
     opened = open_set(described(NUCLEI_ISOTROPIC, n_report=1), Path(), 1)
-    pair = simulate.make_whole_pair(opened.parts["report"], opened.seeds["report"], 0)
+    pair = pairs.make_whole_pair(opened.parts["report"], opened.seeds["report"], 0)
     assert pair.source.shape == (16, 40, 40)
     assert pair.target.shape == (40, 40, 40)
     assert pair.parameters["factor"] == 2.5
@@ -201,7 +199,7 @@ def test_stacks_of_images_are_turned_so_that_x_is_degraded(tmp_path):
     isotropic = {key: value for key, value in NUCLEI_ISOTROPIC.items() if key not in {"structures", "shape"}}
     isotropic |= {"images": "stack.tif", "factor": 2, "camera": None}
     opened = open_set(described(isotropic, split={"report_fraction": 0.5, "choose_fraction": 0.2}), tmp_path, 1)
-    pair = simulate.make_whole_pair(opened.parts["report"], opened.seeds["report"], 0)
+    pair = pairs.make_whole_pair(opened.parts["report"], opened.seeds["report"], 0)
     # X (50) stands for Z, Z (6 planes, 1 um apart, pixels of 0.5 um) for X.
     assert pair.target.shape == (50, 15, 12)
     assert pair.source.shape == (25, 15, 12)
@@ -274,7 +272,7 @@ def test_pairs_to_report_on_are_written_once(tmp_path, two_images, monkeypatch):
     folder = Path(files.source[0])
     assert sorted(path.name for path in folder.iterdir()) == [f"report-0000{i}.tif" for i in range(3)]
     assert files.split.report == ("*",)
-    monkeypatch.setattr(simulate, "make_whole_pair", None)
+    monkeypatch.setattr(pairs, "make_whole_pair", None)
     assert write_report_files(opened, tmp_path / "cache") == files
     other = open_set(described(DEGRADED, n_report=3), two_images, 2)
     monkeypatch.undo()
@@ -306,14 +304,14 @@ def test_a_mixture_keeps_its_shares_and_leaves_no_gap():
 
 
 def test_a_description_becomes_words_and_the_same_description_again():
-    words = to_plain(simulate.describe(NUCLEI_ISOTROPIC | {"factor": 10.2, "n_pairs": 7}))
+    words = to_plain(pairs.describe(NUCLEI_ISOTROPIC | {"factor": 10.2, "n_pairs": 7}))
     assert words["factor"] == "51/5"
     assert words["structures"][0]["kind"] == "nuclei"
     assert words["camera"]["photons"] == 1000.0
-    assert simulate.describe(words) == simulate.describe(NUCLEI_ISOTROPIC | {"factor": 10.2, "n_pairs": 7})
-    logarithmic = to_plain(simulate.describe(TUBULES))
+    assert pairs.describe(words) == pairs.describe(NUCLEI_ISOTROPIC | {"factor": 10.2, "n_pairs": 7})
+    logarithmic = to_plain(pairs.describe(TUBULES))
     assert logarithmic["camera"]["photons"] == {"log": [50.0, 200.0]}
-    assert simulate.describe(logarithmic) == simulate.describe(TUBULES)
+    assert pairs.describe(logarithmic) == pairs.describe(TUBULES)
 
 
 def test_split_fractions_must_leave_something():

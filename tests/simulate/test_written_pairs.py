@@ -12,8 +12,8 @@ from carezoo.files import open_image
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
 from carezoo.pairs.section import FileSet
-from carezoo.simulate import files as written_pairs
-from carezoo.simulate import pairs as simulate
+from carezoo.simulate import files as files_
+from carezoo.simulate import pairs as pairs_
 from carezoo.simulate.files import write_pairs
 from carezoo.simulate.noise import fit_files
 from carezoo.simulate.pairs import describe, prepare
@@ -39,7 +39,7 @@ def test_pairs_are_written_as_training_expects_them(tmp_path):
     data = Data(sets=(FileSet(source=("source",), target=("target",)),), folder=str(folder))
     found = find_pairs(data, PairAxes("YX"))
     assert len(found) == 3
-    made = list(simulate.make_pairs(ready, 5))
+    made = list(pairs_.make_pairs(ready, 5))
     for pair, expected in zip(found, made, strict=True):
         np.testing.assert_array_equal(pair.source.array(), expected.source)
         np.testing.assert_array_equal(pair.target.array(), expected.target)
@@ -99,10 +99,10 @@ def test_an_interrupted_folder_is_completed_and_made_pairs_are_kept(tmp_path, mo
         if i == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(written_pairs, "_SECONDS_BETWEEN_TABLES", -1.0)
+    monkeypatch.setattr(files_, "_SECONDS_BETWEEN_TABLES", -1.0)
     with pytest.raises(KeyboardInterrupt):
         write_pairs(ready, tmp_path / "again", seed=3, on_pair=stop)
-    assert written_pairs.count_written(tmp_path / "again") == 1
+    assert files_.count_written(tmp_path / "again") == 1
     seen = []
     table = write_pairs(ready, tmp_path / "again", seed=3, on_pair=lambda i, _: seen.append(i))
     assert seen == [1, 2]

@@ -25,7 +25,7 @@ from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
 from carezoo.train.convert import folder, network, run
 from carezoo.train.convert.choices import Choices
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import draft_tools
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
 
@@ -37,7 +37,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def _measured_quickly(monkeypatch):
-    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda *_: 1000)
+    monkeypatch.setattr(draft_tools, "bytes_per_pixel", lambda *_: 1000)
 
 
 def _load(path, task=None, factor=None):

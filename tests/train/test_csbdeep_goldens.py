@@ -15,7 +15,7 @@ from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
 from carezoo.train.convert import example, folder, network, packing
 from carezoo.train.convert.choices import Choices
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import draft_tools
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
@@ -37,7 +37,7 @@ def _converted(case, golden, factor=1):
 
 def _package(case, golden, tmp_path, monkeypatch):
     """Return the package of a case; its factor is 1, so that it takes CSBDeep's own interpolated stack."""
-    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda *_: 1000)  # measured by processes of their own
+    monkeypatch.setattr(draft_tools, "bytes_per_pixel", lambda *_: 1000)  # measured by processes of their own
     found, restorer = _converted(case, golden)
     choices = Choices(percentiles=tuple(golden["percentiles"].tolist()))
     sample = example.simulate_example(restorer.geometry.axes, restorer.n_in, Fraction(1))

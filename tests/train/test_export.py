@@ -20,7 +20,7 @@ from carezoo.train.export import load_weights, to_onnx
 from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.unet import UNet
 from carezoo.train.pack import measure
-from carezoo.train.pack import measure as peak_memory
+from carezoo.train.pack import measure as measure_
 
 
 def unet(axes, depth, kernel, n_first=4, channels=1, *, probabilistic=False, seed=0):
@@ -167,14 +167,14 @@ def test_the_halo_measured_on_a_random_graph_is_at_most_the_computed_one(axes, d
 
 def test_memory_for_each_pixel_is_measured():
     network = unet("YX", 1, 3, n_first=16)
-    measured = peak_memory.bytes_per_pixel(to_onnx(network), 1, list(network.geometry.rules.values()))
+    measured = measure_.bytes_per_pixel(to_onnx(network), 1, list(network.geometry.rules.values()))
     # The last concatenation alone reads and writes 2 * 2 * n_first float32 numbers for each pixel.
     assert 4 * 16 * 4 <= measured <= 3 * (4 * 16 * 4)
 
 
 def test_a_graph_that_does_not_run_is_told():
     with pytest.raises(TrainError, match=r"memory of the network.*ManifestError"):
-        peak_memory.bytes_per_pixel(b"no graph", 1, [tiling.AxisRule(2, 2)] * 2)
+        measure_.bytes_per_pixel(b"no graph", 1, [tiling.AxisRule(2, 2)] * 2)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from carezoo.train import loop as heap
+from carezoo.train import loop
 
 
 def page_faults_of_a_step():
@@ -21,7 +21,7 @@ def page_faults_of_a_step():
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_memory_is_kept_and_given_back_afterwards():
     outside = page_faults_of_a_step()
-    with heap.keep_heap():
+    with loop.keep_heap():
         page_faults_of_a_step()
         inside = page_faults_of_a_step()
     assert inside < outside / 10

@@ -17,8 +17,8 @@ from carezoo.package.manifest import Members
 from carezoo.package.read import open_package
 from carezoo.runtime.session import Session
 from carezoo.train import history, loop
-from carezoo.train import run as members
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train import run as run_
+from carezoo.train.pack import draft_tools
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 from carezoo.uncertainty.laplace import Laplace
@@ -42,7 +42,7 @@ def recipe_of(folder, n_members, **changes):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
+    monkeypatch.setattr(draft_tools, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def grown(pairs, tmp_path_factory):
     """Return a run that was begun with one member and continued with three."""
     out = tmp_path_factory.mktemp("grown")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
+        patch.setattr(draft_tools, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
         assert train(recipe_of(pairs, 1), out).name == "blobs-0.1.0.zip"
         first = (out / "checkpoints" / "best.pt").read_bytes()
         assert train(recipe_of(pairs, 3), out, resume=True).name == "blobs-ensemble-0.1.0.zip"
@@ -74,7 +74,7 @@ def copied(grown, tmp_path):
 
 
 def weights_of(out, number):
-    folder = members.folder_of(out, number, 3)
+    folder = run_.folder_of(out, number, 3)
     return torch.load(folder / "checkpoints" / "best.pt", weights_only=True)["network"]
 
 

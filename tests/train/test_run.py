@@ -22,8 +22,7 @@ from carezoo.package.manifest import IntensityUse
 from carezoo.package.read import open_package
 from carezoo.tiling import AxisRule
 from carezoo.train import networks
-from carezoo.train.pack import draft_tools as drafting
-from carezoo.train.pack import measure
+from carezoo.train.pack import draft_tools, measure
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
@@ -71,7 +70,7 @@ def pairs(tmp_path_factory):
 @pytest.fixture
 def _quick(monkeypatch):
     """Leave out the processes that measure memory; one test in this file runs them."""
-    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
+    monkeypatch.setattr(draft_tools, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +174,7 @@ def test_packing_again_gives_the_same_bytes(trained, pairs, tmp_path, monkeypatc
     out = tmp_path / "run"
     shutil.copytree(trained, out)
     measured = open_package(trained / "package").manifest.carezoo.bytes_per_pixel
-    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: measured)
+    monkeypatch.setattr(draft_tools, "bytes_per_pixel", lambda weights, n_channels, rules: measured)
     again = train(recipe_of(pairs), out, resume=True)
     assert again.read_bytes() == (trained / again.name).read_bytes()
 

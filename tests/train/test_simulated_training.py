@@ -14,7 +14,7 @@ import tifffile
 from carezoo.errors import RecipeError
 from carezoo.package.read import open_package
 from carezoo.train.batches import default_workers
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import draft_tools
 from carezoo.train.prepare import list_known_relations, prepare
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
@@ -59,7 +59,7 @@ def recipe_of(folder: Path, *sets: dict, **changes: object) -> Recipe:
 
 @pytest.fixture
 def packed_fast(monkeypatch):
-    monkeypatch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
+    monkeypatch.setattr(draft_tools, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
 
 
 def test_a_model_learns_from_nothing_and_says_so(tmp_path, packed_fast):

@@ -13,7 +13,7 @@ from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import draft_tools
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
 
@@ -84,7 +84,7 @@ def run(request, tmp_path_factory):
     """Return the task and the folder of a run whose two members are packed as an ensemble, with two channels."""
     task, folder = request.param, tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drafting, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
+        patch.setattr(draft_tools, "bytes_per_pixel", lambda weights, n_channels, rules: 100)
         save(folder, task, 2)
         out = folder / "run"
         assert train(recipe_of(folder, task, 2), out).name == f"{task}-blobs-ensemble-0.1.0.zip"

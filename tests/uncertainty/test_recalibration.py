@@ -23,7 +23,7 @@ def _normal(n, rng):
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
 def test_intervals_hold_on_values_that_did_not_measure_them(level):
     rng = np.random.default_rng(3)
-    found = Recalibration.measured(*_normal(200_000, rng))
+    found = Recalibration.measure(*_normal(200_000, rng))
     predicted, true = _normal(200_000, rng)
     lower, upper = predicted.interval(level)
     promised = ((lower <= true) & (true <= upper)).mean()
@@ -38,7 +38,7 @@ def test_intervals_hold_on_values_that_did_not_measure_them(level):
 def test_what_holds_already_stays():
     rng = np.random.default_rng(0)
     members = Laplace(rng.normal(0, 1, (3, 100_000)), np.exp(rng.normal(0, 0.3, (3, 100_000))))
-    found = Recalibration.measured(Mixture(members), Mixture(members).sample(rng))
+    found = Recalibration.measure(Mixture(members), Mixture(members).sample(rng))
     assert found.asked == pytest.approx(WANTED, abs=0.01)
     assert found.level(0.0) == 0
     assert found.probability(0.5) == 0.5
@@ -53,7 +53,7 @@ def test_levels_ascend_and_their_inverse_undoes_them(asked, level):
 
 
 def test_values_in_steps_are_no_obstacle():
-    found = Recalibration.measured(Laplace(np.zeros(1000), np.ones(1000)), np.repeat([0.0, 1.0], 500))
+    found = Recalibration.measure(Laplace(np.zeros(1000), np.ones(1000)), np.repeat([0.0, 1.0], 500))
     assert all(a < b for a, b in zip(found.asked, found.asked[1:], strict=False))
     assert Recalibration.from_plain(found.to_plain()).asked == pytest.approx(found.asked, abs=1e-11)
 
@@ -68,6 +68,6 @@ def test_values_far_outside_of_every_interval_leave_levels_that_ascend():
     rng = np.random.default_rng(0)
     predicted, true = _normal(10_000, rng)
     true[:400] = 1000 * predicted.scale[:400]
-    found = Recalibration.measured(predicted, true)
+    found = Recalibration.measure(predicted, true)
     assert found.level(0.99) > found.level(0.95)
     assert Recalibration.from_plain(found.to_plain()).wanted == WANTED

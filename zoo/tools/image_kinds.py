@@ -18,7 +18,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from carezoo.simulate import pairs as simulate
+from carezoo.simulate import pairs as pairs_
 from zoo.tools import renderer, simulated_kinds
 
 Pixels = NDArray[np.floating[Any]]
@@ -116,9 +116,9 @@ def _simulated(recipe: str) -> Iterator[Field]:
     (values,) = (each["simulate"] for each in described["data"]["simulated"] if "structures" in each["simulate"])
     stack = len(values["shape"]) == 3
     values["shape"] = [40, 160, 160] if stack else [512, 512]
-    prepared = simulate.prepare(simulate.describe(values), _RECIPES)
+    prepared = pairs_.prepare(pairs_.describe(values), _RECIPES)
     for i in range(8 if stack else _N_RENDERED):
-        yield _blurred(simulate.make_pair(prepared, 0, i).target, i)
+        yield _blurred(pairs_.make_pair(prepared, 0, i).target, i)
 
 
 def _blurred(sharp: NDArray[Any], i: int) -> Field:

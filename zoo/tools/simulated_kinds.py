@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from carezoo.simulate import pairs as simulate
+from carezoo.simulate import pairs as pairs_
 
 _Values = dict[str, Any]
 
@@ -124,9 +124,9 @@ _KINDS: dict[str, _Values] = {
 def kinds(data: Path) -> Iterator[tuple[str, list[tuple[NDArray[Any], NDArray[Any]]]]]:
     """Yield names, and pairs of a noisy image and the same without noise (YX)."""
     for name, values in _KINDS.items():
-        prepared = simulate.prepare(simulate.describe(_described(values)), data)
+        prepared = pairs_.prepare(pairs_.describe(_described(values)), data)
         sigma_px = float(np.mean(values["sigma_um"])) / values.get("pixel_size_um", 0.1)
-        pairs = (simulate.make_pair(prepared, 0, i) for i in range(values.get("n", 8)))
+        pairs = (pairs_.make_pair(prepared, 0, i) for i in range(values.get("n", 8)))
         yield name, [_without_noise(pair.source, pair.target, sigma_px) for pair in pairs]
 
 

@@ -46,7 +46,7 @@ def _run(session: Any, source: Any, order: Any, number: int) -> None:
     ij = load("ij.IJ")
     try:
         ij.showStatus("CARE preview ...")
-        image = to_image(source, region=part(source, order.settings.average)).averaged(order.settings.average)
+        image = to_image(source, region=part(source, order.settings.average)).average_frames(order.settings.average)
         model = session.models.get(order.reference)
         restored = model.restore(
             image, settings=replace(order.settings, average=1), cancelled=lambda: session.preview_number != number

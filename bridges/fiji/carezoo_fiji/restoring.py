@@ -10,7 +10,7 @@ import numpy as np
 
 from carezoo.api import Model
 from carezoo.errors import CarezooError, InputError
-from carezoo.host import models as hosting
+from carezoo.host import models as models_
 from carezoo.image import Image
 from carezoo.settings import Settings, from_dialog
 from carezoo_fiji import previewing, windows
@@ -54,7 +54,7 @@ def active_image() -> Any:
 
 def model_fields(session: Any) -> list[Field]:
     """Return the fields that choose a model: one of those on this computer, or the file of a package."""
-    names = tuple(choice.name for choice in hosting.choices())
+    names = tuple(choice.name for choice in models_.choices())
     if not names:
         raise InputError("there are no models on this computer. Fetch one with CARE Get Models...")
     chosen = session.remembered.get("model", names[0])

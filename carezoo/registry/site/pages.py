@@ -12,7 +12,7 @@ from typing import Any
 from carezoo.errors import MissingExtraError, ZooError
 from carezoo.files.atomic import replacing
 from carezoo.package.read import Package
-from carezoo.registry import folder as collection
+from carezoo.registry import folder as folder_
 from carezoo.registry.index import Index, Version
 from carezoo.registry.site import markdown, pictures, view
 
@@ -54,20 +54,20 @@ def write_site(source: Path, target: Path, *, url: str = "", progress: Callable[
         If the extra `site` is not installed.
     """
     require()
-    index = collection.read_index(source)
+    index = folder_.read_index(source)
     if not index.versions:
         raise ZooError(f"{source} is not a zoo, or has no models yet. carezoo publish PACKAGE --zoo {source} adds one")
     index = replace(index, url=url.rstrip("/") or index.url)
     if source.resolve() == target.resolve():
         if index.layout == "zips":
             raise ZooError(f"{source} holds zips only; give another folder for the pages (-o SITE)")
-        collection.copy_to(source, target, index, progress)
+        folder_.copy_to(source, target, index, progress)
     else:
-        index = collection.copy_to(source, target, index, progress)
+        index = folder_.copy_to(source, target, index, progress)
     _copy_assets(target)
     newest = {each.reference for each in index.newest()}
     shown = {}
-    for version, package in collection.packages_of(target, index):
+    for version, package in folder_.packages_of(target, index):
         if version.reference in newest:
             shown[version.model] = _write_model(target, index, version, package)
     page = _template("index.html").render(
@@ -111,7 +111,7 @@ def _write_model(target: Path, index: Index, version: Version, package: Package)
         root="..",
         url=index.url,
     )
-    _write(folder / collection.PAGE, page)
+    _write(folder / folder_.PAGE, page)
     return shown
 
 

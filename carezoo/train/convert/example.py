@@ -13,7 +13,7 @@ from carezoo.files import open_image
 from carezoo.image import Image
 from carezoo.pairs.cache import read
 from carezoo.schema.span import Span
-from carezoo.simulate import pairs as simulate
+from carezoo.simulate import pairs
 from carezoo.simulate.camera import Camera
 from carezoo.simulate.denoise import Denoise
 from carezoo.simulate.psf_section import GaussianPsf
@@ -73,8 +73,8 @@ def simulate_example(spatial: str, n_channels: int, factor: Fraction) -> SampleI
         shape=shape,
         pixel_size_um=pixel_size_um,
     )
-    prepared = simulate.prepare(description, Path())
-    channels = [simulate.make_pair(prepared, 0, i) for i in range(n_channels)]
+    prepared = pairs.prepare(description, Path())
+    channels = [pairs.make_pair(prepared, 0, i) for i in range(n_channels)]
     source, target = (
         Image(np.stack(arrays), "C" + spatial, name="simulated filaments and spots")
         for arrays in ([each.source for each in channels], [each.target for each in channels])

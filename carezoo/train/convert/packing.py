@@ -19,8 +19,7 @@ from carezoo.train.convert.choices import Choices
 from carezoo.train.convert.folder import ModelFolder
 from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
-from carezoo.train.pack import card
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import card, draft_tools
 from carezoo.train.pack.sample import SampleImage, cut_out
 
 EPS = 1e-20
@@ -48,12 +47,12 @@ def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Ch
     geometry, name = network.geometry, choices.name or _identifier(found.path)
     described = Draft(
         id=name,
-        name=drafting.title(name),
+        name=draft_tools.title(name),
         version=choices.version,
         description=choices.description
         or f"CSBDeep model {found.path.resolve().name} ({found.class_name}), converted.",
         authors=tuple(Author(each) for each in choices.authors) or (Author("not named"),),
-        cite=(drafting.CARE,),
+        cite=(draft_tools.CARE,),
         license=choices.license,
         timestamp=datetime.fromtimestamp(int(found.weights.stat().st_mtime), UTC),
         task=found.task,
@@ -61,7 +60,7 @@ def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Ch
         output_axes=geometry.output_axes,
         rules=geometry.rules,
         input_channels=channels,
-        output_channels=drafting.meanings(network, restored),
+        output_channels=draft_tools.meanings(network, restored),
         normalization=Percentiles(*choices.percentiles, eps=EPS, mode="own"),
         files={"csbdeep_config.json": json.dumps(found.config.values, indent=2).encode()},
         factors=geometry.factors,
@@ -77,7 +76,7 @@ def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Ch
             }
         ),
     )
-    return drafting.export_and_measure(described, network, cut_out(sample, geometry.rules, geometry.factors), seed=0)
+    return draft_tools.export_and_measure(described, network, cut_out(sample, geometry.rules, geometry.factors), seed=0)
 
 
 def finish(draft: Draft, package: Package, found: ModelFolder, sample: SampleImage) -> Draft:
@@ -88,7 +87,7 @@ def finish(draft: Draft, package: Package, found: ModelFolder, sample: SampleIma
     package
         `draft`, written and opened.
     """
-    finished = drafting.add_samples(draft, package, sample)
+    finished = draft_tools.add_samples(draft, package, sample)
     return replace(finished, files={**finished.files, "README.md": _readme(draft, found, sample).encode()})
 
 

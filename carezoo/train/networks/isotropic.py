@@ -78,7 +78,7 @@ class IsotropicNetwork(Network):
 
         def second_pass(y: int) -> Tensor:
             image_BCXZ = planes.interpolate_planes(source[:, :, :, y], sampled).transpose(2, 3)
-            merged_BCXZ = self._merged(first_NBCYZ[:, :, :, y].permute(1, 2, 0, 3), self.network(image_BCXZ))
+            merged_BCXZ = self._merge(first_NBCYZ[:, :, :, y].permute(1, 2, 0, 3), self.network(image_BCXZ))
             return planes.crop_planes(merged_BCXZ, n_planes, self._factor, 3).transpose(2, 3)
 
         return torch.stack([second_pass(y) for y in range(source.shape[3])], dim=3)
@@ -103,16 +103,16 @@ class IsotropicNetwork(Network):
 
         return graph.loop(source.size(3), second_pass).permute(1, 2, 3, 0, 4)
 
-    def _merged(self, first: Tensor, second: Tensor) -> Tensor:
+    def _merge(self, first: Tensor, second: Tensor) -> Tensor:
         if not self.has_scale:
-            return self._merged_means(first, second)
+            return self._merge_means(first, second)
         mean1, scale1 = torch.chunk(first, 2, dim=1)
         mean2, scale2 = torch.chunk(second, 2, dim=1)
         if self.is_geometric:
             scale = torch.maximum(scale1, scale2)
         else:
             scale = torch.sqrt((scale1 * scale1 + scale2 * scale2) / 2 + (mean1 - mean2) * (mean1 - mean2) / 8)
-        return torch.cat([self._merged_means(mean1, mean2), scale], dim=1)
+        return torch.cat([self._merge_means(mean1, mean2), scale], dim=1)
 
     def _write_merged(self, graph: Graph, first: Value, second: Value) -> Value:
         if not self.has_scale:
@@ -126,7 +126,7 @@ class IsotropicNetwork(Network):
             scale = ((scale1 * scale1 + scale2 * scale2) / 2 + apart * apart / 8).sqrt()
         return graph.cat([self._write_merged_means(mean1, mean2), scale], 1)
 
-    def _merged_means(self, mean1: Tensor, mean2: Tensor) -> Tensor:
+    def _merge_means(self, mean1: Tensor, mean2: Tensor) -> Tensor:
         if self.is_geometric:
             return torch.sqrt(functional.relu(mean1) * functional.relu(mean2))
         return (mean1 + mean2) / 2

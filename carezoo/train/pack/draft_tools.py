@@ -21,7 +21,7 @@ from carezoo.package.draft import (
 )
 from carezoo.package.manifest import ChannelMeaning
 from carezoo.package.read import Package
-from carezoo.pictures import before_after as pictures
+from carezoo.pictures import before_after
 from carezoo.runtime.restore import restore
 from carezoo.runtime.session import Session
 from carezoo.settings import Settings
@@ -106,7 +106,7 @@ def add_samples(draft: Draft, package: Package, sample: SampleImage) -> Draft:
         **draft.files,
         "sample_input.tif": to_tiff(piece),
         "sample_output.tif": to_tiff(restore(piece, package, settings).images["mean"]),
-        "cover.png": pictures.cover(*side_by_side(sample.image.array()[0], np.asarray(whole)[0], draft.factors)),
+        "cover.png": before_after.cover(*side_by_side(sample.image.array()[0], np.asarray(whole)[0], draft.factors)),
     }
     record = replace(draft.record, halo_measured={letter.lower(): size for letter, size in halo.items()})
     return replace(draft, files=files, record=record)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from carezoo.runtime import providers as processor
+from carezoo.runtime import providers
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def choose_for_machine(asked: Literal["auto", "float32", "bf16"], device: torch.
         # Older cards only emulate bfloat16.
         has_bfloat16: bool | None = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has_bfloat16 = processor.has_bfloat16() if device.type == "cpu" else None
+        has_bfloat16 = providers.has_bfloat16() if device.type == "cpu" else None
     return choose(asked, device.type, has_bfloat16=has_bfloat16)
 
 

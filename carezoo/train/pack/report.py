@@ -10,7 +10,7 @@ from typing import Any
 from carezoo.evaluate import evaluation
 from carezoo.evaluate.evaluation import EvaluationSettings
 from carezoo.evaluate.findings import Findings
-from carezoo.evaluate.report import files as report_
+from carezoo.evaluate.report import files as files_
 from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture
 from carezoo.package.draft import Draft
 from carezoo.package.read import Package
@@ -64,14 +64,14 @@ def write(findings: Findings, draft: Draft, folder: Path, members: Sequence[Path
     members
         Folders with the logs of its members.
     """
-    report_.check_folder(folder, is_overwriting=True)
+    files_.check_folder(folder, is_overwriting=True)
     facts = [
         ("Model", f"{draft.name} ({draft.id} {draft.version}), {draft.task}"),
         ("Scored on", f"{findings.overall.n_files} file(s) that neither trained the model nor chose its checkpoint"),
         ("Licence", draft.license),
     ]
     course = Course(list(_facts(draft, members)), list(_curves(members)), list(_examples(members[0])))
-    return report_.write(findings, folder, title=f"{draft.name}: training", facts=facts, course=course)
+    return files_.write(findings, folder, title=f"{draft.name}: training", facts=facts, course=course)
 
 
 def summary(findings: Findings) -> dict[str, float | int | None]:

@@ -31,8 +31,7 @@ from carezoo.train.loop import Fit
 from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
-from carezoo.train.pack import card, report
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import card, draft_tools, report
 from carezoo.train.pack.records import FileRecord
 from carezoo.train.pack.sample import SampleImage, cut_out, take_from_pair
 from carezoo.train.prepare import Prepared, training_images
@@ -85,14 +84,14 @@ def draft(recipe: Recipe, model: TrainedModel, prepared: Prepared, sample: Sampl
     network = networks.build_packed(recipe, model.cores)
     how = _normalization(recipe, prepared.matching)
     is_ensemble = len(model.cores) > 1
-    title = recipe.title or drafting.title(recipe.name)
+    title = recipe.title or draft_tools.title(recipe.name)
     described = Draft(
         id=model.name,
         name=f"{title[: _LONGEST_NAME - len(_ENSEMBLE)]}{_ENSEMBLE}" if is_ensemble else title,
         version=recipe.version,
         description=recipe.description or _describe(recipe),
         authors=recipe.authors or (Author("not named"),),
-        cite=(drafting.CARE, *recipe.cite),
+        cite=(draft_tools.CARE, *recipe.cite),
         license=recipe.license,
         timestamp=max(fit.trained_at for fit in model.fits),
         task=recipe.task,
@@ -100,7 +99,7 @@ def draft(recipe: Recipe, model: TrainedModel, prepared: Prepared, sample: Sampl
         output_axes=network.geometry.output_axes,
         rules=network.geometry.rules,
         input_channels=recipe.data.channels,
-        output_channels=drafting.meanings(network, recipe.data.restored),
+        output_channels=draft_tools.meanings(network, recipe.data.restored),
         normalization=how,
         files={"recipe.yaml": recipe.dumps().encode(), "training_data.csv": _table(prepared.records)},
         factors=network.geometry.factors,
@@ -116,7 +115,7 @@ def draft(recipe: Recipe, model: TrainedModel, prepared: Prepared, sample: Sampl
             calibration=_rounded(calibration) if calibration else None,
         ),
     )
-    return drafting.export_and_measure(
+    return draft_tools.export_and_measure(
         described, network, cut_out(sample, network.geometry.rules, network.geometry.factors), recipe.seed
     )
 
@@ -152,7 +151,7 @@ def choose_scored(
         pixel_size_um={},
     )
     piece = cut_out(take_from_pair(pairs[0], recipe.pair_axes), geometry.rules, geometry.factors)
-    return drafting.add_graph(alone, network, piece)[0], tuple(pairs)
+    return draft_tools.add_graph(alone, network, piece)[0], tuple(pairs)
 
 
 def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings) -> Draft:
@@ -165,7 +164,7 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, 
     evaluation
         Its scores on files it has not seen.
     """
-    finished = drafting.add_samples(draft, package, sample)
+    finished = draft_tools.add_samples(draft, package, sample)
     readme = card.readme(recipe, draft, evaluation, sample).encode()
     record = replace(finished.record, scores=report.summary(evaluation))
     if coverage := report.coverage(evaluation):

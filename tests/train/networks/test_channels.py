@@ -16,7 +16,7 @@ from carezoo.train.networks.isotropic import IsotropicNetwork
 from carezoo.train.networks.projection import ProjectionNetwork, Surface
 from carezoo.train.networks.unet import UNet
 from carezoo.train.networks.upsampling import Upsampling
-from carezoo.train.pack import draft_tools as drafting
+from carezoo.train.pack import draft_tools
 
 
 def core(axes, n_in, n_out):
@@ -37,7 +37,7 @@ NETWORKS = {
 def test_channels_that_go_in_and_others_that_come_out(task, n_in, n_out, tmp_path):
     network = NETWORKS[task](n_in, n_out).eval()
     shape = (n_in, *(24 if letter == "Z" else 36 for letter in network.geometry.axes))
-    meanings = drafting.meanings(network, [f"target {i}" for i in range(n_out)])
+    meanings = draft_tools.meanings(network, [f"target {i}" for i in range(n_out)])
     made = draft(network, task, shape, normalization=Percentiles(mode="own"), output_channels=meanings)
     package = open_package(write_package(made, tmp_path / "package"))
     pixels = np.random.default_rng(0).poisson(50, (2, n_in, 4, 24, 20)).astype(np.uint16)

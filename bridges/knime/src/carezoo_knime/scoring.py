@@ -94,7 +94,7 @@ def _score(paths: Mapping[str, Path], axes: str | None) -> ScoredRow:
     if "noisy" not in images:
         mean = mean_scores([score(each["restored"], each["reference"]) for _, each in _planes(images)]).mean
         return ScoredRow(psnr_db=mean.psnr_db, nrmse=mean.nrmse, ssim=mean.ssim)
-    images["noisy"] = images["noisy"].averaged(n_averaged(paths["restored"]))
+    images["noisy"] = images["noisy"].average_frames(n_averaged(paths["restored"]))
     found = evaluate_pairs((name, each["noisy"], each["restored"], each["reference"]) for name, each in _planes(images))
     intensities = found.intensities.mean if found.intensities else None
     return ScoredRow(
