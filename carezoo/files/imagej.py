@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile
 
 from carezoo.files import units
-from carezoo.image import Metadata, Pixels
+from carezoo.image import DerivedPixels, Metadata
 
 AXES = "TZCYX"
 """Order of a hyperstack in the file."""
@@ -26,15 +26,8 @@ _TIFFFILE_VERSION = "1.11a"
 
 
 @dataclass(frozen=True, eq=False)
-class SignedPixels:
+class SignedPixels(DerivedPixels):
     """Signed 16-bit pixels that ImageJ stored unsigned, with an offset and a calibration that takes it away."""
-
-    pixels: Pixels
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
-        return self.pixels.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tifffile import TiffFile, TiffPageSeries
 
-from carezoo.files.tiff_series import series_of
+from carezoo.files.tiff_pages import series_of
 from carezoo.image import Metadata
 
 _RESOLUTION_UNIT_UM = {2: 25400.0, 3: 10000.0}  # inch, centimetre

@@ -24,7 +24,7 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
-from carezoo.image import Averages, Image, Pixels
+from carezoo.image import Averages, DerivedPixels, Image
 from carezoo.pairs.find import Pair
 from carezoo.statistics import Blocks
 
@@ -190,17 +190,11 @@ _MARGIN = 12
 
 
 @dataclass(frozen=True, eq=False)
-class MovedPixels:
+class MovedPixels(DerivedPixels):
     """Pixels moved by a shift: interpolated by cubic splines, with the border pixels repeated outside."""
 
-    pixels: Pixels
     shift: tuple[float, ...]
     """By how many pixels along each dimension, towards higher indices."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
-        return tuple(self.pixels.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -204,7 +204,7 @@ def _restore_file(
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
     image = files.open_image(source, order.axes)
-    image = image.cropped(order.crop) if order.crop else image
+    image = image.crop(order.crop) if order.crop else image
     outputs = tuple(result_path(source, name, order.output) for name in _result_names(order))
     identity = {"input": {"name": source.name, "sha256": hash_file(source)[0]}, "options": order.options()}
     if not order.is_overwriting and _is_finished(outputs, identity):
@@ -263,7 +263,7 @@ def _restore_image(
     with ChannelTargets(len(channels), _result_names(order), make_target) as targets:
         return tuple(
             restore(
-                image.cropped({"C": slice(channel, channel + 1)}),
+                image.crop({"C": slice(channel, channel + 1)}),
                 models[channel].package,
                 order.settings,
                 session=models[channel].session,

@@ -57,15 +57,15 @@ class CleanImage:
             Pixels by axis; an axis that is missing is taken whole.
         """
         region = self._draw_region(piece, rng)
-        pixels = axes_.move(self.image.cropped(region).array(), self.image.axes, self.axes)
+        pixels = axes_.move(self.image.crop(region).array(), self.image.axes, self.axes)
         if self.height is None:
             return pixels, None
         same = {letter: bounds for letter, bounds in region.items() if letter in "YX"}
-        return pixels, axes_.move(self.height.cropped(same).array(), self.height.axes, "YX")
+        return pixels, axes_.move(self.height.crop(same).array(), self.height.axes, "YX")
 
     def whole(self, axes: str) -> NDArray[np.generic]:
         """Return all of that part of the image, with `axes`."""
-        return axes_.move(self.image.cropped(dict(self.bounds)).array(), self.image.axes, axes)
+        return axes_.move(self.image.crop(dict(self.bounds)).array(), self.image.axes, axes)
 
     def _draw_region(self, piece: Mapping[str, int], rng: np.random.Generator) -> dict[str, slice]:
         region = dict(self.bounds)

@@ -409,6 +409,6 @@ def _read_channel(image: Image, channel: int, lead: str, path: Path) -> NDArray[
     """Return one channel with axes `lead`, then ZYX where there are planes, else YX."""
     if not 0 <= channel < image.sizes.get("C", 1):
         raise DataError(f"{path} has {image.sizes.get('C', 1)} channel(s), counted from 0; found channel {channel}")
-    chosen = image.cropped({"C": slice(channel, channel + 1)}) if "C" in image.axes else image
+    chosen = image.crop({"C": slice(channel, channel + 1)}) if "C" in image.axes else image
     letters = lead + ("ZYX" if image.sizes.get("Z", 1) > 1 else "YX")
     return axes_.move(chosen.array(), chosen.axes, letters)

@@ -14,14 +14,13 @@ import numpy as np
 
 from carezoo.files.atomic import require_space
 from carezoo.schema.build import build_one_of
+from carezoo.simulate.blurred import Denoise, Upsample
 from carezoo.simulate.camera import PixelMaps
 from carezoo.simulate.clean_images import CleanImage
-from carezoo.simulate.denoise import Denoise
 from carezoo.simulate.isotropic import Isotropic
 from carezoo.simulate.project import Project
 from carezoo.simulate.section import PreparedSimulation, SimulatedPair, Simulation
 from carezoo.simulate.structures.drawing import check_structures
-from carezoo.simulate.upsample import Upsample
 
 AnySimulation = Denoise | Upsample | Isotropic | Project
 """The kinds of simulation; the key ``task`` selects one."""

@@ -12,7 +12,7 @@ import numpy as np
 from carezoo import axes as axes_
 from carezoo.errors import RecipeError
 from carezoo.files import open_image
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_positive
 from carezoo.simulate import psf
 from carezoo.simulate.psf import Gaussian, Kernel, Optics, Psf
 
@@ -29,10 +29,7 @@ class GaussianPsf:
     """Standard deviation along Z; needed for volumes."""
 
     def __post_init__(self) -> None:
-        for name in ("sigma_um", "sigma_z_um"):
-            span: Span | None = getattr(self, name)
-            if span is not None and span.low <= 0:
-                raise RecipeError(f"{name}: expected a number above 0, found {span}")
+        require_positive(self, "sigma_um", *([] if self.sigma_z_um is None else ["sigma_z_um"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +158,7 @@ def draw_source_psf(
 def _compute_psf(
     described: OpticsPsf, pixel_size_um: tuple[float, ...], rng: np.random.Generator
 ) -> tuple[Kernel, dict[str, float]]:
-    names = ("na", "wavelength_um", "index_sample", "depth_um")
-    drawn = {name: getattr(described, name).draw(rng) for name in names}
+    drawn = draw_spans(described, rng)
     optics = Optics(index_immersion=described.index_immersion, model=described.model, **drawn)
     axial, lateral = psf.estimate_sigma_um(optics)
     # Wide enough for the first rings; the light beyond is a haze over the whole field.

@@ -1,7 +1,7 @@
 """What a description of simulated pairs says whatever their task, and what every kind of simulation can do.
 
-A kind of simulation is a class with the keys it understands: `carezoo.simulate.denoise`, `upsample`, `isotropic` and
-`project`. `carezoo.simulate.pairs` selects one by the key ``task``.
+A kind of simulation is a class with the keys it understands (`carezoo.simulate.blurred`, `isotropic`, `project`).
+`carezoo.simulate.pairs` selects one by the key ``task``.
 """
 
 from __future__ import annotations

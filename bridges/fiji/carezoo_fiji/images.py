@@ -71,7 +71,7 @@ def view(imp: Any, *, region: Mapping[str, slice] | None = None) -> Image:
     size_um = _pixel_size_um(calibration)
     shown = {letter: size_um[letter] for letter in "ZYX" if letter in size_um and letter in axes}
     image = Image(pixels, axes, shown, _metadata(imp, calibration, size_um, is_signed, n_frames), title)
-    return image.cropped(region) if region else image
+    return image.crop(region) if region else image
 
 
 def is_unchanged(imp: Any, image: Image, region: Mapping[str, slice] | None) -> bool:

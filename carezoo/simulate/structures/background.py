@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_not_negative, require_positive
 from carezoo.simulate import rendering
 from carezoo.simulate.psf import Gaussian
 from carezoo.simulate.rendering import Canvas, Emitters
@@ -44,12 +44,8 @@ class Background:
     """Standard deviation of the blurred vesicles of an image."""
 
     def __post_init__(self) -> None:
-        for name in ("level", "texture", "haze", "vesicle_density", "vesicle_brightness"):
-            if getattr(self, name).low < 0:
-                raise RecipeError(f"{name}: expected 0 or more, found {getattr(self, name)}")
-        for name in ("texture_size_um", "haze_sigma_um", "vesicle_sigma_um"):
-            if getattr(self, name).low <= 0:
-                raise RecipeError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+        require_not_negative(self, "level", "texture", "haze", "vesicle_density", "vesicle_brightness")
+        require_positive(self, "texture_size_um", "haze_sigma_um", "vesicle_sigma_um")
         if not 1 <= self.n_octaves <= 8:
             raise RecipeError(f"n_octaves: expected 1 to 8, found {self.n_octaves}")
 
@@ -70,10 +66,7 @@ def add_background(
     spectrum
         Spectrum of the structure (`rendering.compute_spectrum`), for its haze.
     """
-    names = ("level", "texture", "texture_size_um", "haze", "haze_sigma_um")
-    parameters = {name: getattr(background, name).draw(rng) for name in names}
-    vesicles = ("vesicle_density", "vesicle_brightness", "vesicle_sigma_um")
-    parameters |= {name: getattr(background, name).draw(rng) for name in vesicles}
+    parameters = draw_spans(background, rng)
     reference = np.float32(np.percentile(image, 99.9))
     uniform = reference * np.float32(parameters["level"])
     result = image + uniform

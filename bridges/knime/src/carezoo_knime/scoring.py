@@ -123,7 +123,7 @@ def _planes(images: Mapping[str, Image]) -> Iterator[tuple[str, dict[str, NDArra
     for s, t, c in np.ndindex(next(iter(shapes.values()))[:3]):
         region = {"S": slice(s, s + 1), "T": slice(t, t + 1), "C": slice(c, c + 1)}
         plane = {
-            key: image.cropped({letter: bound for letter, bound in region.items() if letter in image.axes})
+            key: image.crop({letter: bound for letter, bound in region.items() if letter in image.axes})
             for key, image in images.items()
         }
         yield (
