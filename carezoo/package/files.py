@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from carezoo.errors import BUGS, IntegrityError, PackageError
 
@@ -32,30 +31,6 @@ SMALL_BYTES = 64 << 20
 
 JUNK = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|Thumbs\.db$|desktop\.ini$|\._)")
 """What operating systems leave in folders and zips."""
-
-
-class Files(Protocol):
-    """Where the files of a package are."""
-
-    @property
-    def path(self) -> Path:
-        """The folder or zip."""
-
-    @property
-    def manifest_name(self) -> str:
-        """Name of the manifest."""
-
-    def names(self) -> Mapping[str, int]:
-        """Return every file with its size in bytes, by path relative to the manifest."""
-
-    def has(self, relative: str) -> bool:
-        """Return whether there is such a file."""
-
-    def size(self, relative: str) -> int:
-        """Return the size of a file in bytes."""
-
-    def chunks(self, relative: str) -> Iterator[bytes]:
-        """Read a file piece by piece."""
 
 
 def check_path(relative: str, where: str) -> str:
@@ -278,3 +253,7 @@ class Archive:
         raise PackageError(
             f"{self.path} is not a model package: no {' or '.join(manifest_names)} at its root or in its one folder"
         )
+
+
+Files = Folder | Archive
+"""Where the files of a package are."""

@@ -16,6 +16,7 @@ from carezoo import intensity
 from carezoo.errors import ManifestError, UnsupportedError
 from carezoo.intensity import Operation
 from carezoo.package.document import Entry
+from carezoo.package.tensors import Axis
 
 FIXED_EPS = 1e-6
 
@@ -36,9 +37,15 @@ class OperationContext:
 
     letters: str
     n_channels: int
-    inputs: tuple[str, ...]
-    """Names of the input tensors."""
+    source: str
+    """Name of the input tensor."""
     is_input: bool
+
+    @classmethod
+    def of(cls, axes: Sequence[Axis], source: str, *, is_input: bool) -> OperationContext:
+        """Return the context of a tensor with these axes."""
+        n_channels = next((len(axis.names) for axis in axes if axis.letter == "C"), 1)
+        return cls("".join(axis.letter for axis in axes), n_channels, source, is_input)
 
 
 @dataclass(frozen=True)
@@ -268,10 +275,8 @@ def _check_counts(kwargs: Entry, subject: OperationContext, **values: Sequence[f
 
 
 def _check_reference(reference: Entry, subject: OperationContext) -> None:
-    if reference.text() not in subject.inputs:
-        raise ManifestError(
-            f"{reference.path}: no input tensor {reference.text()!r}; found {', '.join(subject.inputs)}"
-        )
+    if reference.text() != subject.source:
+        raise ManifestError(f"{reference.path}: no input tensor {reference.text()!r}; found {subject.source}")
 
 
 def _numbers(kwargs: Entry, key: str, default: tuple[float, ...]) -> tuple[float, ...]:
