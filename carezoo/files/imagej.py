@@ -77,14 +77,7 @@ def to_tags(
 ) -> dict[str, Any]:
     """Return the arguments that make tifffile write this metadata.
 
-    Parameters
-    ----------
-    sizes
-        Axes and lengths of the hyperstack, in the order of `AXES`.
-    dtype
-        Type of a pixel.
-    text
-        For Image > Show Info...
+    `sizes` are the axes and lengths of the hyperstack, in the order of `AXES`; Image > Show Info... shows `text`.
     """
     offset = _SIGNED_OFFSET if dtype == np.int16 else 0
     calibration, display = _calibration(sizes, pixel_size_um, metadata), _display(sizes, offset, metadata)

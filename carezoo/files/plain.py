@@ -51,12 +51,7 @@ def describe(tif: TiffFile, index: int, sizes: Mapping[str, int]) -> tuple[dict[
 def to_tags(letters: str, pixel_size_um: Mapping[str, float], metadata: Metadata, text: str) -> dict[str, Any]:
     """Return the arguments that make tifffile write this metadata.
 
-    Parameters
-    ----------
-    letters
-        Of the image in the file; the last two are Y and X.
-    text
-        Free text.
+    `letters` are the axes in the file, Y and X last; `text` is free text.
     """
     fields = {
         "axes": letters,

@@ -34,12 +34,9 @@ JUNK = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|Thumbs\.db$|desktop\.ini$|\._)")
 
 
 def check_path(relative: str, where: str) -> str:
-    """Return a relative path in normal form, if it cannot leave the package.
+    """Return a relative path in normal form.
 
-    Raises
-    ------
-    IntegrityError
-        If it is absolute, climbs up, names a drive, or is written for another operating system.
+    One that is absolute, climbs up, names a drive or is written for another system is an `IntegrityError`.
     """
     reason = None
     if not relative or "\0" in relative or any(ord(letter) < 32 for letter in relative):

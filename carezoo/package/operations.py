@@ -57,23 +57,10 @@ class Reading:
 
 
 def read(entries: Entry | None, subject: OperationContext, *, name_key: str) -> Reading:
-    """Read a list of operations.
+    """Read `preprocessing` or `postprocessing` of a tensor.
 
-    Parameters
-    ----------
-    entries
-        `preprocessing` or `postprocessing` of a tensor.
-    subject
-        The tensor.
-    name_key
-        Key under which an operation's name stands: ``name`` in format 0.4, ``id`` in 0.5.
-
-    Raises
-    ------
-    UnsupportedError
-        If an operation is code, unknown, or works in a way carezoo cannot follow.
-    ManifestError
-        If a value is missing or of the wrong kind.
+    The name of an operation stands under `name_key`: ``name`` in format 0.4, ``id`` in 0.5. An operation that is code,
+    unknown, or works in a way carezoo cannot follow is an `UnsupportedError`, a wrong value a `ManifestError`.
     """
     operations: list[Operation] = []
     remarks = []

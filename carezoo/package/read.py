@@ -45,13 +45,7 @@ class Package:
         return self._files.has(relative)
 
     def size_bytes(self, relative: str) -> int:
-        """Return the size of one file.
-
-        Raises
-        ------
-        IntegrityError
-            If it is missing.
-        """
+        """Return the size of one file; a missing one is an `IntegrityError`."""
         return self._files.size(relative)
 
     def read_bytes(self, relative: str) -> bytes:

@@ -64,13 +64,7 @@ T = TypeVar("T")
 
 
 def check_schema(section: Entry) -> None:
-    """Refuse a section that a newer carezoo wrote.
-
-    Raises
-    ------
-    UnsupportedError
-        With the line that updates carezoo.
-    """
+    """Raise `UnsupportedError` for a section that a newer carezoo wrote."""
     schema = section["schema"].integer(at_least=1)
     if schema > SCHEMA:
         raise UnsupportedError(
@@ -87,10 +81,7 @@ def read_hashes(section: Entry) -> dict[str, str]:
 def overlay(manifest: Manifest, section: Entry) -> Manifest:
     """Return the manifest with the section, and with its numbers in place of those derived from the format.
 
-    Raises
-    ------
-    ManifestError
-        If something is missing, of the wrong kind, or contradicts the rest of the manifest.
+    What is missing, of the wrong kind, or contradicts the rest of the manifest is a `ManifestError`.
     """
     task = section["task"]
     if task.text() not in TASKS:

@@ -154,20 +154,10 @@ def plane_regions(image: Image, s: int | None = None) -> Iterator[dict[str, slic
 
 
 def read(image: Image, region: Mapping[str, slice]) -> NDArray[np.generic]:
-    """Read one region as an array with axes CZYX.
+    """Read one region as an array with axes CZYX; a pixel that is NaN or infinite is a `DataError`.
 
-    Parameters
-    ----------
-    image
-        Any image.
-    region
-        Slices by axis letter; missing axes are read whole, axes the image has not are ignored. S and T have length 1;
-        an image with one sample or frame gives it for all.
-
-    Raises
-    ------
-    DataError
-        If a pixel is NaN or infinite.
+    `region` has slices by axis letter: missing axes are read whole, axes the image has not are ignored. S and T have
+    length 1; an image with one sample or frame gives it for all.
     """
     key = tuple(
         slice(None) if letter in "ST" and length == 1 else region.get(letter, slice(None))

@@ -178,10 +178,7 @@ def _measure_levels(channels: NDArray[np.generic], intensity: Intensity) -> Leve
 def measure_constants(prepared: PreparedSimulation, intensity: Intensity, seed: int) -> Levels:
     """Return the two intensities of each channel that become 0 and 1 (mode `fixed`), from 16 sources.
 
-    Raises
-    ------
-    DataError
-        If the sources have no range of intensities.
+    Sources without a range of intensities are a `DataError`.
     """
     sources = [pair.source for pair in pairs_.make_pairs(prepared, seed, range(16))]
     n_channels = len(sources[0]) if prepared.has_channels else 1

@@ -275,10 +275,7 @@ def _channels(image: Image, order: Job) -> list[int]:
 def _is_finished(outputs: Sequence[Path], identity: Mapping[str, Any]) -> bool:
     """Return whether all results are there and were made from the same pixels in the same way.
 
-    Raises
-    ------
-    InputError
-        If a file of that name is there and was made otherwise.
+    A file of that name that was made otherwise is an `InputError`.
     """
     found = [path for path in outputs if path.exists()]
     for path in found:

@@ -276,13 +276,7 @@ class Finite(DerivedPixels):
     policy: Literal["refuse", "zero"]
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
-        """Read one region.
-
-        Raises
-        ------
-        PixelError
-            At the first NaN, infinite or too large pixel, unless the policy replaces them.
-        """
+        """Read one region; a NaN, infinite or too large pixel is a `PixelError`, unless the policy replaces it."""
         block = np.asarray(self.pixels[key])
         good = np.abs(block) <= LARGEST
         if good.all():

@@ -98,13 +98,7 @@ def outline(layout: Layout, result: Result, dtype: DTypeLike, provenance: Proven
 
 
 def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return the type of restored values.
-
-    Raises
-    ------
-    InputError
-        If it is none of numbers that stand for intensities.
-    """
+    """Return the type of restored values; one that cannot hold intensities is an `InputError`."""
     found = np.dtype(dtype)
     if found.kind not in "fiu":
         raise InputError(f"restored values cannot be of type {found}; ask for float32 or uint8")
@@ -134,14 +128,7 @@ class Erasable(Target, Protocol):
 class ChannelTargets(ExitStack):
     """Targets with all channels, opened when the first model says what they look like.
 
-    Parameters
-    ----------
-    n_channels
-        Channels of the results.
-    names
-        Results to keep: those that every model gives.
-    make_target
-        Makes the target for all channels.
+    `make_target` makes the target for all `n_channels`. Results in `names`, which every model gives, are kept.
     """
 
     def __init__(

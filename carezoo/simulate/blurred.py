@@ -84,14 +84,9 @@ def make_blurred(
     *,
     keep_blur: bool = False,
 ) -> SimulatedPair:
-    """Make a pair through the PSF and the camera.
+    """Make a pair through the PSF and the camera, from `clean` or from structures.
 
-    Parameters
-    ----------
-    clean
-        Image to degrade; None: structures are simulated.
-    keep_blur
-        Whether targets of structures have the PSF and the background of their source.
+    `keep_blur`: targets of structures have the PSF and the background of their source.
     """
     if clean is None:
         return _render(simulation, prepared, rng, keep_blur=keep_blur)

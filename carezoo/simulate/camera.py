@@ -246,12 +246,7 @@ def record_pair(
 ) -> tuple[NDArray[np.generic], NDArray[np.float32], dict[str, float]]:
     """Return what `camera` records of `seen`, `clean` in the same grey levels, and the drawn numbers.
 
-    Parameters
-    ----------
-    camera
-        None: both images stay as they are.
-    like
-        The image that sets the exposure; its `black` and `white` as for `degrade`.
+    `like` sets the exposure, with `black` and `white` as for `degrade`. Without a camera both images stay as they are.
     """
     if camera is None:
         return seen, clean.astype(np.float32), {}

@@ -81,13 +81,7 @@ class Isotropic(Simulation):
             sampling.check_coarse(shape[-1], self.factor)
 
     def check_whole(self, prepared: PreparedSimulation) -> None:
-        """Check that stacks can be made.
-
-        Raises
-        ------
-        RecipeError
-            If an image is not a stack, or the structures do not fit the cube.
-        """
+        """Raise `RecipeError` if an image is not a stack, or the structures do not fit the cube."""
         super().check_whole(prepared)
         for image in prepared.images:
             if image.sizes.get("Z", 1) < 2:

@@ -194,14 +194,8 @@ def _measure_points(
 ) -> Points:
     """Average unbiased estimates of single pixels over groups of similar brightness.
 
-    Parameters
-    ----------
-    value, squares, cubes
-        Of every pixel: unbiased estimates of mean, variance and third cumulant.
-    scene
-        What groups the pixels; a pixel's own value is left out of its group.
-    is_clipped
-        Share of the pixel's values at the upper limit.
+    `value`, `squares` and `cubes` estimate mean, variance and third cumulant of every pixel; `scene` groups the pixels
+    by their neighbours; `is_clipped` is the share of a pixel's values at the upper limit.
     """
     ring = np.ones((1,) * (scene.ndim - 2) + (3, 3))
     ring[..., 1, 1] = 0

@@ -101,12 +101,7 @@ AxialPsf = AxialWidths | AxialOptics | BeadsPsf
 def read_beads(described: SourcePsf | AxialPsf | None, folder: Path) -> Kernel | None:
     """Return the PSF of the bead stack that `described` names; None if it names none.
 
-    Raises
-    ------
-    RecipeError
-        If neither the file nor the recipe knows the pixel size.
-    DataError
-        If the stack has no isolated bead.
+    An unknown pixel size is a `RecipeError`, a stack without an isolated bead a `DataError`.
     """
     if not isinstance(described, BeadsPsf):
         return None
@@ -125,21 +120,9 @@ def draw_source_psf(
     pixel_size_um: tuple[float, ...],
     rng: np.random.Generator,
 ) -> tuple[Psf, dict[str, float]]:
-    """Draw the PSF of one source.
+    """Draw the PSF of one source, with the axes of `pixel_size_um`, and return it with its numbers (``psf.``...).
 
-    Parameters
-    ----------
-    described
-        None: no blur.
-    measured
-        The average bead, where `described` names a bead stack.
-    pixel_size_um
-        YX or ZYX: the PSF gets as many axes.
-
-    Returns
-    -------
-    psf, parameters
-        Names of the parameters begin with ``psf.``.
+    `measured` is the average bead, where `described` names a bead stack. No description: no blur.
     """
     if described is None:
         return Gaussian((0.0,) * len(pixel_size_um)), {}

@@ -152,28 +152,14 @@ class Simulation(ABC):
         return self.make(prepared, clean, rng)
 
     def check(self, prepared: PreparedSimulation) -> None:
-        """Check that `make` works.
-
-        Raises
-        ------
-        DataError
-            If a PSF is larger than the pairs, or a factor leaves too few planes.
-        """
+        """Raise `DataError` if a PSF is larger than the pairs, or a factor leaves too few planes."""
         widest = self.widest_psfs(prepared)
         for shape in self.pair_shapes(prepared):
             for each in widest:
                 psf_.check_fits(each, shape, self.pixel_size_um, "psf")
 
     def check_whole(self, prepared: PreparedSimulation) -> None:
-        """Check that `make_whole` works.
-
-        Raises
-        ------
-        DataError
-            As `check`.
-        RecipeError
-            If images or structures do not suffice.
-        """
+        """Check that `make_whole` works, as `check` does; `RecipeError` if images or structures do not suffice."""
         self.check(prepared)
 
     def pair_shapes(self, prepared: PreparedSimulation) -> list[tuple[int, ...]]:

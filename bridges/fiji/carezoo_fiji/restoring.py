@@ -39,13 +39,7 @@ class RestoreRequest:
 
 
 def active_image() -> Any:
-    """Return the active ij.ImagePlus.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the active ij.ImagePlus; `InputError` if there is none."""
     imp = load("ij.WindowManager").getCurrentImage()
     if imp is None:
         raise InputError(NO_IMAGE)
@@ -128,13 +122,7 @@ def do(session: Any, call: Call, order: RestoreRequest) -> str:
 
 
 def choose_region(order: RestoreRequest, call: Call) -> dict[str, slice] | None:
-    """Return the part to restore; a selection that is ignored is told of.
-
-    Raises
-    ------
-    InputError
-        If the selection is asked for and there is none.
-    """
+    """Return the part to restore; a missing selection is an `InputError`, an ignored one is logged."""
     found = selection(order.source)
     if not order.is_selection:
         if found and not call.is_interactive:

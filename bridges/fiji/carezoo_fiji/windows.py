@@ -27,16 +27,7 @@ _KEPT, _LEVELS = "carezoo.results", "carezoo.levels"
 def results(restoration: Restoration, model: Model, source: Any, region: Mapping[str, slice] | None) -> dict[str, Any]:
     """Return an ij.ImagePlus for every result, not shown yet.
 
-    Parameters
-    ----------
-    restoration
-        What came out.
-    model
-        What it was made with.
-    source
-        The ij.ImagePlus that was restored; it gives its calibration, labels and overlay.
-    region
-        The part of it that was restored.
+    `source`, the ij.ImagePlus that was restored, gives calibration, labels and overlay; `region` is the restored part.
     """
     made = {}
     for name, image in restoration.images.items():

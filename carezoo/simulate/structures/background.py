@@ -59,12 +59,7 @@ def add_background(
 ) -> tuple[NDArray[np.float32], np.float32, dict[str, float]]:
     """Return `image` with `background` added, the uniform part of it, and the numbers it was drawn with.
 
-    Parameters
-    ----------
-    image
-        The structure through the PSF (`rendering.render`).
-    spectrum
-        Spectrum of the structure (`rendering.compute_spectrum`), for its haze.
+    `image` is the structure through the PSF; `spectrum` is that of the structure, for its haze.
     """
     parameters = draw_spans(background, rng)
     reference = np.float32(np.percentile(image, 99.9))
@@ -102,10 +97,7 @@ def draw_perlin(
 ) -> NDArray[np.float32]:
     """Return Perlin noise (Perlin 1985, 2002) of `shape`, from 0 to 1.
 
-    Parameters
-    ----------
-    period_px
-        Distance of the lattice points of the first octave along each axis, pixels; each further octave has half.
+    Lattice points of the first octave are `period_px` pixels apart along each axis; each further octave has half.
     """
     noise = np.zeros(shape, np.float32)
     for octave in range(n_octaves):

@@ -22,13 +22,7 @@ Structure = Tubules | Granules | Nuclei | Epithelium
 
 
 def check_structures(structures: Sequence[Structure], field: FieldOfView) -> None:
-    """Check that the largest pieces fit an image that shows `field`.
-
-    Raises
-    ------
-    RecipeError
-        If not.
-    """
+    """Raise `RecipeError` if the largest pieces do not fit an image that shows `field`."""
     for structure in structures:
         if isinstance(structure, Epithelium):
             epithelium_.check_fits(structure, field)

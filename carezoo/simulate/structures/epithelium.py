@@ -91,12 +91,7 @@ def emit(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> tu
 def draw_sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> Sheet:
     """Draw an epithelium in `canvas.field` (ZYX, all of it as deep as the image; YX: a flat sheet in the focal plane).
 
-    One unit of light is emitted per micrometre of an average junction.
-
-    Raises
-    ------
-    RecipeError
-        If the sheet does not fit into the depth of the image.
+    One unit of light is emitted per micrometre of an average junction. A sheet that does not fit is a `RecipeError`.
     """
     check_fits(epithelium, canvas.image)
     field = canvas.field
@@ -119,13 +114,7 @@ def draw_sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator)
 
 
 def check_fits(epithelium: Epithelium, field: FieldOfView) -> None:
-    """Check that the tallest sheet fits into the depth of an image that shows `field`.
-
-    Raises
-    ------
-    RecipeError
-        If it does not.
-    """
+    """Raise `RecipeError` if the tallest sheet is higher than an image that shows `field`."""
     if len(field.shape) == 3 and epithelium.depth_um > field.extent_um[0]:
         raise RecipeError(
             f"epithelium: relief, junctions and second structure need up to {epithelium.depth_um:.3g} um, but the "

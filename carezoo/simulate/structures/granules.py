@@ -103,14 +103,9 @@ def fill_balls(
     is_hollow: NDArray[np.bool_],
     pixel_um: float,
 ) -> Emitters:
-    """Fill balls, or cover spheres, with point sources closer together than a pixel.
+    """Fill balls, or cover spheres, with point sources closer together than a pixel; `light` is that of each ball.
 
-    Parameters
-    ----------
-    centre_um
-        (N, 2) or (N, 3); in 2D the points are those of the ball seen from above.
-    light
-        Total light of each ball.
+    Centres are (N, 2) or (N, 3); in 2D the points are those of the ball seen from above.
     """
     n_axes = centre_um.shape[1]
     radius_px = radius_um / pixel_um

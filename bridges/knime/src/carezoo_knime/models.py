@@ -134,13 +134,7 @@ class ZooRow(Row):
 
 
 def zoo_rows(zoo: str = "") -> list[ZooRow]:
-    """Return the newest version of every model: those that ship, those pulled, and those of a zoo.
-
-    Raises
-    ------
-    ZooError
-        If the zoo cannot be read.
-    """
+    """Return the newest version of every model: those that ship, those pulled, and those of a zoo."""
     rows = []
     for listed in catalog.models(zoos=ModelFields("", zoo.strip()).zoos):
         entry = listed.entry
