@@ -79,7 +79,7 @@ class Setting:
         """The default as dialogs show it."""
         return self.titles[self.choices.index(self.word)] if self.choices else self.word
 
-    def checked(self, value: Any, name: str = "") -> Any:
+    def check(self, value: Any, name: str = "") -> Any:
         """Return the value of a text, or of a value as Python has it.
 
         Parameters
@@ -98,13 +98,13 @@ class Setting:
         if isinstance(given, str) and given in self.titles:
             given = self.choices[self.titles.index(given)]
         try:
-            return self.parse(given) if self.parse else _one_of(self.choices, given)
+            return self.parse(given) if self.parse else _choose(self.choices, given)
         except (LookupError, OverflowError, TypeError, ValueError):
             expected = self.expected or ", ".join(self.choices)
             raise InputError(f"{name or self.key} {value!r}: expected {expected}") from None
 
 
-def _one_of(choices: Sequence[str], value: Any) -> str:
+def _choose(choices: Sequence[str], value: Any) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ValueError
     return value
@@ -286,11 +286,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for row in SETTINGS:
-            object.__setattr__(self, row.key, row.checked(getattr(self, row.key)))
+            object.__setattr__(self, row.key, row.check(getattr(self, row.key)))
         if self.background is not None and self.intensity_range is not None:
             raise InputError("background and intensity_range both name the dark value; give one of them")
 
-    def changed(self) -> tuple[Setting, ...]:
+    def list_changed(self) -> tuple[Setting, ...]:
         """Return the rows of which the value is not the default."""
         return tuple(row for row in SETTINGS if getattr(self, row.key) != row.default)
 
@@ -353,4 +353,4 @@ def from_dialog(values: Mapping[str, Any]) -> Settings:
     InputError
         If a value is none that can be chosen.
     """
-    return Settings(**{row.key: row.checked(values[row.name], row.name) for row in OFFERED})
+    return Settings(**{row.key: row.check(values[row.name], row.name) for row in OFFERED})

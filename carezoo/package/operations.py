@@ -42,7 +42,7 @@ class OperationContext:
     is_input: bool
 
     @classmethod
-    def of(cls, axes: Sequence[Axis], source: str, *, is_input: bool) -> OperationContext:
+    def from_axes(cls, axes: Sequence[Axis], source: str, *, is_input: bool) -> OperationContext:
         """Return the context of a tensor with these axes."""
         n_channels = next((len(axis.names) for axis in axes if axis.letter == "C"), 1)
         return cls("".join(axis.letter for axis in axes), n_channels, source, is_input)

@@ -26,7 +26,7 @@ def read_output(entry: Entry, source: Tensor) -> Tensor:
 
 def _read_tensor(entry: Entry, name: str, source: str, key: str) -> Tensor:
     axes = _axes(entry["axes"])
-    subject = OperationContext.of(axes, source, is_input=key == "preprocessing")
+    subject = OperationContext.from_axes(axes, source, is_input=key == "preprocessing")
     reading = operations.read(entry.get(key), subject, name_key="id")
     steps = _with_implied_cast(reading.operations, _dtype(entry))
     return Tensor(name, entry.path, axes, steps, _test_path(entry), reading.remarks)

@@ -95,7 +95,7 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
     if intensity.undo == "in_rdf":
         _check_inverse(manifest, channels, section.path)
     results = tuple(
-        _result(kind, channels, is_undone=intensity.undo != "none")
+        _build_result(kind, channels, is_undone=intensity.undo != "none")
         for kind in UNDO
         if any(channel.kind == kind for channel in channels)
     )
@@ -174,7 +174,7 @@ def _read_input_channels(section: Entry, manifest: Manifest) -> tuple[str, ...]:
     return names
 
 
-def _result(kind: str, channels: tuple[ChannelMeaning, ...], *, is_undone: bool) -> Result:
+def _build_result(kind: str, channels: tuple[ChannelMeaning, ...], *, is_undone: bool) -> Result:
     chosen = [(i, channel.of) for i, channel in enumerate(channels) if channel.kind == kind]
     of = tuple(source for _, source in chosen if source is not None)
     has_units = is_undone and len(of) == len(chosen)

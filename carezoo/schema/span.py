@@ -30,7 +30,7 @@ class Span:
             raise RecipeError(f"range {{log: [{self.low:g}, {self.high:g}]}}: a logarithmic range must lie above 0")
 
     @classmethod
-    def of(cls, value: object) -> Span:
+    def parse(cls, value: object) -> Span:
         """Return the span that `value`, as parsed from YAML, describes.
 
         Raises
@@ -49,7 +49,7 @@ class Span:
         return cls(number, number)
 
     def to_plain(self) -> float | list[float] | dict[str, list[float]]:
-        """Return the form that `of` understands."""
+        """Return the form that `parse` understands."""
         if self.low == self.high:
             return self.low
         return {"log": [self.low, self.high]} if self.is_log else [self.low, self.high]
