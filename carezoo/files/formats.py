@@ -97,7 +97,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     except Exception as error:  # every reader has its own
         if reader is None:
             raise _make_unknown_error(path) from error
-        reason = " ".join(str(error).split())[-200:]  # bioio tells at length who failed, and at the end why
+        reason = " ".join(str(error).split())[-200:]  # bioio lists at length who failed, and at the end says why
         raise FileFormatError(
             f"{path} cannot be read by {reader.package} ({reason}). It may be damaged; "
             "save it as OME-TIFF from the program that made it"

@@ -24,7 +24,7 @@ STATUS = {"restored": "restored", "skipped": "finished before", "failed": "faile
 
 @dataclass(frozen=True, kw_only=True)
 class RestoredRow(Row):
-    """What the table tells of one image. None becomes a missing cell."""
+    """What the table says of one image. None becomes a missing cell."""
 
     restored: str | None = None
     """Path of the restored image."""
