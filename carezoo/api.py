@@ -227,7 +227,7 @@ class Model:
             from carezoo.evaluate.evaluation import EvaluationSettings, evaluate
             from carezoo.evaluate.pairs import conditions, find_pairs
             from carezoo.evaluate.report.files import check_folder, write_evaluation
-        except ModuleNotFoundError as error:  # SciPy, of which much of the data layer is made
+        except ModuleNotFoundError as error:  # SciPy, on which much of the data layer rests
             raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
 
         folder = None if report is None else Path(report)

@@ -1,4 +1,4 @@
-"""What a user may choose for one restoration: one table, of which every surface makes its own options.
+"""What a user may choose for one restoration: one table, from which every surface makes its own options.
 
 A new setting is a field of `Settings` and the place that uses it. Python, the command line, the dialogs of Fiji and
 KNIME, the worker, and what decides whether a finished file is restored again all read the table.
@@ -174,7 +174,7 @@ def _row(default: Any, **how: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a user may choose for one restoration. Everything else stands in the package.
+    """What a user may choose for one restoration. The package decides everything else.
 
     Fields take values or texts, and hold what they mean: ``Settings(tile="16,256,256").tile`` is ``(16, 256, 256)``.
 
@@ -291,7 +291,7 @@ class Settings:
             raise InputError("background and intensity_range both name the dark value; give one of them")
 
     def list_changed(self) -> tuple[Setting, ...]:
-        """Return the rows of which the value is not the default."""
+        """Return the rows whose value is not the default."""
         return tuple(row for row in SETTINGS if getattr(self, row.key) != row.default)
 
     def deciding(self) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     except Exception as error:  # every reader has its own
         if reader is None:
             raise _make_unknown_error(path) from error
-        reason = " ".join(str(error).split())[-200:]  # bioio tells at length who failed, and at the end why
+        reason = " ".join(str(error).split())[-200:]  # bioio lists at length who failed, and at the end says why
         raise FileFormatError(
             f"{path} cannot be read by {reader.package} ({reason}). It may be damaged; "
             "save it as OME-TIFF from the program that made it"
@@ -140,11 +140,12 @@ def _to_image(opened: Any, path: Path, axes: str | None) -> Image:
     given, kept = file_axes.assign(stored, axes)
     pixels = PlanePixels(DaskPages(array, page_shape, np.dtype(array.dtype), path.name), stored.shape, kept)
     sizes = dict(zip(given, pixels.shape, strict=True))
+    metadata = Metadata(tuple(map(str, opened.channel_names or ())), _frame_interval_s(opened))
     return Image(
         pixels,
         given,
         {letter: size for letter, size in _pixel_size_um(opened).items() if letter in given},
-        _metadata(opened).for_channels(sizes.get("C", 1)),
+        metadata.for_channels(sizes.get("C", 1)),
         path.name,
     )
 
@@ -159,13 +160,6 @@ def _pixel_size_um(opened: Any) -> dict[str, float]:
         if size is not None and size > 0:
             size_um[letter] = float(size) * factor
     return size_um
-
-
-def _metadata(opened: Any) -> Metadata:
-    return Metadata(
-        channel_names=tuple(map(str, opened.channel_names or ())),
-        frame_interval_s=_frame_interval_s(opened),
-    )
 
 
 def _frame_interval_s(opened: Any) -> float | None:

@@ -123,7 +123,7 @@ def _require_whole(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
 
 
 def _require_intensities(series: TiffPageSeries, path: Path) -> None:
-    """Refuse palettes whose index is no intensity. ImageJ saves 8-bit images with a colour LUT as palettes."""
+    """Refuse palettes that do not grow with intensity. ImageJ saves 8-bit images with a colour LUT as palettes."""
     page = series.keyframe
     if page.photometric != PHOTOMETRIC.PALETTE or series.kind == "imagej":
         return

@@ -24,7 +24,7 @@ _SAME_SIZE = 1.25
 """Ratio up to which voxel edges do."""
 
 _FEWEST = 2
-"""Positions along an axis out of which a network makes others."""
+"""Fewest positions along an axis from which a network makes others."""
 
 Index = Mapping[str, int]
 """Position along the axes that are looped over, by letter."""
@@ -201,7 +201,7 @@ class Layout:
                 )
 
     def result_key(self, result: Result, position: Index, region: Mapping[str, slice]) -> tuple[int | slice, ...]:
-        """Return where a region of one frame stands in a result."""
+        """Return where a region of one frame lies in a result."""
         bounds: dict[str, int | slice] = {**position, **region}
         return tuple(bounds.get(letter, slice(None)) for letter in self.result_axes(result))
 

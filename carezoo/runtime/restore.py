@@ -40,37 +40,21 @@ def restore(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Restoration:
-    """Restore `image` with `package`.
+    """Restore `image` with `package`; parameters, result and errors as of `carezoo.Model.restore`.
+
+    Samples, time points, and what else the network does not know are looped over.
 
     Parameters
     ----------
-    image
-        Any axes over STCZYX that contain those the network works along. Samples, time points, and what else the
-        network does not know are looped over.
-    package
-        The model.
-    settings
-        What the user chose.
     session
         The package's graph, if it is loaded already.
     make_target
         Returns a context manager that yields where a result is written; by default arrays in memory.
-    progress, cancelled
-        Called after each tile with the voxels done, those in all and the name of the image; asked before each one.
 
     Returns
     -------
     Restoration
         `images` is empty for results that went to a target of the caller's.
-
-    Raises
-    ------
-    AxesError, PixelError
-        If the image does not fit the model.
-    OutOfMemoryError
-        If not even the smallest tile fits.
-    Cancelled
-        If `cancelled` returned True.
     """
     settings = settings or Settings()
     started = time.perf_counter()

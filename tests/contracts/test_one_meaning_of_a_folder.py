@@ -108,20 +108,14 @@ def test_fiji(low, monkeypatch):
     answers = {"input_folder": str(low), "output_folder": str(low.parent / "out"), "model": "x", "overwrite": False}
     for name in ("model_fields", "settings_fields"):
         monkeypatch.setattr(folders, name, lambda *_: [])
-    monkeypatch.setattr(folders, "settings", lambda _: None)
+    monkeypatch.setattr(folders, "from_dialog", lambda _: None)
     monkeypatch.setattr(folders, "reference", lambda _: "x")
     session = SimpleNamespace(
         HELP="", remembered={}, models=SimpleNamespace(get=lambda _: SimpleNamespace(package=None))
     )
     call = SimpleNamespace(ask=lambda *_, **__: answers)
-    assert [path.name for path in folders.ask(session, call).sources.images] == IMAGES
-
-
-def test_macros(low, capsys):
-    from carezoo_fiji import macros
-
-    assert macros.answer(["images", str(low)]) == 0
-    assert capsys.readouterr().out.splitlines() == [*IMAGES, "CAREZOO OK"]
+    found, _ = folders.ask(session, call)
+    assert [path.name for path in found.images] == IMAGES
 
 
 def test_knime(low, model, monkeypatch):

@@ -9,6 +9,7 @@ wait *on that lock*, which lets others have it.
 from __future__ import annotations
 
 import logging
+import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -187,8 +188,6 @@ def _conclude(verdict: str) -> None:
 
 
 def _wrap_text(text: str, width: int = 80) -> str:
-    import textwrap
-
     return "\n".join(textwrap.fill(line, width, break_long_words=False) for line in text.splitlines())
 
 

@@ -24,7 +24,7 @@ STATUS = {"restored": "restored", "skipped": "finished before", "failed": "faile
 
 @dataclass(frozen=True, kw_only=True)
 class RestoredRow(Row):
-    """What the table tells of one image. None becomes a missing cell."""
+    """What the table says of one image. None becomes a missing cell."""
 
     restored: str | None = None
     """Path of the restored image."""
@@ -77,7 +77,7 @@ def restore_rows(
         If the model cannot be run at all; with `is_strict` whatever went wrong with a row.
     """
     paths = [_attempt(cell, folder) for cell in cells]
-    failures = _failures(paths, order)
+    failures = conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
     good = list(dict.fromkeys(path for path in paths if isinstance(path, Path) and path not in failures))
     if is_strict:
         for error in [path for path in paths if isinstance(path, CarezooError)] + list(failures.values()):
@@ -108,10 +108,6 @@ def _attempt(cell: Any, folder: Path | None) -> Path | InputError:
         return path_of(cell, folder)
     except InputError as error:
         return error
-
-
-def _failures(paths: Sequence[Path | InputError], order: Job) -> dict[Path, InputError]:
-    return conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
 
 
 def _row(outcome: Outcome, order: Job) -> RestoredRow:
