@@ -60,9 +60,9 @@ class DaskPages:
 
     def read(self, page: int, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return a region of one plane."""
-        return DECODED.get((self.token, page), lambda: self._computed(page))[region]
+        return DECODED.get((self.token, page), lambda: self._compute(page))[region]
 
-    def _computed(self, page: int) -> NDArray[Any]:
+    def _compute(self, page: int) -> NDArray[Any]:
         counting = self.array.shape[: -len(self.page_shape)]
         index = tuple(int(i) for i in np.unravel_index(page, counting))
         try:
@@ -95,7 +95,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
             warnings.simplefilter("ignore")  # of the readers' own dependencies: nothing a user could act on
             opened = bioio.BioImage(path, **options)
             _choose(opened, path, scene)
-            return _as_image(opened, path, axes, reader)
+            return _to_image(opened, path, axes, reader)
     except CarezooError:
         raise
     except Exception as error:  # every reader has its own
@@ -144,7 +144,7 @@ def _choose(opened: Any, path: Path, scene: int | str | None) -> None:
     opened.set_scene(scene)
 
 
-def _as_image(opened: Any, path: Path, axes: str | None, reader: Reader | None) -> Image:
+def _to_image(opened: Any, path: Path, axes: str | None, reader: Reader | None) -> Image:
     """Return the chosen scene; bioio orders it TCZYX, and S behind for colour."""
     array, letters = opened.dask_data, str(opened.dims.order)
     if not letters.startswith("TCZYX"):
