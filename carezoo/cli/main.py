@@ -6,12 +6,12 @@ import difflib
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
+from carezoo.cli import debug
 from carezoo.errors import CarezooError, InputError, bug
 from carezoo.version import __version__
 
@@ -111,21 +111,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a disk, a network drive, a permission: no bug of ours
-        _trace()
+        debug.trace(error)
         named = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         click.echo(f"error: {named + ': ' if named else ''}{error.strerror or error}", err=True)
         return InputError.exit_code
     except Exception as error:  # a bug: told in two lines, with the way to more
-        _trace()
-        click.echo(
-            f"error: {bug(error)}. Please report it with the output of the same command after setting the environment "
-            "variable CAREZOO_DEBUG=1",
-            err=True,
-        )
+        debug.trace(error)
+        click.echo(f"error: {bug(error)}. {debug.REPORT}", err=True)
         return 1
     return result if isinstance(result, int) else 0
-
-
-def _trace() -> None:
-    if os.environ.get("CAREZOO_DEBUG"):
-        traceback.print_exc()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import BUGS, AxesError, CarezooError, FileFormatError, MissingExtraError
+from carezoo.errors import BUGS, AxesError, CarezooError, FileFormatError, MissingExtraError, is_raised_in
 from carezoo.files import file_axes
 from carezoo.files.plane_pixels import DECODED, PlanePixels
 from carezoo.image import Image, Metadata
@@ -25,6 +25,8 @@ class Reader:
     """A bioio reader carezoo knows by name."""
 
     module: str
+    library: str
+    """Module with which it reads the file."""
     package: str
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments that make it read plane by plane."""
@@ -35,10 +37,10 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 _PLANEWISE = {"chunk_dims": ["Y", "X"]}
 
 READERS = {
-    ".czi": Reader("bioio_czi", "bioio-czi", _PLANEWISE),
-    ".lif": Reader("bioio_lif", "bioio-lif", _PLANEWISE),
-    ".nd2": Reader("bioio_nd2", "bioio-nd2"),
-    ".zarr": Reader("bioio_ome_zarr", "bioio-ome-zarr"),
+    ".czi": Reader("bioio_czi", "pylibCZIrw", "bioio-czi", _PLANEWISE),
+    ".lif": Reader("bioio_lif", "liffile", "bioio-lif", _PLANEWISE),
+    ".nd2": Reader("bioio_nd2", "nd2", "bioio-nd2"),
+    ".zarr": Reader("bioio_ome_zarr", "zarr", "bioio-ome-zarr"),
 }
 """By suffix. Files with other suffixes go to whatever bioio readers are installed."""
 
@@ -52,6 +54,8 @@ class DaskPages:
     page_shape: tuple[int, ...]
     dtype: np.dtype[Any]
     name: str
+    reader: Reader | None
+    """None: one that carezoo does not know by name."""
     token: object = field(default_factory=object)
 
     def read(self, page: int, region: tuple[slice, ...]) -> NDArray[Any]:
@@ -63,9 +67,9 @@ class DaskPages:
         index = tuple(int(i) for i in np.unravel_index(page, counting))
         try:
             return np.asarray(self.array[index].compute(scheduler="synchronous"))
-        except BUGS:
-            raise
         except Exception as error:  # every reader has its own
+            if _is_bug(error, self.reader):
+                raise
             raise FileFormatError(
                 f"{self.name}: plane {page} cannot be read ({error}). The file is damaged, or its reader does not know "
                 "this kind of scan; save it as OME-TIFF from the program that made it"
@@ -91,10 +95,12 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
             warnings.simplefilter("ignore")  # of the readers' own dependencies: nothing a user could act on
             opened = bioio.BioImage(path, **options)
             _choose(opened, path, scene)
-            return _to_image(opened, path, axes)
-    except (CarezooError, *BUGS):
+            return _to_image(opened, path, axes, reader)
+    except CarezooError:
         raise
     except Exception as error:  # every reader has its own
+        if _is_bug(error, reader):
+            raise
         if reader is None:
             raise _make_unknown_error(path) from error
         reason = " ".join(str(error).split())[-200:]  # bioio lists at length who failed, and at the end says why
@@ -102,6 +108,14 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
             f"{path} cannot be read by {reader.package} ({reason}). It may be damaged; "
             "save it as OME-TIFF from the program that made it"
         ) from error
+
+
+def _is_bug(error: Exception, reader: Reader | None) -> bool:
+    """Return whether no file is to blame. A part that a damaged file lacks is None in a reader: no bug of ours."""
+    is_missing_part = isinstance(error, AttributeError | TypeError)
+    if reader is not None and is_missing_part and is_raised_in(error, reader.module, reader.library):
+        return False
+    return isinstance(error, BUGS)
 
 
 def _import(module: str, package: str, path: Path) -> ModuleType:
@@ -130,7 +144,7 @@ def _choose(opened: Any, path: Path, scene: int | str | None) -> None:
     opened.set_scene(scene)
 
 
-def _to_image(opened: Any, path: Path, axes: str | None) -> Image:
+def _to_image(opened: Any, path: Path, axes: str | None, reader: Reader | None) -> Image:
     """Return the chosen scene; bioio orders it TCZYX, and S behind for colour."""
     array, letters = opened.dask_data, str(opened.dims.order)
     if not letters.startswith("TCZYX"):
@@ -138,7 +152,7 @@ def _to_image(opened: Any, path: Path, axes: str | None) -> Image:
     page_shape = tuple(int(n) for n in array.shape[3:])
     stored = file_axes.StoredAxes(path.name, letters, tuple(map(int, array.shape)), has_colour_samples="S" in letters)
     given, kept = file_axes.assign(stored, axes)
-    pixels = PlanePixels(DaskPages(array, page_shape, np.dtype(array.dtype), path.name), stored.shape, kept)
+    pixels = PlanePixels(DaskPages(array, page_shape, np.dtype(array.dtype), path.name, reader), stored.shape, kept)
     sizes = dict(zip(given, pixels.shape, strict=True))
     metadata = Metadata(tuple(map(str, opened.channel_names or ())), _frame_interval_s(opened))
     return Image(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from carezoo import files
-from carezoo.errors import AxesError, CarezooError, InputError
+from carezoo.errors import AxesError, BugError, CarezooError, InputError, OutOfMemoryError
 from carezoo.files.atomic import hash_file, make_folder, require_folder
 from carezoo.image import Image
 from carezoo.package.read import Package
@@ -88,7 +88,7 @@ def restore_files(
     *,
     open_network: Callable[[Package, Settings], Session] = open_session,
 ) -> Iterator[Outcome]:
-    """Restore files one after the other; a broken one does not stop the others.
+    """Restore files one after the other; what goes wrong with one, even a bug (`BugError`), does not stop the others.
 
     Parameters
     ----------
@@ -123,6 +123,12 @@ def restore_files(
             yield Outcome(source=source, status="failed", error=error)
         except OSError as error:
             yield Outcome(source=source, status="failed", error=InputError(f"{source}: {error}"))
+        except MemoryError as error:
+            yield Outcome(
+                source=source, status="failed", error=OutOfMemoryError(f"{source}: {error or 'out of memory'}")
+            )
+        except Exception as error:
+            yield Outcome(source=source, status="failed", error=BugError.of(error, source))
 
 
 def _check_output(output: Path, n_sources: int) -> None:
