@@ -87,10 +87,11 @@ class Model:
         Parameters
         ----------
         image
-            NumPy array, anything that is indexed like one (Dask, Zarr, h5py), an `Image`, or the path of a file.
+            NumPy array, anything that is indexed like one (Dask, Zarr, h5py), a torch tensor, an xarray.DataArray (its
+            dimensions give the axes, its coordinates the pixel size), an `Image`, or the path of a file.
         axes
-            Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model; for files
-            their metadata decide unless given.
+            Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model or their
+            dimensions are named; for files their metadata decide unless given.
         settings
             How to run; or give its fields as keywords (`tile`, `provider`, `precision`, `n_threads`, `dtype`, ...).
         progress
@@ -106,8 +107,8 @@ class Model:
 
         Raises
         ------
-        AxesError, PixelError, FileFormatError
-            If the image does not fit.
+        InputError, AxesError, PixelError, FileFormatError
+            If the image cannot be taken, or does not fit.
 
         Examples
         --------
@@ -241,12 +242,13 @@ class Model:
         return found
 
     def _open(self, image: Any, axes: str | None) -> Image:
-        if isinstance(image, Image):
-            return image
         if isinstance(image, str | PathLike):
             return files.open_image(Path(image), axes)
-        pixels = image if isinstance(image, Pixels) else np.asarray(image)
-        return Image(pixels, axes or self._guess(pixels))
+        return files.to_image(image, axes, self._guess)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or another process gets: the package, by its path; sessions are opened anew there."""
+        return {**self.__dict__, "_sessions": {}}
 
     def _guess(self, pixels: Pixels) -> str:
         """Return the model's own axes for an array that has as many dimensions."""

@@ -16,7 +16,7 @@ from carezoo.evaluate.fourier import Correlation, Spectrum
 from carezoo.evaluate.frames import ScoredFrame
 from carezoo.evaluate.scores import FileScores
 from carezoo.evaluate.segmentation import SegmentationScores
-from carezoo.metrics import PERCENTILES, AffineFit, fit_affine, intensity_errors, score
+from carezoo.metrics import PERCENTILES, AffineFit, fit_units, intensity_errors, score
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.levels import Recalibration
 from carezoo.uncertainty.mixture import Mixture
@@ -80,7 +80,7 @@ def assess(frame: ScoredFrame, images: Mapping[str, NDArray[Any]], options: Asse
     """
     target, restored = frame.target, images[RESTORED]
     scored = {name: score(image, target, name=f"{name} image") for name, image in images.items()}
-    fit = frame.units or fit_affine(target, restored if options.has_own_units else images[INPUT])
+    fit = frame.units or fit_units(target, restored if options.has_own_units else images[INPUT])
     expected = _fit_to(target, fit)
     low, high = (float(p) for p in np.percentile(target, PERCENTILES))
     width = abs(fit.gain) * (high - low) or 1.0

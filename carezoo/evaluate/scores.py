@@ -22,7 +22,7 @@ from carezoo.metrics import (
     MeanScores,
     S,
     Scores,
-    fit_affine,
+    fit_units,
     intensity_errors,
     mean_scores,
     score,
@@ -102,7 +102,7 @@ def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) 
     to_input
         The affine map from the units of the targets to those of the inputs, for the errors of intensity:
         ``AffineFit(1.0, 0.0)`` if they are the same, the fit of the training data if there is one. None fits every
-        target to its own noisy image by least squares.
+        target to its own noisy image (`carezoo.metrics.fit_units`).
 
     Raises
     ------
@@ -179,7 +179,7 @@ def _score_file(
 ) -> FileScores:
     try:
         of_input, of_restored = score(noisy, target, name="noisy image"), score(restored, target)
-        fit = to_input or fit_affine(target, noisy)
+        fit = to_input or fit_units(target, noisy)
         expected = target.astype(np.float32) * np.float32(fit.gain) + np.float32(fit.offset)
         intensities = intensity_errors(restored, expected)
     except InputError as error:

@@ -163,7 +163,7 @@ def check_pair(source: NDArray[np.generic], target: NDArray[np.generic], name: s
         raise DataError(f"{name}: {error}; leave the pair out") from error
     part = _locate_middle(source.shape)
     smooth_first, smooth_second = _smooth(source[part].astype(np.float32)), _smooth(target[part].astype(np.float32))
-    fit = metrics.fit_affine(target, source)
+    fit = metrics.fit_units(target, source)
     shift = measure_shift_px(smooth_first, smooth_second)
     return PairMatch(
         name=name,

@@ -16,7 +16,7 @@ from carezoo.train.recipe import Recipe
 _INTENSITIES = {
     "matched": (
         "Restored values are in the intensity units of the input: in training, targets were mapped into the units of "
-        "their sources by a least-squares fit."
+        "their sources by a fit that allows for noise in both."
     ),
     "own": (
         "Source and target were normalized each by its own percentiles, as CSBDeep does. **The gain of restored images "
