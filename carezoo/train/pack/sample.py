@@ -88,8 +88,8 @@ def choose_sample(recipe: Recipe, parts: PairParts) -> SampleImage:
 
 def take_from_pair(pair: Pair, axes: PairAxes) -> SampleImage:
     """Return one frame of a pair."""
-    source = _frame(pair.source, pair.source_channels, axes.source)
-    return SampleImage(source, _frame(pair.target, pair.target_channels, axes.target), "", "")
+    source = take_frame(pair.source, pair.source_channels, axes.source)
+    return SampleImage(source, take_frame(pair.target, pair.target_channels, axes.target), "", "")
 
 
 def _name(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
@@ -100,10 +100,10 @@ def _name(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
             f"package.sample: expected an image with axes {axes} and {n_channels} channel(s), found "
             f"{image.name} with axes {image.axes} and shape {image.shape}"
         )
-    return _frame(image, range(n_channels), axes)
+    return take_frame(image, range(n_channels), axes)
 
 
-def _frame(image: Image, channels: Sequence[int], spatial: str) -> Image:
+def take_frame(image: Image, channels: Sequence[int], spatial: str) -> Image:
     """Return the first sample and frame, and the middle one of planes that the network sees one by one."""
     region = {letter: slice(0, 1) for letter in "ST"}
     if "Z" not in spatial:
