@@ -60,8 +60,6 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
 
     Parameters
     ----------
-    package
-        The model.
     bioimageio
         True: also run bioimageio.core's own test, in a process of its own.
     progress

@@ -94,13 +94,6 @@ def simulate_sample(spatial: str, n_channels: int, factor: Fraction) -> SampleIm
 def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Choices) -> Draft:
     """Measure the exported graph and describe it, without pictures yet.
 
-    Parameters
-    ----------
-    network
-        With the weights of `found`.
-    sample
-        Image for the test tensors.
-
     Raises
     ------
     ParityError
@@ -145,13 +138,7 @@ def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Ch
 
 
 def finish(draft: Draft, package: Package, found: ModelFolder, sample: SampleImage) -> Draft:
-    """Add what only a package that runs can tell: measured halo, samples, cover and card.
-
-    Parameters
-    ----------
-    package
-        `draft`, written and opened.
-    """
+    """Add what only a package that runs shows (`draft`, written and opened): measured halo, samples, cover and card."""
     finished = draft_tools.add_samples(draft, package, sample)
     return replace(finished, files={**finished.files, "README.md": _readme(draft, found, sample).encode()})
 
@@ -186,8 +173,7 @@ def _readme(draft: Draft, found: ModelFolder, sample: SampleImage) -> str:
 
 
 def _validation(found: ModelFolder) -> Iterator[str]:
-    yield "## Validation"
-    yield ""
+    yield "## Validation\n"
     yield (
         "The weights are those of the CSBDeep model, unchanged, and the graph was compared with the network they were "
         "loaded into. **How well the model restores was not measured by the conversion**: compare restored images with "
@@ -202,8 +188,7 @@ def _validation(found: ModelFolder) -> Iterator[str]:
 
 
 def _origin(found: ModelFolder) -> Iterator[str]:
-    yield "## Training"
-    yield ""
+    yield "## Training\n"
     yield (
         f"Trained with CSBDeep as {found.class_name}, converted from {found.weights.name}; its settings stand in "
         "`csbdeep_config.json`. The training images are not known to this package."
