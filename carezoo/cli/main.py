@@ -28,15 +28,15 @@ COMMANDS = {
     "check": ("carezoo.cli.package", "Check that a package does what it says."),
     "info": ("carezoo.cli.package", "Tell what a package is."),
     "list": ("carezoo.cli.zoo", "List models: those that ship, those pulled, those of other zoos."),
-    "suggest": ("carezoo.cli.suggest", "Rank models by how well an image fits them."),
+    "suggest": ("carezoo.cli.zoo", "Rank models by how well an image fits them."),
     "pull": ("carezoo.cli.zoo", "Bring a model of a zoo or of bioimage.io onto this machine."),
     "remove": ("carezoo.cli.zoo", "Delete a model that was pulled."),
     "outdated": ("carezoo.cli.zoo", "List models here of which there is a newer version."),
     "publish": ("carezoo.cli.publish", "Put a package into a zoo."),
-    "site": ("carezoo.cli.site", "Make the web pages of a zoo."),
+    "site": ("carezoo.cli.publish", "Make the web pages of a zoo."),
     "fiji": ("carezoo.cli.fiji", "Use carezoo inside Fiji or ImageJ."),
     "knime": ("carezoo.cli.knime", "Use carezoo inside KNIME."),
-    "demo": ("carezoo.cli.demo", "Restore a real image with a model that ships, and score it."),
+    "demo": ("carezoo.cli.doctor", "Restore a real image with a model that ships, and score it."),
     "doctor": ("carezoo.cli.doctor", "Say what is installed, what runs, and what is wrong."),
 }
 """Home and one line of help of every command."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from carezoo.cli import debug, declared, options
-from carezoo.cli.declared import open_reference
+from carezoo.cli import debug, declared
+from carezoo.cli.declared import open_reference, parse_crop, parse_models, parse_position
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import BugError, InputError
 from carezoo.files.listing import collect_images
@@ -66,10 +66,10 @@ def restore_command(
     writes cell_scale.tif, too. Finished files are skipped when the command is run again.
     """
     order = Job(
-        models={channel: open_reference(reference, zoos) for channel, reference in options.models(models).items()},
+        models={channel: open_reference(reference, zoos) for channel, reference in parse_models(models).items()},
         settings=settings,
         axes=axes,
-        crop=options.crop(crop) if crop else {},
+        crop=parse_crop(crop) if crop else {},
         output=output,
         is_overwriting=overwrite,
     )
@@ -108,7 +108,7 @@ def _write_flicker(path: Path, file: Path, order: Job, at: str) -> None:
     from carezoo import files
     from carezoo.pictures import flicker, view
 
-    position = options.position(at) if at else {}
+    position = parse_position(at) if at else {}
     image = files.open_image(file, order.axes)
     image = image.crop(order.crop) if order.crop else image
     shown = view.view_model(image, order.models[None], position, order.settings)

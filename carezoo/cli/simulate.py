@@ -64,7 +64,7 @@ def pairs_command(
     from tqdm import tqdm
 
     from carezoo.files.atomic import make_folder
-    from carezoo.pictures.contact_sheet import contact_sheet
+    from carezoo.pictures.simulation import contact_sheet
     from carezoo.simulate import pairs as pairs_
     from carezoo.simulate.files import write_pairs
     from carezoo.train.simulation_file import load
@@ -112,7 +112,7 @@ def fit_noise_command(
     FILES are a series of frames of one scene along T, several files with a frame each, or a noisy and a clean image.
     """
     from carezoo.files.atomic import make_folder, replacing
-    from carezoo.pictures.noise import noise_plot
+    from carezoo.pictures.simulation import noise_plot
     from carezoo.simulate.noise import fit_files, format_camera, to_numbers
 
     if path is not None and path.suffix not in {".yaml", ".yml"}:

@@ -40,11 +40,6 @@ class DomainMatch:
     kind: str = ""
     """Name of the training images that are nearest."""
 
-    @property
-    def is_like(self) -> bool:
-        """Whether nothing speaks against restoring the image."""
-        return not self.reasons
-
 
 def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | None:
     """Compare an image with the training images of a model.
@@ -204,7 +199,7 @@ class Against:
         """Whether a known change explains best what is unlike."""
         return self.distance > 1 and max(self._log_odds, key=self._log_odds.__getitem__) == change
 
-    def of(self, name: str) -> float:
+    def feature(self, name: str) -> float:
         """Return one feature."""
         return float(self.values[INDEX[name]])
 
@@ -229,15 +224,13 @@ class Against:
         return found
 
     def _name_resampling(self) -> list[str]:
-        if self.z("whiteness") > 6 or self.z("sharpness") > 6:
-            smooth = 2 ** (self.deviation[INDEX["whiteness"]] / 2)
-            if self.z("whiteness") > 6 and smooth > 1.3:
-                return ["neighbouring pixels share their noise; was the image enlarged, filtered or compressed before?"]
+        if self.z("whiteness") > 6 and 2 ** (self.deviation[INDEX["whiteness"]] / 2) > 1.3:
+            return ["neighbouring pixels share their noise; was the image enlarged, filtered or compressed before?"]
         return []
 
     def _noise(self) -> list[str]:
         low, _, high = self.kind["noise"]
-        noise, is_found = 2.0 ** self.of("noise"), self._is("noise")
+        noise, is_found = 2.0 ** self.feature("noise"), self._is("noise")
         if noise > 100 * high:  # of an image without contrast: a number would say nothing
             return ["hardly anything but noise"]
         if noise > 1.2 * high and (is_found or self.z("noise") > 2.5):
@@ -264,7 +257,7 @@ class Against:
 
     def _foreground(self) -> list[str]:
         low, _, high = self.kind["foreground"]
-        share = foreground_share(self.of("foreground"))
+        share = foreground_share(self.feature("foreground"))
         if abs(self.z("foreground")) < 2.5 or low <= share <= high:
             return []
         return [f"{share:.0%} of the pixels bright, in training {low:.0%} to {high:.0%}"]

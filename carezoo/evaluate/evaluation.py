@@ -56,16 +56,7 @@ def evaluate(
 ) -> Findings:
     """Restore the sources of pairs, and compare them, their inputs and baselines with the targets.
 
-    Parameters
-    ----------
-    package
-        The model.
-    pairs
-        Files it has not seen; `dataset` is the condition of each.
-    wanted
-        What to measure.
-    progress
-        Called after every step.
+    `dataset` is the condition of a pair.
 
     Raises
     ------

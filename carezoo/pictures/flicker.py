@@ -39,23 +39,12 @@ def check_name(path: Path) -> None:
 
 
 def frames(view: View, z: int | None = None, n: int = 48, seed: int = 0) -> NDArray[np.uint8]:
-    """Return grey frames, all at the display range of the mean.
+    """Return `n` grey frames (frames, Y, X), all at the display range of the mean; the same for the same seed.
 
     Parameters
     ----------
-    view
-        A restoration with a distribution.
     z
         Plane of a stack; None: maximum projection of what is drawn for all its planes.
-    n
-        How many.
-    seed
-        The same seed draws the same frames.
-
-    Returns
-    -------
-    NDArray
-        Frames, Y, X.
 
     Raises
     ------

@@ -198,8 +198,6 @@ def version_of(package: Package, archive: Zip, *, source: str = "", comment: str
 
     Parameters
     ----------
-    package
-        The package; its hashes have been verified by opening it.
     archive
         Where its zip is.
     source

@@ -154,14 +154,7 @@ def render(index: Index) -> bytes:
 
 
 def parse(content: bytes, name: str) -> Index:
-    """Read `index.json`, which may come from anybody.
-
-    Parameters
-    ----------
-    content
-        The file.
-    name
-        What messages call it.
+    """Read `index.json`, which may come from anybody; messages call it `name`.
 
     Raises
     ------

@@ -255,3 +255,14 @@ def _by_integration(part: Laplace) -> Floats:
 def _in_unit_range(values: NDArray[np.floating[Any]]) -> Floats:
     """Remove what rounding and the error of the quadrature leave outside of [0, 1]."""
     return values.clip(0.0, 1.0)
+
+
+def map_distribution(
+    predicted: Laplace | Mixture, function: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Laplace | Mixture:
+    """Return the distribution of the pixels that `function` takes from an image, such as a region of it."""
+    if isinstance(predicted, Laplace):
+        return Laplace(function(predicted.mean), function(predicted.scale))
+    members = predicted.members
+    mean, scale = (np.stack([function(image) for image in images]) for images in (members.mean, members.scale))
+    return Mixture(Laplace(mean, scale))

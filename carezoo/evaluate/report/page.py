@@ -13,7 +13,7 @@ from carezoo.errors import MissingExtraError
 from carezoo.evaluate import fourier
 from carezoo.evaluate.assessment import BEFORE, INPUT, RESTORED, TARGET
 from carezoo.evaluate.findings import Findings, Group
-from carezoo.metrics import MeanScores
+from carezoo.evaluate.scores import format_mean
 from carezoo.pictures import charts
 from carezoo.pictures.charts import PlotArea, Series
 
@@ -39,7 +39,6 @@ class TableRow:
 
     name: str
     cells: tuple[str, ...]
-    is_best: bool = False
     is_model: bool = False
 
 
@@ -73,10 +72,6 @@ def to_html(findings: Findings, *, title: str, facts: Sequence[tuple[str, str]],
 
     Parameters
     ----------
-    findings
-        Of an evaluation.
-    title
-        Heading of the page.
     facts
         Names and values of what a reader should know first.
     course
@@ -122,14 +117,13 @@ def headline(findings: Findings) -> str:
 def table(findings: Findings, group: Group) -> list[TableRow]:
     """Return the scores of all methods."""
     means = {INPUT: group.scores.input, **group.scores.baselines, RESTORED: group.scores.restored}
-    best = max(means, key=lambda name: means[name].mean.psnr_db)
     rows = []
     for name in group.methods:
-        cells = tuple(_mean(means[name], column, decimals) for column, _, decimals in COLUMNS)
+        cells = tuple(format_mean(means[name], column, decimals) for column, _, decimals in COLUMNS)
         parameters = group.parameters.get(name, {})
         words = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in parameters.items())
         shown = f"{findings.titles[name]} ({words})" if words else findings.titles[name]
-        rows.append(TableRow(shown, cells, name == best, name == RESTORED))
+        rows.append(TableRow(shown, cells, name == RESTORED))
     return rows
 
 
@@ -138,11 +132,8 @@ def intensity_words(group: Group) -> str:
     found = group.scores.intensities
     if found is None:
         return "Restored intensities have units of their own: gain and offset are not judged."
-    texts = []
-    for name in ("gain_error", "offset_error"):
-        spread = "" if found.standard_error is None else f" ± {100 * getattr(found.standard_error, name):.1f}"
-        texts.append(f"{100 * getattr(found.mean, name):+.1f}{spread} %")
-    return f"Gain error {texts[0]}; offset error at the mean level {texts[1]} of the range of the expected image."
+    gain, offset = (format_mean(found, name, 1, percent=True) for name in ("gain_error", "offset_error"))
+    return f"Gain error {gain} %; offset error at the mean level {offset} % of the range of the expected image."
 
 
 def coverage_rows(group: Group) -> list[TableRow]:
@@ -286,14 +277,6 @@ def _views(findings: Findings, example: Any) -> list[tuple[str, list[Picture]]]:
         (words, [Picture(titles[panel.name], panel.caption, panel.png) for panel in found])
         for words, found in example.views
     ]
-
-
-def _mean(means: MeanScores[Any], name: str, decimals: int) -> str:
-    mean = getattr(means.mean, name)
-    if mean is None:
-        return "–"
-    error = None if means.standard_error is None else getattr(means.standard_error, name)
-    return f"{mean:.{decimals}f}" + ("" if error is None else f" ± {error:.{decimals}f}")
 
 
 @cache

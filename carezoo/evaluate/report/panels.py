@@ -41,13 +41,7 @@ class Example:
 
 
 def example(frame: ScoredFrame, images: Mapping[str, NDArray[Any]], assessment: Assessment) -> Example:
-    """Draw one image.
-
-    Parameters
-    ----------
-    frame, images, assessment
-        As given to, and returned by, `carezoo.evaluate.assessment.assess`.
-    """
+    """Draw one image, as given to, and returned by, `carezoo.evaluate.assessment.assess`."""
     scores = assessment.scores
     of_image = {INPUT: scores.input, RESTORED: scores.restored, **scores.baselines}
     fits = {name: AffineFit(one.gain, one.offset) for name, one in of_image.items()}

@@ -30,8 +30,6 @@ def write_site(source: Path, target: Path, *, url: str = "", progress: Callable[
 
     Parameters
     ----------
-    source
-        Folder of the zoo.
     target
         Folder to write, `source` itself or another one. What it holds of an earlier run is replaced.
     url

@@ -128,15 +128,6 @@ _N_PIXELS = (1 << 12, 1 << 18)
 def bytes_per_pixel(weights: bytes, n_channels: int, rules: Sequence[AxisRule]) -> int:
     """Return by how much the peak memory grows with each input pixel, on the CPU provider in float32.
 
-    Parameters
-    ----------
-    weights
-        The ONNX file.
-    n_channels
-        Of its input.
-    rules
-        Of its spatial axes, in order.
-
     Raises
     ------
     TrainError

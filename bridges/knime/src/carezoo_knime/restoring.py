@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from carezoo import files, statistics
 from carezoo.errors import Cancelled, CarezooError, InputError
 from carezoo.image import Image
-from carezoo.pictures.preview import preview
+from carezoo.pictures.display import preview
 from carezoo.progress import Progress
 from carezoo.runtime.batch import Job, Outcome, conflicts, restore_files, result_path
 from carezoo_knime.cells import Row, path_of
