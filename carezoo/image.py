@@ -163,7 +163,7 @@ class Image:
         Raises
         ------
         InputError
-            If `n` is no whole number from 1 on, or the image has fewer frames.
+            If `n` is not a whole number from 1 on, or the image has fewer frames.
         AxesError
             If the image has no T axis.
         """

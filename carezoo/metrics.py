@@ -192,7 +192,7 @@ def intensity_errors(restored: Array, expected: Array) -> IntensityErrors:
     Notes
     -----
     The fit runs from expected to restored. The best possible estimate of an image from a noisy one has less contrast
-    than the image, by the share of variance it cannot explain; a gain error down to minus that share is no bias.
+    than the image, by the share of variance it cannot explain; a gain error down to minus that share is not a bias.
 
     Raises
     ------

@@ -23,7 +23,7 @@ Declaration = Callable[[Any], Any]
 """What adds an option to a command."""
 
 PATH = click.Path(path_type=Path)
-"""A file or folder; whether it is there is told by whoever opens it."""
+"""A file or folder; whoever opens it checks that it exists."""
 
 
 class _Folder(click.Path):

@@ -16,7 +16,7 @@ N_SHOWN = 6
 
 
 class _PairsByDefault(click.Group):
-    """Takes a first word that is no command for the recipe of `pairs`."""
+    """Takes a first word that is not a command as the recipe of `pairs`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:

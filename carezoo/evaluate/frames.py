@@ -153,7 +153,7 @@ def restore_pairs(
 
 
 def gather_given(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
-    """Return what baselines are told beside the images."""
+    """Return what baselines get beside the images."""
     factor = manifest.factor("Z")
     return Given(None if psf is None else np.asarray(psf, np.float32), None if factor == 1 else float(factor))
 

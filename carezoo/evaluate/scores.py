@@ -90,7 +90,7 @@ class Evaluation:
 
 
 def evaluate_pairs(pairs: Iterable[Pair]) -> Evaluation:
-    """Score restored images and their noisy inputs against targets, in the units of the inputs for the errors of intensity.
+    """Score restored images and their noisy inputs against targets; errors of intensity are in the units of the inputs.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class Problem:
         """Return what to tell of `error`."""
         if isinstance(error, CarezooError):
             hint = next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
-            # Modules have finer classes of their own; scripts are told the one of the public tree.
+            # Modules have finer classes of their own; scripts get the class of the public tree.
             public = next(kind for kind in type(error).__mro__ if kind.__module__ == CarezooError.__module__)
             return cls(public.__name__, str(error), hint)
         if isinstance(error, MemoryError):

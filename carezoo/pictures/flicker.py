@@ -27,7 +27,7 @@ _LARGEST, _SMALLEST = 1024, 256
 
 
 def check_name(path: Path) -> None:
-    """Refuse a name that is no video, before any work.
+    """Refuse a name that is not a video, before any work.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def write(shown: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
     Raises
     ------
     InputError
-        If the name is no video, or the file cannot be written.
+        If the name is not a video, or the file cannot be written.
     MissingExtraError
         If the extra `video` is not installed.
     """

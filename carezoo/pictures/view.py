@@ -108,7 +108,7 @@ def view_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | 
     image, mean = files.open_image(source, axes), files.open_image(restored)
     image = image.average_frames(n_averaged(restored))
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
-        raise InputError(f"{restored} is no restoration of {source}: {mean.sizes} and {image.sizes}")
+        raise InputError(f"{restored} is not a restoration of {source}: {mean.sizes} and {image.sizes}")
     is_named_by_source = restored.name == result_path(source, "mean", None).name
     where = restored.parent if is_named_by_source else restored
     paths = {name: result_path(source, name, where) for name in ("scale", "disagreement")}

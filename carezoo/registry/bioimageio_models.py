@@ -137,7 +137,7 @@ def _read(url: str, name: str, limit: int, progress: Progress | None) -> bytes:
 
 
 def _origin(url: str) -> str:
-    """Return what tells one address from another and may be shown: a query is told by its hash, it may be a token."""
+    """Return an address that may be shown: a query appears as its hash, because it may be a token."""
     query = urlsplit(url).query
     return transport.redact(url) + (f"?{hashlib.sha256(query.encode()).hexdigest()[:12]}" if query else "")
 

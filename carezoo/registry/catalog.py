@@ -88,7 +88,7 @@ def models(
     InputError
         If there is no such task.
     ZooError
-        If a zoo is none. One that cannot be reached is told in a warning.
+        If a zoo is none. One that cannot be reached is named in a warning.
     """
     if task is not None and task not in TASKS:
         raise InputError(f"no task {task!r}; there are {', '.join(TASKS)}")

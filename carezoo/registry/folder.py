@@ -37,7 +37,7 @@ PAGE = "index.html"
 
 
 def read_index(folder: Path, layout: Layout = "unpacked") -> Index:
-    """Return the index of a zoo in a folder; an empty one of `layout` for a folder that is no zoo yet.
+    """Return the index of a zoo in a folder; an empty one of `layout` for a folder that is not a zoo yet.
 
     Raises
     ------

@@ -159,7 +159,7 @@ def parse(content: bytes, name: str) -> Index:
     Raises
     ------
     ZooError
-        If it is no index, was written for a newer carezoo, names files outside the zoo, or lists a version twice.
+        If it is not an index, was written for a newer carezoo, names files outside the zoo, or lists a version twice.
     """
     try:
         value = json.loads(content.decode("utf-8-sig"))

@@ -120,7 +120,7 @@ def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
     InputError
         If `zoo` is an address.
     ZooError
-        If the folder is no zoo, a zip lies where the index would not look for it, or one is not what was published.
+        If the folder is not a zoo, a zip lies where the index would not look for it, or one is not what was published.
     """
     folder = folder_of(zoo)
     with zoo_folder.hold_lock(folder):
@@ -222,7 +222,7 @@ def change(old: Package, new: Package) -> Change:
 def contract(package: Package) -> Mapping[str, Any]:
     """Return what others rely on, as plain values to compare.
 
-    The halo is no part of it, nor the smallest tile that other readers derive from it: they read both anew.
+    The halo does not belong to it, nor does the smallest tile derived from it: readers take both from every version.
     """
     rdf = package.manifest.rdf
     tensors = {

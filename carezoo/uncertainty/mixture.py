@@ -2,7 +2,7 @@
 
 The mixture of M members gives each the weight 1/M. Its mean is the mean of the members' means, its variance that of
 the members plus that of their means; quantiles have no closed form and are found to float precision. How much members
-disagree is told by the generalized Jensen-Shannon divergence, divided by its upper bound ln M::
+disagree is measured by the generalized Jensen-Shannon divergence, divided by its upper bound ln M::
 
     D = (H(mixture) - mean of H(members)) / ln M = mean over m of KL(member m | mixture) / ln M
 

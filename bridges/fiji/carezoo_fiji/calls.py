@@ -122,7 +122,7 @@ class Listener:
 
 
 def run(session: Any, command: Command, call: Call) -> None:
-    """Run a command from question to verdict. Errors are told once; the user's image is never changed."""
+    """Run a command from question to verdict. Each error is shown once; the user's image is never changed."""
     ij, recorder = load("ij.IJ"), load("ij.plugin.frame.Recorder")
     is_recorded = call.is_interactive and bool(recorder.record)
     ij.resetEscape()

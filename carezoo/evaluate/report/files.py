@@ -21,7 +21,7 @@ def check_folder(folder: Path, *, is_overwriting: bool) -> None:
     Raises
     ------
     InputError
-        If it holds a report and is not to be overwritten, or is no folder.
+        If it holds a report and is not to be overwritten, or is not a folder.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; expected a folder for the report")

@@ -193,7 +193,7 @@ def _trust(group: Group) -> list[Chart]:
     if found_d := group.sparsification.get("disagreement"):
         series = [Series("", found_d.bin_uncertainty, found_d.bin_error, 0, ".")]
         frame = PlotArea("disagreement D of the members", "mean absolute error / range")
-        words = "Ten bins of equally many pixels. A low D is no proof: members can agree on an error."
+        words = "Ten bins of equally many pixels. A low D proves nothing: members can agree on an error."
         made.append(Chart("Error against disagreement", charts.draw_lines(series, frame), words))
     return made
 

@@ -45,7 +45,7 @@ def write_site(source: Path, target: Path, *, url: str = "", progress: Callable[
     Raises
     ------
     ZooError
-        If `source` is no zoo.
+        If `source` is not a zoo.
     AlreadyPublishedError
         If `target` holds another file under a published version.
     MissingExtraError

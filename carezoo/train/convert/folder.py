@@ -79,7 +79,7 @@ def find(path: Path, choices: Choices) -> ModelFolder:
     Raises
     ------
     ConversionError
-        If a file is missing, or the folder is no model folder of CSBDeep.
+        If a file is missing, or the folder is not a model folder of CSBDeep.
     """
     _check_is_model_folder(path)
     config = read(path / "config.json")

@@ -82,7 +82,7 @@ def measure_fast(weights: bytes, source: Float, names: Sequence[str] = ()) -> Ma
     Parameters
     ----------
     names
-        Of the output channels: the differences of each are told apart, those of scales and disagreements too.
+        Of the output channels: differences are given for each, also for scales and disagreements.
 
     Returns
     -------
