@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from carezoo.errors import InputError
@@ -14,17 +14,8 @@ from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
 
-
-@dataclass(frozen=True)
-class Condition:
-    """One kind of source images, such as one exposure, and their targets."""
-
-    name: str
-    source: Path
-    """A folder, or one file."""
-    target: Path
-    """A folder with files of the same names, or one file."""
-
+Condition = tuple[str, Path, Path]
+"""Name of one kind of source images, such as one exposure; their folder, or one file; that of their targets."""
 
 Paths = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 """One path, or one for each condition by its name."""
@@ -42,7 +33,7 @@ def conditions(source: Paths, target: Paths) -> list[Condition]:
     targets = target if isinstance(target, Mapping) else dict.fromkeys(sources, target)
     if set(sources) != set(targets):
         raise InputError(f"sources are named {sorted(sources)}, targets {sorted(targets)}; expected the same names")
-    return [Condition(name, Path(path), Path(targets[name])) for name, path in sources.items()]
+    return [(name, Path(path), Path(targets[name])) for name, path in sources.items()]
 
 
 def find_pairs(
@@ -68,9 +59,9 @@ def find_pairs(
         If frames are to be averaged and a source has none.
     """
     pairs = []
-    for condition in conditions:
-        for source, target in match([condition.source], [condition.target]):
-            pair = _open(condition.name, source, target, manifest, axes)
+    for name, sources, targets in conditions:
+        for source, target in match([sources], [targets]):
+            pair = _open(name, source, target, manifest, axes)
             pair = replace(pair, source=pair.source.average_frames(average))
             _check(pair, manifest)
             pairs.append(pair)

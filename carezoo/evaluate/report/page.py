@@ -157,6 +157,11 @@ def _section(findings: Findings, group: Group) -> dict[str, Any]:
     }
 
 
+def draw_chart(title: str, series: Sequence[Series], frame: PlotArea, words: str = "") -> Chart:
+    """Draw lines, with a title above and words below."""
+    return Chart(title, charts.draw_lines(series, frame), words)
+
+
 def _trust(group: Group) -> list[Chart]:
     made = []
     if group.calibration:
@@ -169,9 +174,7 @@ def _trust(group: Group) -> list[Chart]:
         frame = PlotArea(
             "level of the interval", "true values inside", x_range=(0, 1), y_range=(0, 1), legend="lower right"
         )
-        made.append(
-            Chart("Calibration", charts.draw_lines(series, frame), "Above the diagonal: intervals wider than needed.")
-        )
+        made.append(draw_chart("Calibration", series, frame, "Above the diagonal: intervals wider than needed."))
     if group.sparsification:
         series = []
         for colour, (by, found) in enumerate(group.sparsification.items()):
@@ -181,7 +184,7 @@ def _trust(group: Group) -> list[Chart]:
         highest = max(1.0, *(y for one in series for y in one.y))
         frame = PlotArea("least certain pixels removed", "error of the rest, relative", y_range=(0, 1.05 * highest))
         words = "AUSE: 0 if uncertainty sorts pixels as their errors do, 1 if it knows nothing."
-        made.append(Chart("Sparsification", charts.draw_lines(series, frame), words))
+        made.append(draw_chart("Sparsification", series, frame, words))
     if scale := group.sparsification.get("scale"):
         ends = (min(scale.bin_uncertainty), max(scale.bin_uncertainty))
         series = [
@@ -189,12 +192,12 @@ def _trust(group: Group) -> list[Chart]:
             Series("error = scale", ends, ends, 9, ":"),
         ]
         frame = PlotArea("predicted scale / range", "mean absolute error / range", x_log=True, y_log=True)
-        made.append(Chart("Error against scale", charts.draw_lines(series, frame), "Ten bins of equally many pixels."))
+        made.append(draw_chart("Error against scale", series, frame, "Ten bins of equally many pixels."))
     if found_d := group.sparsification.get("disagreement"):
         series = [Series("", found_d.bin_uncertainty, found_d.bin_error, 0, ".")]
         frame = PlotArea("disagreement D of the members", "mean absolute error / range")
         words = "Ten bins of equally many pixels. A low D proves nothing: members can agree on an error."
-        made.append(Chart("Error against disagreement", charts.draw_lines(series, frame), words))
+        made.append(draw_chart("Error against disagreement", series, frame, words))
     return made
 
 
@@ -213,7 +216,7 @@ def _fourier(findings: Findings, group: Group) -> list[Chart]:
         )
         kind = "shell" if "Z" in group.spectra.get(TARGET, {}) else "ring"
         words = "Of each image and its target. Dotted: 1/7, where the resolution is read."
-        made.append(Chart(f"Fourier {kind} correlation, {direction}", charts.draw_lines(series, frame), words))
+        made.append(draw_chart(f"Fourier {kind} correlation, {direction}", series, frame, words))
     for axis in group.spectra.get(RESTORED, {}):
         names = [*shown, TARGET]
         series = [
@@ -228,7 +231,7 @@ def _fourier(findings: Findings, group: Group) -> list[Chart]:
             if axis in group.spectra.get(name, {})
         ]
         frame = PlotArea("cycles per pixel", "power", y_log=True)
-        made.append(Chart(f"Spectrum along {axis}", charts.draw_lines(series, frame), "All fitted to the target."))
+        made.append(draw_chart(f"Spectrum along {axis}", series, frame, "All fitted to the target."))
     return made
 
 

@@ -11,12 +11,11 @@ from carezoo.evaluate import evaluation
 from carezoo.evaluate.evaluation import EvaluationSettings
 from carezoo.evaluate.findings import Findings
 from carezoo.evaluate.report.files import check_folder, write_report
-from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture
+from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture, draw_chart
 from carezoo.package.draft import Draft
 from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Relation
-from carezoo.pictures import charts
 from carezoo.pictures.charts import PlotArea, Series
 from carezoo.settings import Settings
 from carezoo.train import history
@@ -129,9 +128,9 @@ def _curves(members: Sequence[Path]) -> Iterator[Chart]:
         rates.append(_series(rows, "learning_rate", "", number, "-"))
     losses, rates = ([one for one in each if one.x] for each in (losses, rates))
     if losses:
-        yield Chart("Loss", charts.draw_lines(losses, PlotArea("epoch", "loss", y_log=True)), "Mean over an epoch.")
+        yield draw_chart("Loss", losses, PlotArea("epoch", "loss", y_log=True), "Mean over an epoch.")
     if rates:
-        yield Chart("Learning rate", charts.draw_lines(rates, PlotArea("epoch", "learning rate", y_log=True)), "")
+        yield draw_chart("Learning rate", rates, PlotArea("epoch", "learning rate", y_log=True))
 
 
 def _series(rows: Sequence[Mapping[str, Any]], column: str, label: str, colour: int, style: str) -> Series:
