@@ -35,7 +35,7 @@ _VALUES = {
 }
 
 
-def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: SampleImage) -> str:
+def readme(recipe: Recipe, draft: Draft, evaluation: Findings | None, sample: SampleImage) -> str:
     """Return the card as Markdown.
 
     Parameters
@@ -43,7 +43,7 @@ def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: SampleIma
     draft
         What was measured of the model.
     evaluation
-        Scores on files that neither trained nor chose it.
+        Scores on files that neither trained nor chose it; None where no file could be scored.
     sample
         The image on the cover.
     """
@@ -91,9 +91,12 @@ def what_it_does(draft: Draft) -> Iterator[str]:
         yield f"- Made for a pixel size of {shown} µm."
 
 
-def _validation(draft: Draft, findings: Findings) -> Iterator[str]:
+def _validation(draft: Draft, findings: Findings | None) -> Iterator[str]:
     yield "## Validation"
     yield ""
+    if findings is None:
+        yield "None: no file that neither trained the model nor chose its checkpoint could be scored."
+        return
     yield (
         "Scores on files that neither trained the model nor chose its checkpoint. The data were split by file, never "
         "by patch; the package itself was run, as a user runs it."
