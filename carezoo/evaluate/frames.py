@@ -139,17 +139,14 @@ def frames(
             )
 
 
-def restore_pairs(
-    package: Package, pairs: Iterable[Pair], settings: Settings | None = None
-) -> Iterator[tuple[Pair, Restoration]]:
-    """Restore the sources of `pairs`, one file at a time, with one loaded network.
+def open_restorer(package: Package, settings: Settings | None = None) -> Callable[[Pair], Restoration]:
+    """Return what restores the source of a pair, always with the same loaded network.
 
     Sources are means of frames already, where `settings` ask for them.
     """
     settings = replace(settings or Settings(), average=1, keep_members=True)
     session = open_session(package, settings)
-    for pair in pairs:
-        yield pair, restore(_model_input(pair), package, settings, session=session)
+    return lambda pair: restore(_model_input(pair), package, settings, session=session)
 
 
 def gather_given(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:

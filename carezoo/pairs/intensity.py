@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo import metrics
 from carezoo.errors import DataError, RecipeError
 from carezoo.image import Image
 from carezoo.pairs.axes import ONE, PairAxes
@@ -234,6 +235,26 @@ def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation
         )
     log.info("%s: source = %s * target + %s", name, gain, line.offset)
     return Relation(gain, line.offset)
+
+
+def check_scorable(pair: Pair, settings: Intensity) -> None:
+    """Check that both images of a pair have intensities to normalize and to score by.
+
+    Raises
+    ------
+    DataError
+        If the percentiles of a channel coincide (nearly empty or constant images), or pixels are not finite.
+    """
+    if settings.mode != "fixed":
+        for s in range(pair.source.sizes.get("S", 1)):
+            _measure_levels(_list_blocks(pair.source, pair.source_channels, s), settings, pair.source.name)
+    for channel in pair.target_channels:
+        dark, bright = percentiles(channel_blocks(pair.target, channel), metrics.PERCENTILES)
+        if dark == bright:
+            raise DataError(
+                f"{pair.target.name}: percentiles {metrics.PERCENTILES[0]} and {metrics.PERCENTILES[1]} of channel "
+                f"{channel} are both {dark:g}; there is no structure to score against"
+            )
 
 
 def make_identity(n_channels: int) -> Relation:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from carezoo.errors import MissingExtraError, RecipeError, TrainError
+from carezoo.errors import DataError, InputError, MissingExtraError, RecipeError, TrainError
 
 try:
     import torch
@@ -20,11 +20,13 @@ except ImportError as error:
     raise MissingExtraError.of("torch", "train", "to train models") from error
 
 from carezoo.check.run import check
+from carezoo.evaluate.findings import Findings
 from carezoo.evaluate.report.page import headline
 from carezoo.files.atomic import replacing
-from carezoo.package.read import open_package
+from carezoo.package.read import Package, open_package
 from carezoo.package.write import write_package
 from carezoo.pairs import registration
+from carezoo.pairs.find import Pair
 from carezoo.pictures.before_after import curves
 from carezoo.progress import Progress
 from carezoo.registry.resolve import resolve
@@ -148,12 +150,28 @@ def _pack(
         package = open_package(write_package(draft, Path(scratch, "draft")))
         judged, pairs = choose_scored(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = report.evaluate(scored, pairs, list_known_relations(recipe, prepared, pairs))
-        log.info("%s See %s", headline(evaluation), report.write_training(evaluation, draft, folder / "report", logs))
+        evaluation = _evaluate(recipe, prepared, scored, pairs)
+        if evaluation:
+            log.info(
+                "%s See %s", headline(evaluation), report.write_training(evaluation, draft, folder / "report", logs)
+            )
         finished = finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()
     write_package(finished, folder / "package", overwrite=True)
     return write_package(finished, target, overwrite=True)
+
+
+def _evaluate(recipe: Recipe, prepared: Prepared, package: Package, pairs: Sequence[Pair]) -> Findings | None:
+    """Return the scores of a package; None where there are none: what was trained is packed all the same."""
+    try:
+        return report.evaluate(package, pairs, list_known_relations(recipe, prepared, pairs))
+    except (InputError, DataError) as error:
+        log.warning(
+            "the package has no scores, because no file to report on could be scored (%s); name others in split.report "
+            "and continue with --resume, which packs again",
+            error,
+        )
+        return None
 
 
 def _numbers(recipe: Recipe, member: int | None) -> list[int]:
@@ -171,10 +189,10 @@ def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
         if not is_continued:
             raise TrainError(f"{out} holds a training; continue it with --resume, or choose another folder")
         # Through Recipe: what later versions have added is at its default there.
-        before, now = (dict(_flat(each.to_dict())) for each in (Recipe.load(kept), recipe))
-        other = [key for key in now if now[key] != before.get(key) and not key.startswith(MAY_CHANGE)]
+        before, now = (dict(_flat(_list_decisive(each))) for each in (Recipe.load(kept), recipe))
+        other = [key for key in {**now, **before} if now.get(key) != before.get(key) and not key.startswith(MAY_CHANGE)]
         if other:
-            told = ", ".join(f"{key} ({before.get(key)} there, {now[key]} now)" for key in other[:5])
+            told = ", ".join(f"{key} ({before.get(key)} there, {now.get(key)} now)" for key in other[:5])
             raise RecipeError(
                 f"the training in {out} was begun with another recipe: {told}; change it back, or train into another "
                 "folder"
@@ -186,10 +204,25 @@ def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
         temporary.write_text(recipe.dumps(), encoding="utf-8")
 
 
+def _list_decisive(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe without what neither fits nor chooses the weights: words, and files to report on."""
+    values = recipe.to_dict()
+    for each in (*values["data"]["sets"], *values["data"]["simulated"]):
+        for key in ("license", "origin", "n_report"):
+            each.pop(key, None)
+    for each in values["data"]["sets"]:
+        if each["split"]["fit"]:  # else every file that leaves the report would be fitted to
+            del each["split"]["report"]
+    return values
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            for i, each in enumerate(value):
+                yield from _flat(each, f"{prefix}{key}[{i}].")
         else:
             yield f"{prefix}{key}", value
 

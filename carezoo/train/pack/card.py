@@ -35,8 +35,8 @@ _VALUES = {
 }
 
 
-def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: SampleImage) -> str:
-    """Return the card as Markdown; `sample` is on the cover."""
+def readme(recipe: Recipe, draft: Draft, evaluation: Findings | None, sample: SampleImage) -> str:
+    """Return the card as Markdown; `evaluation` is None where no file could be scored, `sample` is on the cover."""
     parts = [
         opening(draft, sample),
         what_it_does(draft),
@@ -78,8 +78,11 @@ def what_it_does(draft: Draft) -> Iterator[str]:
         yield f"- Made for a pixel size of {shown} µm."
 
 
-def _validation(draft: Draft, findings: Findings) -> Iterator[str]:
+def _validation(draft: Draft, findings: Findings | None) -> Iterator[str]:
     yield "## Validation\n"
+    if findings is None:
+        yield "None: no file that neither trained the model nor chose its checkpoint could be scored."
+        return
     yield (
         "Scores on files that neither trained the model nor chose its checkpoint. The data were split by file, never "
         "by patch; the package itself was run, as a user runs it."

@@ -140,12 +140,17 @@ def choose_scored(
     return draft_tools.add_graph(alone, network, piece)[0], tuple(pairs)
 
 
-def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings) -> Draft:
-    """Add what only a package that runs shows (`draft`, written and opened): halo, scores, samples, cover and card."""
+def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings | None) -> Draft:
+    """Add what only a package that runs shows (`draft`, written and opened): halo, scores, samples, cover and card.
+
+    `evaluation` is None where no file could be scored.
+    """
     finished = draft_tools.add_samples(draft, package, sample)
     readme = card.readme(recipe, draft, evaluation, sample).encode()
-    record = replace(finished.record, scores=report.summary(evaluation))
-    if coverage := report.coverage(evaluation):
+    record = finished.record
+    if evaluation:
+        record = replace(record, scores=report.summary(evaluation))
+    if evaluation and (coverage := report.coverage(evaluation)):
         record = replace(record, calibration=replace(record.calibration or Calibration(), coverage=coverage))
     return replace(finished, files={**finished.files, "README.md": readme}, record=record)
 
