@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import files
-from carezoo.errors import AxesError, MissingExtraError
+from carezoo.errors import AxesError, InputError, MissingExtraError
 from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
@@ -77,6 +77,7 @@ class Model:
         image: NDArray[np.generic] | Pixels | Image | str | PathLike[str],
         axes: str | None = None,
         *,
+        scene: int | str | None = None,
         settings: Settings | None = None,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -91,6 +92,8 @@ class Model:
         axes
             Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model; for files
             their metadata decide unless given.
+        scene
+            Name or number (from 0) of the image in a file that holds several; None: the first.
         settings
             How to run; or give its fields as keywords (`tile`, `provider`, `precision`, `n_threads`, `dtype`, ...).
         progress
@@ -119,7 +122,7 @@ class Model:
         if settings is not None and options:
             raise TypeError(f"give settings or {', '.join(options)}, not both")
         settings = settings or from_words(options)
-        source = self._as_image(image, axes)
+        source = self._as_image(image, axes, scene)
         return _restore(
             source, self.package, settings, session=self._session(settings), progress=progress, cancelled=cancelled
         )
@@ -130,6 +133,7 @@ class Model:
         output: str | PathLike[str] | None = None,
         *,
         axes: str | None = None,
+        scene: int | str | None = None,
         settings: Settings | None = None,
         is_overwriting: bool = False,
         **options: Unpack[Options],
@@ -145,6 +149,8 @@ class Model:
             image.
         axes
             Of the file; None: as its metadata say.
+        scene
+            Name or number (from 0) of the image in a file that holds several, or ``"all"``; None: the first.
         settings
             How to run; or give its fields as keywords.
         is_overwriting
@@ -153,7 +159,8 @@ class Model:
         Returns
         -------
         Path
-            The restored image, by default ``cell_restored.tif`` for ``cell.tif``. Scale and disagreement lie beside it.
+            The restored image, by default ``cell_restored.tif`` for ``cell.tif``, or ``cell_SCENE_restored.tif`` where
+            a scene was chosen among several; of all scenes the last. Scale and disagreement lie beside it.
 
         Raises
         ------
@@ -171,14 +178,17 @@ class Model:
             models={None: self.package},
             settings=settings or from_words(options),
             axes=axes,
+            scene=scene,
             output=None if output is None else Path(output),
             is_overwriting=is_overwriting,
         )
         source = Path(path)
+        restored = result_path(source, "mean", order.output)
         for outcome in restore_files([source], order, open_network=lambda _, chosen: self._session(chosen)):
             if outcome.error is not None:
                 raise outcome.error
-        return result_path(source, "mean", order.output)
+            restored = result_path(source, "mean", order.output, outcome.scene)
+        return restored
 
     def evaluate(
         self,
@@ -187,6 +197,7 @@ class Model:
         report: str | PathLike[str] | None = None,
         *,
         axes: str | None = None,
+        scene: int | str | None = None,
         is_overwriting: bool = False,
         progress: Progress | None = None,
         **wanted: Any,
@@ -203,6 +214,9 @@ class Model:
             Folder for the report (index.html, scores.json, scores.csv); None writes nothing.
         axes
             Of the source files; None: from their metadata.
+        scene
+            Name or number (from 0) of the image in files that hold several, or ``"all"``, a pair for each; None: the
+            first.
         is_overwriting
             Whether a report that is there already is replaced.
         progress
@@ -234,17 +248,19 @@ class Model:
         if folder is not None:
             files_.check_folder(folder, is_overwriting=is_overwriting)
         settings: Settings = wanted.get("settings") or Settings()
-        pairs = pairs_.find_pairs(pairs_.conditions(source, target), self.manifest, axes, settings.average)
+        pairs = pairs_.find_pairs(pairs_.conditions(source, target), self.manifest, axes, settings.average, scene)
         found = evaluation.evaluate(self.package, pairs, evaluation.EvaluationSettings(**wanted), progress)
         if folder is not None:
             files_.write_evaluation(found, self.manifest, pairs, folder)
         return found
 
-    def _as_image(self, image: Any, axes: str | None) -> Image:
+    def _as_image(self, image: Any, axes: str | None, scene: int | str | None) -> Image:
+        if isinstance(image, str | PathLike):
+            return files.open_image(Path(image), axes, scene=scene)
+        if scene is not None:
+            raise InputError(f"scene {scene!r} names an image of a file; expected the path of one, found pixels")
         if isinstance(image, Image):
             return image
-        if isinstance(image, str | PathLike):
-            return files.open_image(Path(image), axes)
         pixels = image if isinstance(image, Pixels) else np.asarray(image)
         return Image(pixels, axes or self._guess(pixels))
 

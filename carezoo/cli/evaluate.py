@@ -64,6 +64,7 @@ from carezoo.settings import Settings
 )
 @declared.settings_options
 @declared.axes_option
+@declared.scene_option()
 @declared.overwrite_option("an existing report")
 def evaluate_command(
     reference: str,
@@ -77,6 +78,7 @@ def evaluate_command(
     most_frames: int,
     settings: Settings,
     axes: str | None,
+    scene: str | None,
     overwrite: bool,
 ) -> None:
     """Score a model on pairs it has not seen, beside classical methods at their best.
@@ -96,6 +98,7 @@ def evaluate_command(
             is_overwriting=overwrite,
             progress=progress,
             axes=axes,
+            scene=scene,
             baselines=_baselines(baselines),
             psf=_psf(psf),
             diameter=diameter,

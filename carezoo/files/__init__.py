@@ -8,11 +8,11 @@ from typing import Any
 
 from carezoo.errors import InputError
 from carezoo.files import tiff_read
-from carezoo.files.opening import open_image
+from carezoo.files.opening import applicable_scene, choose_scenes, open_image
 from carezoo.files.tiff_target import TiffTarget
 from carezoo.files.tiff_write import create_image, write_image
 
-__all__ = ["TiffTarget", "create_image", "open_image", "read_notes", "write_image"]
+__all__ = ["TiffTarget", "applicable_scene", "choose_scenes", "create_image", "open_image", "read_notes", "write_image"]
 
 
 def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:
