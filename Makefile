@@ -6,7 +6,10 @@ PIP = python -m pip install --quiet --disable-pip-version-check
 CONSTRAINTS = constraints.txt
 PIN = $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 PYTEST = python -m pytest $(if $(and $(CI),$(CONSTRAINTS)),-W error)
-WITHOUT_TORCH = -m "not slow" tests --ignore=tests/train --ignore=tests/stories --ignore=tests/contracts
+# Test processes at once; each takes a core and 1 GB of memory, and keeps the tests of one file together.
+WORKERS = 2
+SPREAD = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+WITHOUT_TORCH = $(SPREAD) -m "not slow" tests --ignore=tests/train --ignore=tests/stories --ignore=tests/contracts
 VENV = .venv
 BIN = $(VENV)/bin
 TIME = more than an hour on two cores
@@ -17,11 +20,14 @@ SECOND = $(firstword $(foreach minor,14 13 12,$(foreach python,python3.$(minor) 
 .PHONY: system demo announce test test-fast test-runtime test-newest test-lowest test-wheel test-second check format bench lock clean
 
 system:  ## What tests need beside Python packages: a browser and ImageJ, from Debian, where they are missing and can be installed
-	command -v chromium && command -v chromedriver || (apt-get update -qq && apt-get install -y -qq chromium chromium-driver) \
-		|| echo "no browser: the tests of the gallery are skipped"
-	command -v imagej && command -v Xvfb && command -v fluxbox && command -v xdotool && command -v import \
-		|| (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq imagej xvfb xauth fluxbox xdotool imagemagick) \
-		|| echo "no ImageJ or no screen: the tests of the bridge to ImageJ are skipped"
+	@$(call install,the gallery,chromium chromedriver,chromium chromium-driver)
+	@$(call install,the bridge to ImageJ,imagej Xvfb fluxbox xdotool import,imagej xvfb xauth fluxbox xdotool imagemagick)
+
+# For the tests of $(1): the Debian packages $(3), if one of the programs $(2) is missing.
+install = for program in $(2); do command -v $$program || missing=yes; done >/dev/null; \
+	test -z "$$missing" || { echo "Installing $(3) for the tests of $(1)"; \
+	(apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y $(3)) >/dev/null 2>&1; } \
+	|| echo "apt-get cannot install them here: the tests of $(1) are skipped"
 
 demo: $(VENV)/installed-demo  ## Install, restore a real image, score it, draw it: see demo/
 	$(BIN)/carezoo demo -o demo
@@ -30,11 +36,11 @@ announce:
 	@echo "All tests, slow ones too, take $(TIME); make test-fast leaves the slow ones out: at most 8 minutes."
 	@echo "Before, pip fetches the packages; on Linux 3 GB of them are PyTorch with CUDA (README.md: how to do without)."
 
-test: announce $(VENV)/installed-dev test-runtime  ## All tests, slow ones too
-	$(BIN)/$(PYTEST) -v
+test: announce $(VENV)/installed-dev  ## All tests, slow ones too
+	$(BIN)/$(PYTEST) $(SPREAD) -v
 
 test-fast: $(VENV)/installed-dev  ## All tests but the slow ones
-	$(BIN)/$(PYTEST) -m "not slow"
+	$(BIN)/$(PYTEST) $(SPREAD) -m "not slow"
 
 test-runtime: $(VENV)-runtime/installed  ## What runs without torch, in an environment that has none
 	$(VENV)-runtime/bin/$(PYTEST) -q $(WITHOUT_TORCH)
@@ -53,8 +59,8 @@ test-wheel:  ## The wheel as users install it, with the newest releases: the dem
 	cd $(VENV)-wheel && bin/carezoo demo -o demo
 	$(VENV)-wheel/bin/pytest -q $(WITHOUT_TORCH)
 
-test-second:  ## The same in the newest Python there is beside the default one
-	$(if $(SECOND),$(MAKE) test-wheel PYTHON=$(SECOND),@echo "no Python 3.12 or newer: the wheel is not tested there")
+test-second:  ## What runs without torch: from the wheel, in the newest Python beside the default one; without one, from here
+	$(if $(SECOND),$(MAKE) test-wheel PYTHON=$(SECOND),$(MAKE) test-runtime)
 
 check: $(VENV)/installed-dev  ## Lint, types, layers
 	$(BIN)/python -m ruff check .

@@ -122,7 +122,7 @@ class Model:
         if settings is not None and options:
             raise TypeError(f"give settings or {', '.join(options)}, not both")
         settings = settings or from_words(options)
-        source = self._as_image(image, axes, scene)
+        source = self._open(image, axes, scene)
         return _restore(
             source, self.package, settings, session=self._session(settings), progress=progress, cancelled=cancelled
         )
@@ -238,23 +238,23 @@ class Model:
         >>> found.overall.scores.psnr_gain_db  # doctest: +SKIP
         """
         try:
-            from carezoo.evaluate import evaluation
-            from carezoo.evaluate import pairs as pairs_
-            from carezoo.evaluate.report import files as files_
+            from carezoo.evaluate.evaluation import EvaluationSettings, evaluate
+            from carezoo.evaluate.pairs import conditions, find_pairs
+            from carezoo.evaluate.report.files import check_folder, write_evaluation
         except ModuleNotFoundError as error:  # SciPy, of which much of the data layer is made
             raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
 
         folder = None if report is None else Path(report)
         if folder is not None:
-            files_.check_folder(folder, is_overwriting=is_overwriting)
+            check_folder(folder, is_overwriting=is_overwriting)
         settings: Settings = wanted.get("settings") or Settings()
-        pairs = pairs_.find_pairs(pairs_.conditions(source, target), self.manifest, axes, settings.average, scene)
-        found = evaluation.evaluate(self.package, pairs, evaluation.EvaluationSettings(**wanted), progress)
+        pairs = find_pairs(conditions(source, target), self.manifest, axes, settings.average, scene)
+        found = evaluate(self.package, pairs, EvaluationSettings(**wanted), progress)
         if folder is not None:
-            files_.write_evaluation(found, self.manifest, pairs, folder)
+            write_evaluation(found, self.manifest, pairs, folder)
         return found
 
-    def _as_image(self, image: Any, axes: str | None, scene: int | str | None) -> Image:
+    def _open(self, image: Any, axes: str | None, scene: int | str | None) -> Image:
         if isinstance(image, str | PathLike):
             return files.open_image(Path(image), axes, scene=scene)
         if scene is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -112,7 +113,7 @@ class Image:
         """Read all pixels into memory."""
         return np.asarray(self.pixels[(slice(None),) * len(self.axes)])
 
-    def cropped(self, region: Mapping[str, slice]) -> Image:
+    def crop(self, region: Mapping[str, slice]) -> Image:
         """Return the image restricted to `region`, without reading it.
 
         Parameters
@@ -186,10 +187,30 @@ class Image:
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
-    """A region of other pixels, read when asked."""
+class DerivedPixels(ABC):
+    """Pixels made from others when they are read, by default of their shape and type."""
 
     pixels: Pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+        return tuple(self.pixels.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one pixel."""
+        return np.dtype(self.pixels.dtype)
+
+    @abstractmethod
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Read one region."""
+
+
+@dataclass(frozen=True, eq=False)
+class Window(DerivedPixels):
+    """A region of other pixels."""
+
     bounds: tuple[slice, ...]
     """Start and stop of every dimension, inside `pixels`."""
 
@@ -198,21 +219,15 @@ class Window:
         """Length of each dimension of the region."""
         return tuple(bound.stop - bound.start for bound in self.bounds)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of one pixel."""
-        return np.dtype(self.pixels.dtype)
-
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
         """Read a region of the region."""
         return np.asarray(self.pixels[tuple(_shift(item, bound) for item, bound in zip(key, self.bounds, strict=True))])
 
 
 @dataclass(frozen=True, eq=False)
-class Averages:
-    """Means of consecutive positions along one dimension of other pixels, computed when they are read."""
+class Averages(DerivedPixels):
+    """Means of consecutive positions along one dimension of other pixels."""
 
-    pixels: Pixels
     dimension: int
     n: int
     """Positions in one mean; what is left at the end is not shown."""

@@ -33,10 +33,10 @@ class Setting:
     """Field of `Settings`, keyword of `Model.restore`, option of the worker."""
     default: Any
     help: str
-    label: str
-    """What dialogs show. It begins with `name`, because ImageJ makes the key in macros of it."""
     name: str = ""
     """Key in macros and in KNIME's workflows; by default `key`."""
+    label: str = ""
+    """What dialogs show, by default `name`. It begins with it, because ImageJ makes the key in macros of it."""
     flag: str = ""
     """Option of the command line without its hyphens; by default `name`."""
     metavar: str = ""
@@ -55,7 +55,12 @@ class Setting:
 
     def __post_init__(self) -> None:
         name = self.name or self.key
-        derived = {"name": name, "flag": self.flag or name.replace("_", "-"), "titles": self.titles or self.choices}
+        derived = {
+            "name": name,
+            "label": self.label or name.replace("_", " ").capitalize(),
+            "flag": self.flag or name.replace("_", "-"),
+            "titles": self.titles or self.choices,
+        }
         for attribute, value in derived.items():
             object.__setattr__(self, attribute, value)
 
@@ -74,7 +79,7 @@ class Setting:
         """The default as dialogs show it."""
         return self.titles[self.choices.index(self.word)] if self.choices else self.word
 
-    def checked(self, value: Any, name: str = "") -> Any:
+    def check(self, value: Any, name: str = "") -> Any:
         """Return the value of a text, or of a value as Python has it.
 
         Parameters
@@ -93,13 +98,13 @@ class Setting:
         if isinstance(given, str) and given in self.titles:
             given = self.choices[self.titles.index(given)]
         try:
-            return self.parse(given) if self.parse else _one_of(self.choices, given)
+            return self.parse(given) if self.parse else _choose(self.choices, given)
         except (LookupError, OverflowError, TypeError, ValueError):
             expected = self.expected or ", ".join(self.choices)
             raise InputError(f"{name or self.key} {value!r}: expected {expected}") from None
 
 
-def _one_of(choices: Sequence[str], value: Any) -> str:
+def _choose(choices: Sequence[str], value: Any) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ValueError
     return value
@@ -162,9 +167,9 @@ def _bytes(value: Any) -> int:
     return _count(int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")))
 
 
-def _row(key: str, default: Any, **how: Any) -> Any:
-    """Return the field of a setting, with its row of the table."""
-    return field(default=default, metadata={"row": Setting(key=key, default=default, **how)})
+def _row(default: Any, **how: Any) -> Any:
+    """Return a field with what else its row of the table says."""
+    return field(default=default, metadata=how)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,46 +185,37 @@ class Settings:
     """
 
     tile: Tile = _row(
-        "tile",
         "auto",
         parse=_tile,
         expected="auto, whole, one size (512), or one for each axis (16,256,256)",
         metavar="auto|whole|N|Z,Y,X",
-        label="Tile",
         help="Largest piece that is restored at once, halo included: auto (as memory allows), whole, one size (512), "
         "or one for each axis (16,256,256). It does not change the result.",
         decides_pixels=False,
     )
     provider: Provider | Literal["auto"] = _row(
-        "provider",
         "auto",
         choices=("auto", *get_args(Provider)),
-        label="Provider",
         help="What computes. One that is asked for and does not run is an error; auto takes the fastest that gives "
         "exact results.",
         decides_pixels=False,
     )
     precision: Precision = _row(
-        "precision",
         "exact",
         choices=get_args(Precision),
-        label="Precision",
         help="exact: float32. fast: half precision, where the hardware has it.",
     )
     n_threads: int | None = _row(
-        "n_threads",
         None,
         parse=_count,
         unset="auto",
         expected="how many processor threads, 1 or more, or auto for all cores",
         name="threads",
         metavar="N",
-        label="Threads",
         help="Processor threads; auto: all cores.",
         decides_pixels=False,
     )
     dtype: DTypeLike | Literal["input"] = _row(
-        "dtype",
         "float32",
         parse=_dtype,
         choices=("float32", "input", "uint8", "uint16"),
@@ -227,33 +223,27 @@ class Settings:
         expected="a type such as float32 or uint16, or input for that of the image",
         name="result_type",
         flag="dtype",
-        label="Result type",
         help="Type of the restored pixels. Integers are rounded and clipped, and the clipped pixels counted.",
     )
     intensity_range: tuple[float, float] | None = _row(
-        "intensity_range",
         None,
         parse=_range,
         unset="measured",
         expected="two numbers, dark and bright, the lower one first, such as 100,3000",
         flag="range",
         metavar="LOW,HIGH",
-        label="Intensity range",
         help="Dark and bright value to use instead of measured percentiles, in the units of the image.",
     )
     background: float | None = _row(
-        "background",
         None,
         parse=_number,
         unset="measured",
         expected="the value of pixels without light, such as 100",
         metavar="VALUE",
-        label="Background",
         help="Dark value of all channels, such as the offset of the camera, in the units of the image. It replaces the "
         "low percentile of models normalized by percentiles.",
     )
     average: int = _row(
-        "average",
         1,
         parse=_count,
         expected="how many frames become one, 1 or more",
@@ -262,52 +252,45 @@ class Settings:
         help="Restore the means of so many consecutive frames (T); 1: every frame.",
     )
     is_per_frame: bool = _row(
-        "is_per_frame",
         False,
         parse=_flag,
         expected="true or false",
         name="per_frame",
-        label="Per frame",
         help="Measure intensities for every time point, not once for the series.",
     )
     nan: Nan = _row(
-        "nan",
         "refuse",
         choices=get_args(Nan),
         label="NaN pixels",
         help="refuse: an image with NaN or infinite pixels is an error. zero: they are taken as zero.",
     )
     memory_bytes: int | None = _row(
-        "memory_bytes",
         None,
         parse=_bytes,
         unset="auto",
         expected="bytes, or a size such as 500M or 2G, or auto",
         name="tile_memory",
         metavar="SIZE",
-        label="Tile memory",
         help="Working memory of the network for one tile, such as 500M or 2G; auto: half of what is free, and not more "
         "than pays.",
         decides_pixels=False,
     )
     keep_members: bool | None = _row(
-        "keep_members",
         None,
         parse=_flag,
         unset="auto",
         expected="true, false, or auto",
-        label="Keep members",
         help="Keep what each member of an ensemble says, for exact intervals; auto: if that takes up to 1 GB.",
         decides_pixels=False,
     )
 
     def __post_init__(self) -> None:
         for row in SETTINGS:
-            object.__setattr__(self, row.key, row.checked(getattr(self, row.key)))
+            object.__setattr__(self, row.key, row.check(getattr(self, row.key)))
         if self.background is not None and self.intensity_range is not None:
             raise InputError("background and intensity_range both name the dark value; give one of them")
 
-    def changed(self) -> tuple[Setting, ...]:
+    def list_changed(self) -> tuple[Setting, ...]:
         """Return the rows of which the value is not the default."""
         return tuple(row for row in SETTINGS if getattr(self, row.key) != row.default)
 
@@ -334,7 +317,9 @@ class Options(TypedDict, total=False):
     keep_members: bool | None
 
 
-SETTINGS: tuple[Setting, ...] = tuple(each.metadata["row"] for each in fields(Settings))
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(key=each.name, default=each.default, **each.metadata) for each in fields(Settings)
+)
 
 NOT_OFFERED: Mapping[str, str] = {"keep_members": "results become files and windows, which hold no members"}
 """Settings that only Python and the worker take, and why."""
@@ -368,4 +353,4 @@ def from_dialog(values: Mapping[str, Any]) -> Settings:
     InputError
         If a value is none that can be chosen.
     """
-    return Settings(**{row.key: row.checked(values[row.name], row.name) for row in OFFERED})
+    return Settings(**{row.key: row.check(values[row.name], row.name) for row in OFFERED})

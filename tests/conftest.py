@@ -8,6 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # packages.py, which builds models for tests of every layer
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: before NumPy and torch count them
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(monkeypatch):

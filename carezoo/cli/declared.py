@@ -42,7 +42,7 @@ class _Word(click.types.StringParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value; raises InputError if it is none."""
         del param, ctx
-        return self._row.checked(value, f"--{self._row.flag}")
+        return self._row.check(value, f"--{self._row.flag}")
 
 
 class _Reference(click.types.StringParamType):

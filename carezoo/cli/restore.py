@@ -117,7 +117,7 @@ def _write_flicker(path: Path, file: Path, order: Job, at: str) -> None:
 
     position = options.position(at) if at else {}
     image = files.open_image(file, order.axes, scene=order.scene)
-    image = image.cropped(order.crop) if order.crop else image
+    image = image.crop(order.crop) if order.crop else image
     shown = view.view_model(image, order.models[None], position, order.settings)
     n = flicker.N_FRAMES[path.suffix.lower()]
     flicker.write(flicker.frames(shown, position.get("Z"), n), path)

@@ -59,8 +59,8 @@ def show_command(
     from carezoo.runtime.batch import result_path
 
     position = options.position(at) if at else {}
-    if settings.changed() and not reference:
-        flags = ", ".join(f"--{row.flag}" for row in settings.changed())
+    if settings.list_changed() and not reference:
+        flags = ", ".join(f"--{row.flag}" for row in settings.list_changed())
         raise InputError(f"{flags} goes with a model (--model); a restored file says itself how it was made")
     if reference and restored:
         raise InputError("give a model or a restored file, not both")

@@ -6,13 +6,91 @@ import os
 from pathlib import Path
 from typing import Any
 
-from carezoo.errors import InputError
-from carezoo.files import tiff_read
-from carezoo.files.opening import applicable_scene, choose_scenes, open_image
+from carezoo.errors import FileFormatError, InputError
+from carezoo.files import formats, listing, tiff_read
+from carezoo.files.scenes import ALL, Scene, choose
 from carezoo.files.tiff_target import TiffTarget
 from carezoo.files.tiff_write import create_image, write_image
+from carezoo.image import Image
 
 __all__ = ["TiffTarget", "applicable_scene", "choose_scenes", "create_image", "open_image", "read_notes", "write_image"]
+
+
+def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: int | str | None = None) -> Image:
+    """Open an image file; pixels are read when they are asked for, and no file handle stays open.
+
+    Parameters
+    ----------
+    path
+        TIFF (plain, ImageJ, OME; any compression) or, with the extra `formats`, CZI, ND2, LIF, OME-Zarr and what other
+        bioio readers are installed for.
+    axes
+        One letter out of STCZYX for each dimension; overrides what the file says. Needed where the file says nothing:
+        a plain TIFF of many pages may be a stack, a series or channels.
+    scene
+        Name or number (from 0) of the image inside a file that holds several. By default the first, with a warning
+        that lists them.
+
+    Returns
+    -------
+    Image
+        Axes in the order of the file; colour samples are channels.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    FileFormatError
+        If it is not an image, truncated, damaged, or of a kind that cannot be read.
+    AxesError
+        If axes and file do not fit, or neither names them.
+    MissingExtraError
+        If the format needs the extra `formats`.
+    """
+    found = _require_image(path)
+    if tiff_read.is_tiff(found):
+        return tiff_read.open_tiff(found, axes, scene)
+    return formats.open_other(found, axes, scene)
+
+
+def choose_scenes(path: str | os.PathLike[str], asked: int | str) -> tuple[Scene, ...]:
+    """Return the images of a file that a name, a number from 0, or `carezoo.files.scenes.ALL` means; no pixel is read.
+
+    Raises
+    ------
+    FileFormatError
+        If the file has no such image; the message lists those it has. Further errors as in `open_image`.
+    """
+    found = _require_image(path)
+    names = tiff_read.read_scenes(found) if tiff_read.is_tiff(found) else formats.read_scenes(found)
+    return choose(found, names, asked)
+
+
+def applicable_scene(path: str | os.PathLike[str], asked: int | str | None) -> int | str | None:
+    """Return which image of a file of a pair is meant: `asked`, or None where the file holds only one.
+
+    Raises
+    ------
+    FileFormatError
+        As in `open_image`.
+    """
+    return None if asked is None or len(choose_scenes(path, ALL)) == 1 else asked
+
+
+def _require_image(path: str | os.PathLike[str]) -> Path:
+    found = Path(path)
+    if not found.exists():
+        raise InputError(f"{found} does not exist.{listing.near_names(found)}")
+    if listing.is_folder(found):
+        inside = listing.list_folder(found).images
+        example = f"such as {inside[0]}" if inside else "and there is none in it"
+        raise InputError(f"{found} is a folder; expected an image file, {example}")
+    if found.suffix.lower() in formats.TIFF_SUFFIXES and not tiff_read.is_tiff(found):
+        raise FileFormatError(
+            f"{found} is not a TIFF file although it is called one ({found.stat().st_size} bytes, without a TIFF "
+            "header). Copy it again, or save it again from the program that made it"
+        )
+    return found
 
 
 def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:

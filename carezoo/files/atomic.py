@@ -66,13 +66,7 @@ def replacing(
 
 
 def require_folder(path: str | os.PathLike[str]) -> None:
-    """Check that results can go into the folder `path`: that it is one, or that one can be made there.
-
-    Raises
-    ------
-    InputError
-        If it, or what it would lie in, is a file or cannot be written.
-    """
+    """Raise `InputError` if the folder `path` can neither be written to nor made there."""
     folder = Path(path)
     there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
     if not there.is_dir():
@@ -82,13 +76,7 @@ def require_folder(path: str | os.PathLike[str]) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make the folder `path` with those above it, unless it is there, and return it.
-
-    Raises
-    ------
-    InputError
-        If it cannot be made.
-    """
+    """Make the folder `path` with those above it, unless it is there; `InputError` if that is not possible."""
     folder = Path(path)
     require_folder(folder)
     try:
@@ -99,13 +87,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def require_space(path: str | os.PathLike[str], n_bytes: int) -> None:
-    """Check that `path` can take `n_bytes`.
-
-    Raises
-    ------
-    InputError
-        If its folder does not exist, or the disk has less space.
-    """
+    """Raise `InputError` if the folder of `path` does not exist, or its disk has less than `n_bytes` left."""
     target = Path(path)
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file to write")

@@ -58,9 +58,9 @@ class DaskPages:
 
     def read(self, page: int, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return a region of one plane."""
-        return DECODED.get((self.token, page), lambda: self._computed(page))[region]
+        return DECODED.get((self.token, page), lambda: self._compute(page))[region]
 
-    def _computed(self, page: int) -> NDArray[Any]:
+    def _compute(self, page: int) -> NDArray[Any]:
         counting = self.array.shape[: -len(self.page_shape)]
         index = tuple(int(i) for i in np.unravel_index(page, counting))
         try:
@@ -85,7 +85,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open a file that is not TIFF; parameters and errors as in `carezoo.files.open_image`."""
     with _opened(path) as opened:
         opened.set_scene(scenes.choose_number(path, opened.scenes, scene))
-        return _as_image(opened, path, axes)
+        return _to_image(opened, path, axes)
 
 
 def read_scenes(path: Path) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ def _make_unknown_error(path: Path) -> FileFormatError:
     )
 
 
-def _as_image(opened: Any, path: Path, axes: str | None) -> Image:
+def _to_image(opened: Any, path: Path, axes: str | None) -> Image:
     """Return the chosen scene; bioio orders it TCZYX, and S behind for colour."""
     array, letters = opened.dask_data, str(opened.dims.order)
     if not letters.startswith("TCZYX"):

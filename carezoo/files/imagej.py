@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile
 
 from carezoo.files import units
-from carezoo.image import Metadata, Pixels
+from carezoo.image import DerivedPixels, Metadata
 
 AXES = "TZCYX"
 """Order of a hyperstack in the file."""
@@ -26,15 +26,8 @@ _TIFFFILE_VERSION = "1.11a"
 
 
 @dataclass(frozen=True, eq=False)
-class SignedPixels:
+class SignedPixels(DerivedPixels):
     """Signed 16-bit pixels that ImageJ stored unsigned, with an offset and a calibration that takes it away."""
-
-    pixels: Pixels
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
-        return self.pixels.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -84,14 +77,7 @@ def to_tags(
 ) -> dict[str, Any]:
     """Return the arguments that make tifffile write this metadata.
 
-    Parameters
-    ----------
-    sizes
-        Axes and lengths of the hyperstack, in the order of `AXES`.
-    dtype
-        Type of a pixel.
-    text
-        For Image > Show Info...
+    `sizes` are the axes and lengths of the hyperstack, in the order of `AXES`; Image > Show Info... shows `text`.
     """
     offset = _SIGNED_OFFSET if dtype == np.int16 else 0
     calibration, display = _calibration(sizes, pixel_size_um, metadata), _display(sizes, offset, metadata)

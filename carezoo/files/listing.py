@@ -97,7 +97,7 @@ def list_folder(folder: Path, pattern: str = "*") -> Listing:
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     named = [path for path in entries if is_image(path) and fnmatchcase(path.name.lower(), pattern.lower())]
     readable = [path for path in named if formats.missing_package(path) is None]
-    results = [path for path in readable if made_from(path) is not None]
+    results = [path for path in readable if find_origin(path) is not None]
     return Listing(
         folder,
         pattern,
@@ -155,7 +155,7 @@ def collect_images(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         for image in images_in(path) if is_folder(path) else [path]:
             found.setdefault(image.resolve(), image)
-    results = {real for real in found if real.parent / (made_from(real) or "") in found}
+    results = {real for real in found if real.parent / (find_origin(real) or "") in found}
     _log_left_out(results, "beside the images they were made from")
     return [image for real, image in found.items() if real not in results]
 
@@ -201,7 +201,7 @@ def match(sources: Sequence[Path], targets: Sequence[Path], pattern: str = "*") 
     return [(image, by_stem[stem(image)]) for image in degraded]
 
 
-def made_from(path: Path) -> str | None:
+def find_origin(path: Path) -> str | None:
     """Return the name of the image that a file is the result of.
 
     None if carezoo did not write the file, or it cannot be read; empty if the file does not say what it was made from.

@@ -17,15 +17,7 @@ logger = logging.getLogger("carezoo")
 
 
 def append(text: str, notes: Mapping[str, Any] | None) -> str:
-    """Return `text` with `notes` as its last line.
-
-    Parameters
-    ----------
-    text
-        What the file says so far.
-    notes
-        Anything JSON can hold; None: `text` stays as it is.
-    """
+    """Return `text` with `notes`, anything JSON can hold, as its last line; as it is without notes."""
     if notes is None:
         return text
     line = _KEY + json.dumps(notes, sort_keys=True)

@@ -65,12 +65,7 @@ def to_tags(
 ) -> dict[str, Any]:
     """Return the arguments that make tifffile write this metadata.
 
-    Parameters
-    ----------
-    sizes
-        Axes and lengths of the image in the file; the last two are Y and X.
-    text
-        Description of the image.
+    `sizes` are the axes and lengths in the file, Y and X last; `text` describes the image.
     """
     fields: dict[str, Any] = {"axes": "".join(sizes)}
     for letter, size_um in pixel_size_um.items():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tifffile import TiffFile, TiffPageSeries
 
-from carezoo.files.tiff_series import series_of
+from carezoo.files.tiff_pages import series_of
 from carezoo.image import Metadata
 
 _RESOLUTION_UNIT_UM = {2: 25400.0, 3: 10000.0}  # inch, centimetre
@@ -51,12 +51,7 @@ def describe(tif: TiffFile, index: int, sizes: Mapping[str, int]) -> tuple[dict[
 def to_tags(letters: str, pixel_size_um: Mapping[str, float], metadata: Metadata, text: str) -> dict[str, Any]:
     """Return the arguments that make tifffile write this metadata.
 
-    Parameters
-    ----------
-    letters
-        Of the image in the file; the last two are Y and X.
-    text
-        Free text.
+    `letters` are the axes in the file, Y and X last; `text` is free text.
     """
     fields = {
         "axes": letters,

@@ -75,10 +75,7 @@ class PlanePixels:
 def bounds(key: Sequence[int | slice], shape: Sequence[int]) -> tuple[slice, ...]:
     """Return `key` as one slice with start and stop for each dimension of `shape`.
 
-    Raises
-    ------
-    IndexError
-        If an index lies outside, a slice is empty or has another step than 1, or their number is not that of `shape`.
+    Raises IndexError where an index lies outside, a slice is empty or has another step than 1, or one is missing.
     """
     if len(key) != len(shape):
         raise IndexError(f"expected {len(shape)} indices for shape {tuple(shape)}, found {len(key)}")

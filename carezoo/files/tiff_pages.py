@@ -19,7 +19,6 @@ from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from carezoo.errors import BUGS, FileFormatError
 from carezoo.files.plane_pixels import DECODED, Pages, n_pages
-from carezoo.files.tiff_series import dimensions, series_of
 
 Array = NDArray[Any]
 
@@ -159,6 +158,18 @@ class EncodedPages:
                 "this version does not know; save it again uncompressed"
             ) from error
         return np.full(shape, self.fill, self.dtype) if pixels is None else np.asarray(pixels)
+
+
+def series_of(tif: TiffFile) -> Sequence[TiffPageSeries]:
+    """Return the images of an open file with all dimensions, also before tifffile 2026.5.2."""
+    return tif.series(squeeze=False) if callable(tif.series) else tif.series
+
+
+def dimensions(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
+    """Return letter and length of every dimension of a series of `series_of`, those of length 1 included."""
+    if hasattr(series, "get_shape"):
+        return series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+    return series.axes, series.shape
 
 
 def pages_of(series: TiffPageSeries, path: Path, index: int) -> Pages:

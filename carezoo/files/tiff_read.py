@@ -12,8 +12,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 from carezoo.errors import BUGS, CarezooError, FileFormatError
 from carezoo.files import file_axes, imagej, notes, ome, plain, scenes
 from carezoo.files.plane_pixels import PlanePixels
-from carezoo.files.tiff_pages import pages_of
-from carezoo.files.tiff_series import dimensions, series_of
+from carezoo.files.tiff_pages import dimensions, pages_of, series_of
 from carezoo.image import Image, Metadata, Pixels
 
 logger = logging.getLogger("carezoo")

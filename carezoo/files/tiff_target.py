@@ -82,12 +82,7 @@ class TiffTarget:
     def __setitem__(self, key: tuple[int | slice, ...], values: NDArray[Any]) -> None:
         """Write one region.
 
-        Raises
-        ------
-        ValueError
-            If `values` has another shape than the region.
-        TypeError
-            If its values could overflow the type of the file.
+        Raises ValueError if `values` have another shape, TypeError if they could overflow the type of the file.
         """
         region = bounds(key, self.shape)
         values = np.asarray(values)
@@ -109,13 +104,7 @@ class TiffTarget:
             self._coverage.forget(self._place(bounds(key, self.shape)))
 
     def finish(self) -> None:
-        """Check that every pixel was written, and hand all of them to the system.
-
-        Raises
-        ------
-        RestoreError
-            If pixels are missing or were written twice.
-        """
+        """Hand all pixels to the system; `RestoreError` if some are missing or were written twice."""
         self._coverage.require_complete(self._name)
         self._file.flush()
 
@@ -176,13 +165,7 @@ class Coverage:
         self._weights[planes] = 0
 
     def require_complete(self, name: str) -> None:
-        """Raise if not every pixel was written exactly once.
-
-        Raises
-        ------
-        RestoreError
-            Naming `name`, how many planes are concerned, and the first of them.
-        """
+        """Raise `RestoreError` that names the planes of `name` where not every pixel was written exactly once."""
         whole = self._weight(slice(0, len(self._row_sums) - 1), slice(0, len(self._column_sums) - 1))
         is_wrong = (self._written != self._n_pixels) | (self._weights != whole)
         if not is_wrong.any():

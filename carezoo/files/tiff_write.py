@@ -29,8 +29,8 @@ from carezoo.errors import FileFormatError, RestoreError
 from carezoo.files import imagej, ome, plain
 from carezoo.files.atomic import replacing
 from carezoo.files.notes import append
+from carezoo.files.tiff_pages import series_of
 from carezoo.files.tiff_read import open_tiff
-from carezoo.files.tiff_series import series_of
 from carezoo.files.tiff_target import FileLayout, TiffTarget
 from carezoo.image import Image, Metadata
 

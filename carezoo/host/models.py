@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from carezoo import api
 from carezoo.errors import (
@@ -52,7 +51,7 @@ class Problem:
     """What to do next in the host, where the message does not say it."""
 
     @classmethod
-    def of(cls, error: BaseException) -> Problem:
+    def from_error(cls, error: BaseException) -> Problem:
         """Return what to tell of `error`."""
         if isinstance(error, CarezooError):
             hint = next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
@@ -75,10 +74,6 @@ class Problem:
     def line(self) -> str:
         """Type and message in one line, for a log."""
         return f"{self.type}: {self.message}".replace("\n", " ")
-
-    def to_dict(self) -> dict[str, str]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 class LoadedModels:
@@ -121,12 +116,8 @@ class ModelChoice:
     axes: str
     results: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
-
-def choices() -> list[ModelChoice]:
+def list_choices() -> list[ModelChoice]:
     """Return the newest version of every model on this computer, by name; a damaged one is left out with a warning."""
     found = []
     for entry in catalog.here():

@@ -30,13 +30,7 @@ class SharedArrays:
         self._blocks: list[SharedMemory] = []
 
     def share(self, array: NDArray[Any]) -> dict[str, Any]:
-        """Copy `array` into shared memory and return its description.
-
-        Raises
-        ------
-        MemoryError
-            If there is not enough memory to share.
-        """
+        """Copy `array` into shared memory and return its description; `MemoryError` if there is not enough of it."""
         try:
             block = SharedMemory(create=True, size=max(1, array.nbytes))
         except OSError as error:
@@ -62,10 +56,7 @@ class SharedArrays:
     def attach(self, described: Mapping[str, Any] | None) -> Iterator[NDArray[Any] | None]:
         """Yield the array that a caller shares, without copying it; None if none is described.
 
-        Raises
-        ------
-        InputError
-            If the description is not that of an array, or its memory is not there.
+        A wrong description, or one of memory that is not there, is an `InputError`.
         """
         if described is None:
             yield None

@@ -15,13 +15,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
 import numpy as np  # on Windows it has to be imported before stdin is read
 
 from carezoo.errors import Cancelled, CarezooError, InputError
-from carezoo.host import models as models_
+from carezoo.host.models import LoadedModels, Problem, list_choices
 from carezoo.host.shared import SharedArrays
 from carezoo.image import Image, Metadata
 from carezoo.package.info import describe, summary
@@ -53,7 +53,7 @@ class Verbs:
     """The verbs: each takes inputs and returns outputs, both plain values for JSON."""
 
     def __init__(self) -> None:
-        self._models = models_.LoadedModels()
+        self._models = LoadedModels()
         self._arrays = SharedArrays()
 
     def describe(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Verbs:
     def models(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """List the models that can be used here and now."""
         del task, tell
-        return {"models": [choice.to_dict() for choice in models_.choices()]}
+        return {"models": [asdict(choice) for choice in list_choices()]}
 
     def pull(self, task: WorkerTask, tell: Tell) -> dict[str, Any]:
         """Make sure that a model is on this computer, and load it."""
@@ -188,11 +188,11 @@ class Worker:
         except Cancelled:
             self._respond(task, "CANCELATION")
         except Exception as error:
-            problem = models_.Problem.of(error)
+            problem = Problem.from_error(error)
             if not isinstance(error, CarezooError):
                 traceback.print_exc()
             text = f"{problem.type}: {problem.text}"
-            self._respond(task, "FAILURE", error=text, info=problem.to_dict())
+            self._respond(task, "FAILURE", error=text, info=asdict(problem))
         finally:
             self._tasks.pop(task.id, None)
 

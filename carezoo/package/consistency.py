@@ -63,13 +63,7 @@ def npy_header(draft: Draft, path: str) -> tuple[tuple[int, ...], str]:
 
 
 def check(draft: Draft) -> None:
-    """Refuse a draft that contradicts itself or would make a package other readers reject.
-
-    Raises
-    ------
-    ManifestError
-        With what does not fit.
-    """
+    """Raise `ManifestError` if a draft contradicts itself, or would make a package other readers reject."""
     missing = [path for path in (WEIGHTS_PATH, TEST_INPUT_PATH, TEST_OUTPUT_PATH) if path not in draft.files]
     if missing:
         raise _wrong(draft, f"files {', '.join(missing)} are missing")

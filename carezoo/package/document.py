@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from carezoo.errors import IntegrityError, ManifestError
+
+T = TypeVar("T")
 
 MAX_BYTES = 4 << 20
 """The largest manifest that is read; those of the bioimage.io collection have a few kilobytes."""
@@ -101,6 +103,11 @@ class Entry:
         """Return the entry below `key`; None where it is missing or null."""
         mapping = self.mapping()
         return None if mapping.get(key) is None else Entry(mapping[key], f"{self.path}.{key}")
+
+    def optional(self, key: str, read: Callable[[Entry], T]) -> T | None:
+        """Return what `read` makes of the entry below `key`; None where it is missing or null."""
+        found = self.get(key)
+        return None if found is None else read(found)
 
     def __iter__(self) -> Iterator[Entry]:
         if not isinstance(self.value, list):

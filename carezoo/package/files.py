@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from carezoo.errors import BUGS, IntegrityError, PackageError
 
@@ -34,37 +33,10 @@ JUNK = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|Thumbs\.db$|desktop\.ini$|\._)")
 """What operating systems leave in folders and zips."""
 
 
-class Files(Protocol):
-    """Where the files of a package are."""
-
-    @property
-    def path(self) -> Path:
-        """The folder or zip."""
-
-    @property
-    def manifest_name(self) -> str:
-        """Name of the manifest."""
-
-    def names(self) -> Mapping[str, int]:
-        """Return every file with its size in bytes, by path relative to the manifest."""
-
-    def has(self, relative: str) -> bool:
-        """Return whether there is such a file."""
-
-    def size(self, relative: str) -> int:
-        """Return the size of a file in bytes."""
-
-    def chunks(self, relative: str) -> Iterator[bytes]:
-        """Read a file piece by piece."""
-
-
 def check_path(relative: str, where: str) -> str:
-    """Return a relative path in normal form, if it cannot leave the package.
+    """Return a relative path in normal form.
 
-    Raises
-    ------
-    IntegrityError
-        If it is absolute, climbs up, names a drive, or is written for another operating system.
+    One that is absolute, climbs up, names a drive or is written for another system is an `IntegrityError`.
     """
     reason = None
     if not relative or "\0" in relative or any(ord(letter) < 32 for letter in relative):
@@ -278,3 +250,7 @@ class Archive:
         raise PackageError(
             f"{self.path} is not a model package: no {' or '.join(manifest_names)} at its root or in its one folder"
         )
+
+
+Files = Folder | Archive
+"""Where the files of a package are."""

@@ -48,13 +48,7 @@ class _Found:
 
 
 def read_facts(weights: bytes, name: str = "weights.onnx") -> GraphFacts:
-    """Read an ONNX file.
-
-    Raises
-    ------
-    ManifestError
-        If it is not one.
-    """
+    """Read an ONNX file; `ManifestError` if it is none."""
     ir_version, opset, producer = 0, 0, ""
     found = _Found(set(), set(), set())
     has_graph = False

@@ -44,7 +44,7 @@ def describe(package: Package) -> dict[str, Any]:
             "sizes": {letter: _rule(manifest, letter) for letter in manifest.input.rules},
             "normalization": [_operation(operation) for operation in manifest.input.preprocessing],
         },
-        "results": [_result(manifest, i) for i in range(len(manifest.results))],
+        "results": [_describe_result(manifest, i) for i in range(len(manifest.results))],
         "members": section.members.n if section.members else None,
         "intensity": vars(section.intensity) if section.intensity else None,
         "fast": section.fast,
@@ -74,25 +74,25 @@ def _lines(told: Mapping[str, Any], normalization: str) -> Iterator[str]:
         yield f"  {told['description']}"
     yield ""
     yield from _lines_of_use(told)
-    yield _line("normalized by", normalization)
+    yield _format_line("normalized by", normalization)
     yield from _lines_of_quality(told)
     yield from _lines_of_origin(told)
     for remark in told.get("remarks", ()):
-        yield _line("note", remark)
+        yield _format_line("note", remark)
 
 
 def _lines_of_use(told: Mapping[str, Any]) -> Iterator[str]:
     if "task" in told:
-        yield _line("task", TASKS[told["task"]].title)
+        yield _format_line("task", TASKS[told["task"]].title)
     taken = told["input"]
-    yield _line("takes", _format_axes(taken["axes"], taken["channels"]))
+    yield _format_line("takes", _format_axes(taken["axes"], taken["channels"]))
     if taken["pixel_size_um"]:
         shown = ", ".join(f"{letter} {size:g}" for letter, size in taken["pixel_size_um"].items())
-        yield _line("trained at", f"{shown} micrometres per pixel")
+        yield _format_line("trained at", f"{shown} micrometres per pixel")
     for result in told["results"]:
-        yield _line(result["name"], f"{_format_axes(result['axes'], result['channels'])}, {result['units']}")
+        yield _format_line(result["name"], f"{_format_axes(result['axes'], result['channels'])}, {result['units']}")
     for letter, rule in taken["sizes"].items():
-        yield _line(f"axis {letter}", _format_rule(rule))
+        yield _format_line(f"axis {letter}", _format_rule(rule))
 
 
 def _format_axes(axes: str, channels: Sequence[str]) -> str:
@@ -102,7 +102,7 @@ def _format_axes(axes: str, channels: Sequence[str]) -> str:
 
 def _lines_of_quality(told: Mapping[str, Any]) -> Iterator[str]:
     if "members" in told:
-        yield _line("ensemble", f"{told['members']} members in one graph")
+        yield _format_line("ensemble", f"{told['members']} members in one graph")
     for name in ("scores", "fast"):
         values = told.get(name)
         if isinstance(values, Mapping):
@@ -112,25 +112,25 @@ def _lines_of_quality(told: Mapping[str, Any]) -> Iterator[str]:
                 *(f"{key} {value}" for key, value in plain.items()),
                 *([f"not measured: {missing}"] if missing else []),
             ]
-            yield _line(name, ", ".join(words))
+            yield _format_line(name, ", ".join(words))
 
 
 def _lines_of_origin(told: Mapping[str, Any]) -> Iterator[str]:
     weights = told["weights"]
-    yield _line(
+    yield _format_line(
         "weights", f"{weights['file']}, {weights['bytes'] / 1e6:.3g} MB, opset {weights['opset'] or 'not told'}"
     )
-    yield _line("license", str(told.get("license", "not told")))
-    yield _line("authors", ", ".join(told.get("authors", ["not told"])))
+    yield _format_line("license", str(told.get("license", "not told")))
+    yield _format_line("authors", ", ".join(told.get("authors", ["not told"])))
     for citation in told.get("cite", ()):
-        yield _line("cite", citation)
+        yield _format_line("cite", citation)
     if isinstance(told.get("parent"), Mapping):
-        yield _line("tuned from", f"{told['parent'].get('id')} {told['parent'].get('version', '')}")
-    yield _line("made by", told["made_by"])
-    yield _line("sha256", told["sha256"])
+        yield _format_line("tuned from", f"{told['parent'].get('id')} {told['parent'].get('version', '')}")
+    yield _format_line("made by", told["made_by"])
+    yield _format_line("sha256", told["sha256"])
 
 
-def _line(name: str, text: str) -> str:
+def _format_line(name: str, text: str) -> str:
     return textwrap.fill(
         text, WIDTH, initial_indent=f"  {name:<14}", subsequent_indent=" " * 16, break_on_hyphens=False
     )
@@ -182,7 +182,7 @@ def _format_rule(rule: Mapping[str, Any]) -> str:
     return f"{size}, {cut}{factor} (images of other sizes are padded)"
 
 
-def _result(manifest: Manifest, index: int) -> dict[str, Any]:
+def _describe_result(manifest: Manifest, index: int) -> dict[str, Any]:
     result = manifest.results[index]
     output = manifest.tensor(result)
     axes = "".join(letter for letter in output.axes if letter != "B" and (letter == "C" or letter in output.sizes))

@@ -16,6 +16,7 @@ from carezoo import intensity
 from carezoo.errors import ManifestError, UnsupportedError
 from carezoo.intensity import Operation
 from carezoo.package.document import Entry
+from carezoo.package.tensors import Axis
 
 FIXED_EPS = 1e-6
 
@@ -36,9 +37,15 @@ class OperationContext:
 
     letters: str
     n_channels: int
-    inputs: tuple[str, ...]
-    """Names of the input tensors."""
+    source: str
+    """Name of the input tensor."""
     is_input: bool
+
+    @classmethod
+    def from_axes(cls, axes: Sequence[Axis], source: str, *, is_input: bool) -> OperationContext:
+        """Return the context of a tensor with these axes."""
+        n_channels = next((len(axis.names) for axis in axes if axis.letter == "C"), 1)
+        return cls("".join(axis.letter for axis in axes), n_channels, source, is_input)
 
 
 @dataclass(frozen=True)
@@ -50,23 +57,10 @@ class Reading:
 
 
 def read(entries: Entry | None, subject: OperationContext, *, name_key: str) -> Reading:
-    """Read a list of operations.
+    """Read `preprocessing` or `postprocessing` of a tensor.
 
-    Parameters
-    ----------
-    entries
-        `preprocessing` or `postprocessing` of a tensor.
-    subject
-        The tensor.
-    name_key
-        Key under which an operation's name stands: ``name`` in format 0.4, ``id`` in 0.5.
-
-    Raises
-    ------
-    UnsupportedError
-        If an operation is code, unknown, or works in a way carezoo cannot follow.
-    ManifestError
-        If a value is missing or of the wrong kind.
+    The name of an operation stands under `name_key`: ``name`` in format 0.4, ``id`` in 0.5. An operation that is code,
+    unknown, or works in a way carezoo cannot follow is an `UnsupportedError`, a wrong value a `ManifestError`.
     """
     operations: list[Operation] = []
     remarks = []
@@ -268,10 +262,8 @@ def _check_counts(kwargs: Entry, subject: OperationContext, **values: Sequence[f
 
 
 def _check_reference(reference: Entry, subject: OperationContext) -> None:
-    if reference.text() not in subject.inputs:
-        raise ManifestError(
-            f"{reference.path}: no input tensor {reference.text()!r}; found {', '.join(subject.inputs)}"
-        )
+    if reference.text() != subject.source:
+        raise ManifestError(f"{reference.path}: no input tensor {reference.text()!r}; found {subject.source}")
 
 
 def _numbers(kwargs: Entry, key: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -29,17 +29,7 @@ PORTABLE_OPERATIONS = frozenset(
 
 
 def hints(manifest: Manifest, facts: GraphFacts, weights_bytes: int) -> tuple[str, ...]:
-    """Return what other readers will stumble over, one sentence each; empty for a package that runs everywhere.
-
-    Parameters
-    ----------
-    manifest
-        The package.
-    facts
-        Of its graph.
-    weights_bytes
-        Size of the ONNX file.
-    """
+    """Return what other readers will stumble over, one sentence each; empty for a package that runs everywhere."""
     return (
         *_check_graph(facts, weights_bytes),
         *_check_text(manifest.rdf),

@@ -129,15 +129,15 @@ def _weights(entry: Entry) -> Weights:
             f"{entry.path}: carezoo runs ONNX weights, this package has {formats}. `bioimageio add-weights` of "
             "bioimageio.core converts, or ask the authors for ONNX"
         )
-    source, opset, external = onnx["source"].text(), onnx.get("opset_version"), onnx.get("external_data")
-    external_path = None if external is None else external["source"].text()
+    source = onnx["source"].text()
+    external_path = onnx.optional("external_data", lambda external: external["source"].text())
     for path in filter(None, (source, external_path)):
         if not is_local(path):
             raise UnsupportedError(
                 f"{onnx.path}: the weights are at {path}, not in the package. "
                 "Download the whole package (the zip) first"
             )
-    return Weights(source, None if opset is None else opset.integer(at_least=1), external_path)
+    return Weights(source, onnx.optional("opset_version", lambda opset: opset.integer(at_least=1)), external_path)
 
 
 def _assemble(root: Entry, source: Tensor, outputs: list[Tensor], weights: Weights) -> Manifest:
@@ -181,8 +181,7 @@ def _local(path: str | None) -> str | None:
 def _nickname(config: Entry | None) -> str | None:
     """Return the collection's name for an older model, which had its id added there."""
     bioimageio = config.get("bioimageio") if config is not None else None
-    nickname = bioimageio.get("nickname") if bioimageio is not None else None
-    return None if nickname is None else nickname.text()
+    return bioimageio.optional("nickname", Entry.text) if bioimageio is not None else None
 
 
 def _slug(name: str) -> str:

@@ -27,7 +27,7 @@ def read_input(entry: Entry, tests: Entry | None) -> Tensor:
     else:
         sizes = list(_integers(shape, letters))
     axes = tuple(_input_axis(letter, size, shape) for letter, size in zip(letters, sizes, strict=True))
-    subject = OperationContext(letters, _n_channels(axes), (name,), is_input=True)
+    subject = OperationContext.from_axes(axes, name, is_input=True)
     reading = operations.read(entry.get("preprocessing"), subject, name_key="name")
     return Tensor(name, entry.path, axes, reading.operations, _test_path(tests, 0), reading.remarks)
 
@@ -42,7 +42,7 @@ def read_output(entry: Entry, source: Tensor, tests: Entry | None, index: int) -
     axes = tuple(
         _output_axis(letter, size, halo, shape) for letter, size, halo in zip(letters, sizes, halos, strict=True)
     )
-    subject = OperationContext(letters, _n_channels(axes), (source.name,), is_input=False)
+    subject = OperationContext.from_axes(axes, source.name, is_input=False)
     reading = operations.read(entry.get("postprocessing"), subject, name_key="name")
     return Tensor(name, entry.path, axes, reading.operations, _test_path(tests, index), reading.remarks)
 
@@ -122,10 +122,6 @@ def _channel_names(n: int, shape: Entry) -> tuple[str, ...]:
     if n > MAX_CHANNELS:
         raise ManifestError(f"{shape.path}: too many channels; expected at most {MAX_CHANNELS}")
     return tuple(f"channel{i}" for i in range(n))
-
-
-def _n_channels(axes: tuple[Axis, ...]) -> int:
-    return next((len(axis.names) for axis in axes if axis.letter == "C"), 1)
 
 
 def _test_path(tests: Entry | None, index: int) -> str | None:

@@ -16,42 +16,25 @@ KINDS = {"batch": "batch", "channel": "channel", "time": "time", "space": "", "i
 def read_input(entry: Entry) -> Tensor:
     """Read the one input tensor."""
     name = _name(entry, "input")
-    axes = _axes(entry["axes"])
-    subject = _subject(axes, (name,), is_input=True)
-    reading = operations.read(entry.get("preprocessing"), subject, name_key="id")
-    return Tensor(
-        name,
-        entry.path,
-        axes,
-        _with_implied_cast(reading.operations, _dtype(entry)),
-        _test_path(entry),
-        reading.remarks,
-    )
+    return _read_tensor(entry, name, name, "preprocessing")
 
 
 def read_output(entry: Entry, source: Tensor) -> Tensor:
     """Read one output tensor."""
+    return _read_tensor(entry, _name(entry, "output"), source.name, "postprocessing")
+
+
+def _read_tensor(entry: Entry, name: str, source: str, key: str) -> Tensor:
     axes = _axes(entry["axes"])
-    subject = _subject(axes, (source.name,), is_input=False)
-    reading = operations.read(entry.get("postprocessing"), subject, name_key="id")
-    return Tensor(
-        _name(entry, "output"),
-        entry.path,
-        axes,
-        _with_implied_cast(reading.operations, _dtype(entry)),
-        _test_path(entry),
-        reading.remarks,
-    )
+    subject = OperationContext.from_axes(axes, source, is_input=key == "preprocessing")
+    reading = operations.read(entry.get(key), subject, name_key="id")
+    steps = _with_implied_cast(reading.operations, _dtype(entry))
+    return Tensor(name, entry.path, axes, steps, _test_path(entry), reading.remarks)
 
 
 def _name(entry: Entry, default: str) -> str:
-    name = entry.get("id")
-    return default if name is None else name.text()
-
-
-def _subject(axes: tuple[Axis, ...], inputs: tuple[str, ...], *, is_input: bool) -> OperationContext:
-    n_channels = next((len(axis.names) for axis in axes if axis.letter == "C"), 1)
-    return OperationContext("".join(axis.letter for axis in axes), n_channels, inputs, is_input)
+    name = entry.optional("id", Entry.text)
+    return default if name is None else name
 
 
 def _with_implied_cast(found: tuple[Operation, ...], dtype: str) -> tuple[Operation, ...]:
@@ -67,8 +50,7 @@ def _dtype(entry: Entry) -> str:
     data = entry.get("data")
     if data is not None and isinstance(data.value, list):
         data = next(iter(data), None)
-    kind = data.get("type") if data is not None else None
-    return "float32" if kind is None else kind.text()
+    return (data and data.optional("type", Entry.text)) or "float32"
 
 
 def _test_path(entry: Entry) -> str | None:
@@ -101,15 +83,14 @@ def _axis(entry: Entry) -> Axis:
     letter = operations.letter_of(name, entry)
     if letter not in ("T" if kind == "time" else "ZYX"):
         raise entry.error(f"an id out of {'time' if kind == 'time' else 'z, y, x'} for a {kind} axis")
-    halo, scale, unit, concatenable = (entry.get(key) for key in ("halo", "scale", "unit", "concatenable"))
     return Axis(
         letter,
         entry.path,
         _size(entry["size"]),
-        scale=1.0 if scale is None else _positive(scale),
-        halo=0 if halo is None else halo.integer(at_least=0),
-        is_concatenable=concatenable is not None and concatenable.flag(),
-        unit=None if unit is None else unit.text(),
+        scale=entry.optional("scale", _positive) or 1.0,
+        halo=entry.optional("halo", lambda halo: halo.integer(at_least=0)) or 0,
+        is_concatenable=entry.optional("concatenable", Entry.flag) or False,
+        unit=entry.optional("unit", Entry.text),
     )
 
 

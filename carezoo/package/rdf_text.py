@@ -42,10 +42,7 @@ SHORT_BITS = 24
 def render(draft: Draft) -> bytes:
     """Return the manifest of `draft`, the same bytes for the same draft.
 
-    Raises
-    ------
-    ManifestError
-        If the draft contradicts itself or lacks a file.
+    A draft that contradicts itself or lacks a file is a `ManifestError`.
     """
     consistency.check(draft)
     try:

@@ -45,13 +45,7 @@ class Package:
         return self._files.has(relative)
 
     def size_bytes(self, relative: str) -> int:
-        """Return the size of one file.
-
-        Raises
-        ------
-        IntegrityError
-            If it is missing.
-        """
+        """Return the size of one file; a missing one is an `IntegrityError`."""
         return self._files.size(relative)
 
     def read_bytes(self, relative: str) -> bytes:
@@ -172,7 +166,7 @@ def open_package(path: str | os.PathLike[str]) -> Package:
     return package
 
 
-def _locate(path: Path) -> Folder | Archive:
+def _locate(path: Path) -> Files:
     try:
         if path.is_dir():
             path = path.resolve()
@@ -189,7 +183,7 @@ def _locate(path: Path) -> Folder | Archive:
     raise PackageError(f"{path}: no such file or folder; expected a model package (folder, zip or rdf.yaml)")
 
 
-def _read_manifest(found: Folder | Archive) -> bytes:
+def _read_manifest(found: Files) -> bytes:
     content = b""
     for chunk in found.chunks(found.manifest_name):
         content += chunk

@@ -64,13 +64,7 @@ T = TypeVar("T")
 
 
 def check_schema(section: Entry) -> None:
-    """Refuse a section that a newer carezoo wrote.
-
-    Raises
-    ------
-    UnsupportedError
-        With the line that updates carezoo.
-    """
+    """Raise `UnsupportedError` for a section that a newer carezoo wrote."""
     schema = section["schema"].integer(at_least=1)
     if schema > SCHEMA:
         raise UnsupportedError(
@@ -87,10 +81,7 @@ def read_hashes(section: Entry) -> dict[str, str]:
 def overlay(manifest: Manifest, section: Entry) -> Manifest:
     """Return the manifest with the section, and with its numbers in place of those derived from the format.
 
-    Raises
-    ------
-    ManifestError
-        If something is missing, of the wrong kind, or contradicts the rest of the manifest.
+    What is missing, of the wrong kind, or contradicts the rest of the manifest is a `ManifestError`.
     """
     task = section["task"]
     if task.text() not in TASKS:
@@ -104,7 +95,7 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
     if intensity.undo == "in_rdf":
         _check_inverse(manifest, channels, section.path)
     results = tuple(
-        _result(kind, channels, is_undone=intensity.undo != "none")
+        _build_result(kind, channels, is_undone=intensity.undo != "none")
         for kind in UNDO
         if any(channel.kind == kind for channel in channels)
     )
@@ -118,12 +109,12 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
         results=results,
         carezoo=Section(
             schema=section["schema"].integer(),
-            carezoo_version=_optional(section, "carezoo_version", Entry.text) or "",
+            carezoo_version=section.optional("carezoo_version", Entry.text) or "",
             task=task.text(),
             channels=channels,
             intensity=intensity,
-            members=_optional(section, "members", _read_members),
-            bytes_per_pixel=_optional(section, "bytes_per_pixel", _read_bytes),
+            members=section.optional("members", _read_members),
+            bytes_per_pixel=section.optional("bytes_per_pixel", _read_bytes),
             files=read_hashes(section),
             **vars(_read_record(section)),
         ),
@@ -156,11 +147,6 @@ def write(draft: Draft) -> Plain:
     return {key: value for key, value in section.items() if value is not None}
 
 
-def _optional(entry: Entry, key: str, read: Callable[[Entry], T]) -> T | None:
-    found = entry.get(key)
-    return None if found is None else read(found)
-
-
 def _read_channels(entries: Entry, n_out: int, n_in: int) -> tuple[ChannelMeaning, ...]:
     channels = tuple(_read_channel(entry, n_in) for entry in entries)
     if len(channels) != n_out:
@@ -171,12 +157,12 @@ def _read_channels(entries: Entry, n_out: int, n_in: int) -> tuple[ChannelMeanin
 
 
 def _read_channel(entry: Entry, n_in: int) -> ChannelMeaning:
-    kind, of, name = entry["kind"], entry.get("of"), entry.get("name")
+    kind, of = entry["kind"], entry.get("of")
     if kind.text() not in UNDO:
         raise kind.error(f"one of {', '.join(UNDO)}")
     if of is not None and of.integer(at_least=0) >= n_in:
         raise of.error(f"an input channel, 0 to {n_in - 1}")
-    return ChannelMeaning(kind.text(), None if of is None else of.integer(), "" if name is None else name.text())
+    return ChannelMeaning(kind.text(), None if of is None else of.integer(), entry.optional("name", Entry.text) or "")
 
 
 def _read_input_channels(section: Entry, manifest: Manifest) -> tuple[str, ...]:
@@ -188,7 +174,7 @@ def _read_input_channels(section: Entry, manifest: Manifest) -> tuple[str, ...]:
     return names
 
 
-def _result(kind: str, channels: tuple[ChannelMeaning, ...], *, is_undone: bool) -> Result:
+def _build_result(kind: str, channels: tuple[ChannelMeaning, ...], *, is_undone: bool) -> Result:
     chosen = [(i, channel.of) for i, channel in enumerate(channels) if channel.kind == kind]
     of = tuple(source for _, source in chosen if source is not None)
     has_units = is_undone and len(of) == len(chosen)
@@ -313,7 +299,7 @@ def _read_record(section: Entry) -> Record:
         network=_if_understood(section, "network", _read_network),
         training=_if_understood(section, "training", _read_training),
         training_images=_mapping(section, "training_images"),
-        calibration=_optional(section, "calibration", _read_calibration),
+        calibration=section.optional("calibration", _read_calibration),
         halo_measured=_mapping(section, "halo_measured"),
         scores=_mapping(section, "scores"),
     )
@@ -336,7 +322,7 @@ def _mapping(section: Entry, key: str) -> Plain | None:
 
 def _if_understood(section: Entry, key: str, read: Callable[[Entry], T]) -> T | None:
     try:
-        return _optional(section, key, read)
+        return section.optional(key, read)
     except ManifestError:
         return None
 
@@ -345,7 +331,7 @@ def _read_network(entry: Entry) -> Architecture:
     own = {"name", "n_parameters"}
     settings = {key: value for key, value in entry.mapping().items() if key not in own}
     return Architecture(
-        _optional(entry, "name", Entry.text) or "", settings, _optional(entry, "n_parameters", Entry.integer)
+        entry.optional("name", Entry.text) or "", settings, entry.optional("n_parameters", Entry.integer)
     )
 
 
@@ -393,10 +379,10 @@ def _write_training(training: TrainingSummary) -> Plain:
 def _read_calibration(entry: Entry) -> Calibration:
     return Calibration(
         factor=1.0 if entry.get("factor") is None else entry["factor"].number(),
-        nll_before=_optional(entry, "nll_before", Entry.number),
-        nll=_optional(entry, "nll", Entry.number),
-        n_pixels=_optional(entry, "n_pixels", Entry.integer),
-        levels=_optional(entry, "levels", _read_levels),
+        nll_before=entry.optional("nll_before", Entry.number),
+        nll=entry.optional("nll", Entry.number),
+        n_pixels=entry.optional("n_pixels", Entry.integer),
+        levels=entry.optional("levels", _read_levels),
         coverage={
             part: {level: share.number() for level, share in each.items()} for part, each in _items(entry, "coverage")
         },

@@ -24,7 +24,7 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
-from carezoo.image import Averages, Image, Pixels
+from carezoo.image import Averages, DerivedPixels, Image
 from carezoo.pairs.find import Pair
 from carezoo.statistics import Blocks
 
@@ -154,20 +154,10 @@ def plane_regions(image: Image, s: int | None = None) -> Iterator[dict[str, slic
 
 
 def read(image: Image, region: Mapping[str, slice]) -> NDArray[np.generic]:
-    """Read one region as an array with axes CZYX.
+    """Read one region as an array with axes CZYX; a pixel that is NaN or infinite is a `DataError`.
 
-    Parameters
-    ----------
-    image
-        Any image.
-    region
-        Slices by axis letter; missing axes are read whole, axes the image has not are ignored. S and T have length 1;
-        an image with one sample or frame gives it for all.
-
-    Raises
-    ------
-    DataError
-        If a pixel is NaN or infinite.
+    `region` has slices by axis letter: missing axes are read whole, axes the image has not are ignored. S and T have
+    length 1; an image with one sample or frame gives it for all.
     """
     key = tuple(
         slice(None) if letter in "ST" and length == 1 else region.get(letter, slice(None))
@@ -190,17 +180,11 @@ _MARGIN = 12
 
 
 @dataclass(frozen=True, eq=False)
-class MovedPixels:
+class MovedPixels(DerivedPixels):
     """Pixels moved by a shift: interpolated by cubic splines, with the border pixels repeated outside."""
 
-    pixels: Pixels
     shift: tuple[float, ...]
     """By how many pixels along each dimension, towards higher indices."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
-        return tuple(self.pixels.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -131,13 +131,7 @@ class Matching:
     """Target planes for one source plane."""
 
     def relation(self, pair: Pair) -> Relation:
-        """Return how target and source intensities of `pair` are related.
-
-        Raises
-        ------
-        DataError
-            If they are fitted pair by pair and this pair has no increasing relation.
-        """
+        """Return how target and source intensities of `pair` are related; errors as of `relate`."""
         if self.settings.fit == "pair" and self.settings.mode != "own":
             return relate([pair], pair.name, self.factor)
         return self.relations[pair.dataset]
@@ -145,10 +139,7 @@ class Matching:
     def scalings(self, pair: Pair) -> tuple[Scaling, ...]:
         """Measure how each sample (index along S) of `pair` is normalized.
 
-        Raises
-        ------
-        DataError
-            If the pixels are not finite, or the percentiles of a channel coincide.
+        Pixels that are not finite, or percentiles that coincide, are a `DataError`.
         """
         relation, settings = self.relation(pair), self.settings
         samples = range(pair.source.sizes.get("S", 1))

@@ -255,16 +255,9 @@ def _make_sampler(
 
 
 def augment(source: Float, target: Float, settings: Patches, rng: np.random.Generator) -> tuple[Float, Float]:
-    """Mirror and turn a patch, source and target alike.
+    """Mirror and turn a patch, source and target alike; axes C(Z)YX, the target may lack Z.
 
-    Parameters
-    ----------
-    source, target
-        Axes C(Z)YX; the target may lack Z.
-    settings
-        Which axes are mirrored; whether square patches are turned.
-    rng
-        Three numbers are drawn, whatever the settings.
+    Three numbers are drawn, whatever the settings.
     """
     mirrors, turns = rng.random(3) < 0.5, int(rng.integers(4))
     flipped = [-"XYZ".index(letter) - 1 for letter in settings.flip if mirrors["XYZ".index(letter)]]

@@ -47,15 +47,7 @@ class Starts:
 
 
 def list_all_starts(image: Image, size: Mapping[str, int]) -> Starts:
-    """Return the starts of all patches that lie inside `image`.
-
-    Parameters
-    ----------
-    image
-        Target of a pair.
-    size
-        Length of a patch by axis letter; 1 along missing axes.
-    """
+    """Return the starts of all patches of `size` (1 along missing axes) that lie inside `image`."""
     lengths = image.sizes
     grid = tuple(lengths.get(letter, 1) - size.get(letter, 1) + 1 for letter in AXES)
     return Starts(grid, math.prod(grid), None)

@@ -14,7 +14,7 @@ from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.intensity import EPS, Intensity, Levels, Scaling, list_percents, make_identity
 from carezoo.patches.files import Float, Patches, augment, draw_percentiles, make_rng, normalize
 from carezoo.patches.foreground import find_bright_windows
-from carezoo.simulate import pairs as pairs_
+from carezoo.simulate.pairs import make_pair, make_pairs
 from carezoo.simulate.section import PreparedSimulation
 
 _N_ATTEMPTS = 20
@@ -96,7 +96,7 @@ class SimulatedSampler:
 
     def _make(self, number: int) -> _MadePair:
         for attempt in range(_N_ATTEMPTS):
-            pair = pairs_.make_pair(self.prepared, self.seed, number + attempt * _APART)
+            pair = make_pair(self.prepared, self.seed, number + attempt * _APART)
             source = pair.source if self.prepared.has_channels else pair.source[None]
             target = pair.target if self.prepared.has_channels else pair.target[None]
             scaling = _measure_scaling(source, target, self.intensity, self.constants)
@@ -178,12 +178,9 @@ def _measure_levels(channels: NDArray[np.generic], intensity: Intensity) -> Leve
 def measure_constants(prepared: PreparedSimulation, intensity: Intensity, seed: int) -> Levels:
     """Return the two intensities of each channel that become 0 and 1 (mode `fixed`), from 16 sources.
 
-    Raises
-    ------
-    DataError
-        If the sources have no range of intensities.
+    Sources without a range of intensities are a `DataError`.
     """
-    sources = [pair.source for pair in pairs_.make_pairs(prepared, seed, range(16))]
+    sources = [pair.source for pair in make_pairs(prepared, seed, range(16))]
     n_channels = len(sources[0]) if prepared.has_channels else 1
     pixels = np.concatenate([source.reshape(n_channels, -1) for source in sources], axis=1)
     limits = intensity.range or np.percentile(pixels.astype(np.float64), intensity.percentiles, axis=1).T

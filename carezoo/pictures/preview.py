@@ -36,7 +36,7 @@ def preview(image: Image, largest_side: int = 256) -> NDArray[np.uint8]:
     if "Z" in image.axes:
         middle = image.sizes["Z"] // 2
         one["Z"] = slice(middle, middle + 1)
-    plane, _ = display.to_plane(axes_.move(image.cropped(one).array(), image.axes, "YX"), image.name)
+    plane, _ = display.to_plane(axes_.move(image.crop(one).array(), image.axes, "YX"), image.name)
     low, high = display.display_range(plane)
     step = math.ceil(max(plane.shape) / largest_side)
     shown = np.clip((plane[::step, ::step] - low) / (high - low), 0, 1)

@@ -72,7 +72,7 @@ def view_model(image: Image, package: Package, at: Mapping[str, int], settings: 
     loops = [letter for letter in image.axes if letter not in manifest.spatial_axes and letter != "C"]
     is_alone = len(manifest.input.channels) == 1
     region = {letter: _one(image, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]}
-    part = image.cropped(region)
+    part = image.crop(region)
     found = restore(part, package, replace(settings, average=1, keep_members=True))
     channel = 0 if is_alone else at.get("C", 0)
     images = {name: _frame(each, channel) for name, each in {**found.images, **found.members}.items()}
@@ -149,7 +149,7 @@ def _levels(scale: Path) -> Mapping[str, Any] | None:
 
 def _take_plane(image: Image, at: Mapping[str, int]) -> NDArray[Any]:
     region = {letter: _one(image, letter, at) for letter in image.axes if letter in "STC"}
-    return _frame(image.cropped(region), 0)
+    return _frame(image.crop(region), 0)
 
 
 def _one(image: Image, letter: str, at: Mapping[str, int]) -> slice:

@@ -19,21 +19,13 @@ from carezoo.progress import Progress
 from carezoo.runtime.restoration import Report
 from carezoo.runtime.restore import open_session, restore
 from carezoo.runtime.session import Session
-from carezoo.runtime.targets import ChannelTargets, Erasable, Outline
+from carezoo.runtime.targets import ChannelTargets, Erasable, MakeTarget, Outline
 from carezoo.settings import Settings
 
 log = logging.getLogger("carezoo")
 
 SUFFIX_OF = {"mean": "restored"}
 """What a result's file name ends in, where that is not the result's own name."""
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A package, loaded once for all files."""
-
-    package: Package
-    session: Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +121,7 @@ def restore_files(
         _check_output(order.output, len(sources))
     for conflict in conflicts(sources, order).values():
         raise conflict
-    models = {key: LoadedModel(package, open_network(package, order.settings)) for key, package in order.models.items()}
+    sessions = {key: open_network(package, order.settings) for key, package in order.models.items()}
     for source in sources:
         try:
             scenes = _scenes(source, order)
@@ -138,7 +130,7 @@ def restore_files(
             continue
         for scene in scenes:
             try:
-                yield _restore_file(source, scene, order, models, progress, cancelled)
+                yield _restore_file(source, scene, order, sessions, progress, cancelled)
             except (CarezooError, OSError) as error:
                 yield _failure(source, error, scene)
 
@@ -232,12 +224,12 @@ def _restore_file(
     source: Path,
     scene: Scene | None,
     order: Job,
-    models: Mapping[int | None, LoadedModel],
+    sessions: Mapping[int | None, Session],
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
     image = files.open_image(source, order.axes, scene=scene.number if scene else None)
-    image = image.cropped(order.crop) if order.crop else image
+    image = image.crop(order.crop) if order.crop else image
     label = scene.label if scene else ""
     outputs = tuple(result_path(source, name, order.output, label) for name in _result_names(order))
     options = {**order.options(), "scene": label or None}
@@ -263,7 +255,7 @@ def _restore_file(
         ) as target:
             yield target
 
-    reports = _restore_image(image, order, models, make_target, progress, cancelled)
+    reports = _restore_image(image, order, sessions, make_target, progress, cancelled)
     return Outcome(source=source, scene=label, status="restored", outputs=outputs, reports=reports)
 
 
@@ -277,42 +269,35 @@ def _like(outline: Outline) -> Image:
 def _restore_image(
     image: Image,
     order: Job,
-    models: Mapping[int | None, LoadedModel],
+    sessions: Mapping[int | None, Session],
     make_target: Callable[[Outline], AbstractContextManager[Erasable]],
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> tuple[Report, ...]:
-    model = models.get(None) or (models.get(0) if "C" not in image.axes and len(models) == 1 else None)
-    if model is not None:
-        result = restore(
-            image,
-            model.package,
+    def run(part: Image, key: int | None, make_target: MakeTarget) -> Report:
+        package, session = order.models[key], sessions[key]
+        return restore(
+            part,
+            package,
             order.settings,
-            session=model.session,
+            session=session,
             make_target=make_target,
             progress=progress,
             cancelled=cancelled,
-        )
-        return (result.report,)
-    channels = _channels(image, models)
+        ).report
+
+    if None in sessions:
+        return (run(image, None, make_target),)
+    if "C" not in image.axes and set(sessions) == {0}:
+        return (run(image, 0, make_target),)
+    channels = _channels(image, order)
     with ChannelTargets(len(channels), _result_names(order), make_target) as targets:
-        return tuple(
-            restore(
-                image.cropped({"C": slice(channel, channel + 1)}),
-                models[channel].package,
-                order.settings,
-                session=models[channel].session,
-                make_target=targets.of_channel(channel),
-                progress=progress,
-                cancelled=cancelled,
-            ).report
-            for channel in channels
-        )
+        return tuple(run(image.crop({"C": slice(c, c + 1)}), c, targets.make_for(c)) for c in channels)
 
 
-def _channels(image: Image, models: Mapping[int | None, LoadedModel]) -> list[int]:
+def _channels(image: Image, order: Job) -> list[int]:
     n_channels = image.sizes.get("C", 1)
-    named = sorted(channel for channel in models if channel is not None)
+    named = sorted(channel for channel in order.models if channel is not None)
     if named != list(range(n_channels)):
         has = f"channels 0 to {n_channels - 1}" if n_channels > 1 else "one channel, number 0"
         raise AxesError(
@@ -325,21 +310,18 @@ def _channels(image: Image, models: Mapping[int | None, LoadedModel]) -> list[in
 def _is_finished(outputs: Sequence[Path], identity: Mapping[str, Any]) -> bool:
     """Return whether all results are there and were made from the same pixels in the same way.
 
-    Raises
-    ------
-    InputError
-        If a file of that name is there and was made otherwise.
+    A file of that name that was made otherwise is an `InputError`.
     """
     found = [path for path in outputs if path.exists()]
     for path in found:
         notes = (files.read_notes(path) or {}).get("carezoo", {})
-        different = [key for key, value in identity.items() if _given(notes.get(key) or {}) != _given(value)]
+        different = [key for key, value in identity.items() if _drop_unset(notes.get(key) or {}) != _drop_unset(value)]
         if different:
             why = f"differs in {' and '.join(different)}" if notes else "was not written by carezoo"
             raise InputError(f"{path} exists and {why}; choose another folder (-o), or replace it (--overwrite)")
     return len(found) == len(outputs)
 
 
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_unset(options: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is as carezoo has it, so that a setting that is new does not make every result outdated."""
     return {key: value for key, value in options.items() if value is not None}

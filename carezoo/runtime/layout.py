@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo.errors import AxesError, PixelError
-from carezoo.image import Image, Pixels
+from carezoo.image import DerivedPixels, Image, Pixels
 from carezoo.package.manifest import Manifest, OutputTensor, Result
 from carezoo.statistics import Blocks
 from carezoo.tiling import AxisRule
@@ -268,32 +268,15 @@ def guard_finite(image: Image, policy: Literal["refuse", "zero"]) -> Pixels:
 
 
 @dataclass(frozen=True, eq=False)
-class Finite:
-    """Pixels of which every read region holds numbers that float32 can hold."""
+class Finite(DerivedPixels):
+    """Pixels whose every read region holds numbers that float32 can hold."""
 
-    pixels: Pixels
     axes: str
     name: str
     policy: Literal["refuse", "zero"]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each dimension."""
-        return self.pixels.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of one pixel."""
-        return self.pixels.dtype
-
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
-        """Read one region.
-
-        Raises
-        ------
-        PixelError
-            At the first NaN, infinite or too large pixel, unless the policy replaces them.
-        """
+        """Read one region; a NaN, infinite or too large pixel is a `PixelError`, unless the policy replaces it."""
         block = np.asarray(self.pixels[key])
         good = np.abs(block) <= LARGEST
         if good.all():

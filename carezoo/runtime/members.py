@@ -69,14 +69,9 @@ def distribution(images: Mapping[str, NDArray[Any]], channel: int, n_channels: i
 
 
 def mixture(images: Mapping[str, Image], like: Image) -> Mixture:
-    """Return the mixture of all members for every pixel of a restored image.
+    """Return the mixture of all members for every pixel of the restored image `like`.
 
-    Parameters
-    ----------
-    images
-        Results `MEANS` and `SCALES`; C holds all target channels of the first member, then of the second, and so on.
-    like
-        The restored image: its axes and shape.
+    C of the results `MEANS` and `SCALES` holds all target channels of the first member, then of the second, and so on.
     """
     return Mixture(laplace(*(_by_member(images[name], like) for name in (MEANS, SCALES))))
 

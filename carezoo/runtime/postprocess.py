@@ -30,14 +30,7 @@ def is_deferred(output: OutputTensor) -> bool:
 def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Float:
     """Apply the operations from the first on that needs statistics of the whole output.
 
-    Parameters
-    ----------
-    values
-        The whole output of one frame, channel axis first.
-    output
-        Its description.
-    source
-        The raw pixels of each input channel of the frame.
+    `values` is the output of one frame, channel first; `source` has the raw pixels of each input channel.
     """
     for operation in itertools.dropwhile(lambda each: not _needs_whole_output(each), output.postprocessing):
         channels = [_to_blocks(channel) for channel in values]

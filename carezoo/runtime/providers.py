@@ -8,14 +8,16 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
 from carezoo.errors import InputError, MissingExtraError, ProviderError
 from carezoo.settings import Precision, Provider
 
-NAMES: Mapping[str, str] = {
+Asked = Provider | Literal["auto"]
+
+NAMES: Mapping[Provider, str] = {
     "cpu": "CPUExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -23,7 +25,7 @@ NAMES: Mapping[str, str] = {
 }
 """carezoo's word and ONNX Runtime's name of each provider."""
 
-LIBRARIES: Mapping[str, str] = {"cuda": "onnxruntime_providers_cuda", "tensorrt": "onnxruntime_providers_tensorrt"}
+LIBRARIES: Mapping[Provider, str] = {"cuda": "onnxruntime_providers_cuda", "tensorrt": "onnxruntime_providers_tensorrt"}
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,12 @@ def onnxruntime() -> Any:
     return ort
 
 
-def problems() -> dict[str, str]:
+def problems() -> dict[Provider, str]:
     """Return for each provider what keeps it from loading on this machine; an empty string: it loads."""
     ort = onnxruntime()
     offered = ort.get_available_providers()
-    found = {"cpu": "", "openvino": _openvino_problem(ort)}
-    for provider in ("cuda", "tensorrt"):
+    found: dict[Provider, str] = {"cpu": "", "openvino": _openvino_problem(ort)}
+    for provider in LIBRARIES:
         if NAMES[provider] in offered:
             found[provider] = _library_problem(ort, provider)
         else:
@@ -74,7 +76,9 @@ def problems() -> dict[str, str]:
     return found
 
 
-def choose(provider: str, precision: Precision, problem_of: Mapping[str, str], *, has_bfloat16: bool | None) -> Choice:
+def choose(
+    provider: Asked, precision: Precision, problem_of: Mapping[Provider, str], *, has_bfloat16: bool | None
+) -> Choice:
     """Decide which provider runs at which precision.
 
     Parameters
@@ -110,11 +114,11 @@ def choose(provider: str, precision: Precision, problem_of: Mapping[str, str], *
     return _at_precision("cpu", precision, "no CUDA device", has_bfloat16)
 
 
-def _at_precision(provider: str, precision: Precision, reason: str, has_bfloat16: bool | None) -> Choice:
+def _at_precision(provider: Provider, precision: Precision, reason: str, has_bfloat16: bool | None) -> Choice:
     if precision == "exact":
-        return Choice(provider, "exact", "float32", reason)  # type: ignore[arg-type]
+        return Choice(provider, "exact", "float32", reason)
     if provider in {"cuda", "tensorrt"}:
-        return Choice(provider, "fast", "float16", reason)  # type: ignore[arg-type]
+        return Choice(provider, "fast", "float16", reason)
     if provider == "openvino" and has_bfloat16 is not False:
         return Choice("openvino", "fast", "bfloat16", reason)
     why = (
@@ -123,7 +127,7 @@ def _at_precision(provider: str, precision: Precision, reason: str, has_bfloat16
         else 'the CPU provider has no fast mode; run: pip install "carezoo[openvino]"'
     )
     warning = f"fast precision was asked for, but {why}: the exact mode (float32) runs instead"
-    return Choice(provider, "exact", "float32", reason, warning)  # type: ignore[arg-type]
+    return Choice(provider, "exact", "float32", reason, warning)
 
 
 def openvino_devices(ort: Any) -> list[Any]:
@@ -161,7 +165,7 @@ def _openvino_problem(ort: Any) -> str:
     return "" if devices else "its plug-in offers no device for this processor (it serves Intel hardware)"
 
 
-def _library_problem(ort: Any, provider: str) -> str:
+def _library_problem(ort: Any, provider: Provider) -> str:
     """Load the provider's library as ONNX Runtime will; the loader's message names what is missing."""
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
@@ -177,7 +181,7 @@ def _library_problem(ort: Any, provider: str) -> str:
     return ""
 
 
-def choose_for_machine(provider: str, precision: Precision) -> Choice:
+def choose_for_machine(provider: Asked, precision: Precision) -> Choice:
     """Decide for this machine (see `choose`)."""
     return choose(provider, precision, problems(), has_bfloat16=has_bfloat16())
 

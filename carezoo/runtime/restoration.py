@@ -73,7 +73,7 @@ class Restoration:
     """Restored images in the intensity units of the input, and what the model knows of their pixels.
 
     Arrays have the axes of `mean`, one number for each of its pixels. Of an image that is too large for the memory its
-    uncertainty takes, ask for parts: ``restoration.cropped({"Y": slice(0, 512)}).interval(0.9)``.
+    uncertainty takes, ask for parts: ``restoration.crop({"Y": slice(0, 512)}).interval(0.9)``.
     """
 
     images: Mapping[str, Image]
@@ -185,7 +185,7 @@ class Restoration:
         """
         return self.distribution.sample(rng)
 
-    def cropped(self, region: Mapping[str, slice]) -> Restoration:
+    def crop(self, region: Mapping[str, slice]) -> Restoration:
         """Return the restoration of a part of the image, without reading it.
 
         Parameters
@@ -198,10 +198,10 @@ class Restoration:
         InputError
             If a slice lies outside the image or is empty.
         """
-        images = {name: image.cropped(region) for name, image in self.images.items()}
+        images = {name: image.crop(region) for name, image in self.images.items()}
         if "C" in region and self.members:
             raise InputError("members of an ensemble are cropped along space and time, not along C")
-        kept = {name: image.cropped(region) for name, image in self.members.items()}
+        kept = {name: image.crop(region) for name, image in self.members.items()}
         return replace(self, images=images, members=kept)
 
     def lazily(self, compute: Callable[[Restoration], NDArray[Any]]) -> Image:
@@ -253,5 +253,5 @@ class _Computed:
             for letter, bound, is_whole in zip(self.restoration.axes, bounds, whole, strict=True)
             if not is_whole
         }
-        values = np.asarray(self.compute(self.restoration.cropped(region)), np.float32)
+        values = np.asarray(self.compute(self.restoration.crop(region)), np.float32)
         return values[tuple(slice(None) if isinstance(item, slice) else 0 for item in key)]

@@ -52,7 +52,7 @@ class Session:
         weights: bytes,
         *,
         external_data: Mapping[str, bytes] | None = None,
-        provider: str = "auto",
+        provider: providers.Asked = "auto",
         precision: Precision = "exact",
         n_threads: int | None = None,
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,9 +62,9 @@ class Targets:
         values, n_clipped = convert(piece.values, outline.dtype)
         self.n_clipped += n_clipped
         key = self._layout.result_key(piece.result, position, piece.region)
-        self._targets[piece.result.name][key] = self._laid_out(values, piece.result, outline.axes, position)
+        self._targets[piece.result.name][key] = self._lay_out(values, piece.result, outline.axes, position)
 
-    def _laid_out(self, values: NDArray[np.generic], result: Result, axes: str, position: Index) -> NDArray[np.generic]:
+    def _lay_out(self, values: NDArray[np.generic], result: Result, axes: str, position: Index) -> NDArray[np.generic]:
         """Return a piece (channel first) in the order of the image's axes, without those that `position` fixes."""
         output = self._layout.manifest.tensor(result)
         have = "C" + "".join(letter for letter in self._layout.spatial if letter in output.sizes)
@@ -99,13 +98,7 @@ def outline(layout: Layout, result: Result, dtype: DTypeLike, provenance: Proven
 
 
 def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return the type of restored values.
-
-    Raises
-    ------
-    InputError
-        If it is none of numbers that stand for intensities.
-    """
+    """Return the type of restored values; one that cannot hold intensities is an `InputError`."""
     found = np.dtype(dtype)
     if found.kind not in "fiu":
         raise InputError(f"restored values cannot be of type {found}; ask for float32 or uint8")
@@ -132,36 +125,20 @@ class Erasable(Target, Protocol):
         """Take back what was written to a region of whole planes, so that it can be written again."""
 
 
-class ChannelTargets:
+class ChannelTargets(ExitStack):
     """Targets with all channels, opened when the first model says what they look like.
 
-    Parameters
-    ----------
-    n_channels
-        Channels of the results.
-    names
-        Results to keep: those that every model gives.
-    make_target
-        Makes the target for all channels.
+    `make_target` makes the target for all `n_channels`. Results in `names`, which every model gives, are kept.
     """
 
     def __init__(
         self, n_channels: int, names: Sequence[str], make_target: Callable[[Outline], AbstractContextManager[Erasable]]
     ) -> None:
         self._n_channels, self._names, self._make_target = n_channels, names, make_target
-        self._stack = ExitStack()
+        super().__init__()
         self._open: dict[str, tuple[Outline, Erasable]] = {}
 
-    def __enter__(self) -> ChannelTargets:
-        self._stack.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return self._stack.__exit__(kind, error, trace)
-
-    def of_channel(self, channel: int) -> MakeTarget:
+    def make_for(self, channel: int) -> MakeTarget:
         """Return what makes the targets of the model for one channel."""
 
         @contextmanager
@@ -172,7 +149,7 @@ class ChannelTargets:
             axis = outline.axes.index("C")
             whole = replace(outline, shape=(*outline.shape[:axis], self._n_channels, *outline.shape[axis + 1 :]))
             if outline.name not in self._open:
-                self._open[outline.name] = (whole, self._stack.enter_context(self._make_target(whole)))
+                self._open[outline.name] = (whole, self.enter_context(self._make_target(whole)))
             first, target = self._open[outline.name]
             if first.shape != whole.shape:
                 raise AxesError(

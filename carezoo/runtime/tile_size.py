@@ -24,18 +24,9 @@ def budget_bytes() -> int:
 
 
 def automatic(shape: Sequence[int], rules: Sequence[AxisRule], bytes_per_pixel: float, most_bytes: int) -> Plan:
-    """Return the plan that computes the fewest pixels among those whose tiles fit into memory.
+    """Return the plan that computes the fewest pixels among those whose tiles take up to `most_bytes`.
 
-    Parameters
-    ----------
-    shape
-        Size of the image along each axis.
-    rules
-        What the network asks of each axis.
-    bytes_per_pixel
-        Working memory of the network for one pixel of a tile.
-    most_bytes
-        What a tile may take. Where even the smallest tile takes more, the smallest is used.
+    Where even the smallest tile takes more, the smallest is used.
     """
     most: list[int | None] = [None] * len(shape)
     plan = tiling.plan(shape, most, rules)
@@ -66,18 +57,7 @@ def halve_tiles(plan: Plan, rules: Sequence[AxisRule], shape: Sequence[int]) -> 
 
 
 def plan_given(shape: Sequence[int], rules: Sequence[AxisRule], tile: int | Sequence[int], axes: str) -> Plan:
-    """Return the plan for a tile size given by the user.
-
-    Parameters
-    ----------
-    tile
-        One number for all tileable axes, or one for each letter of `axes`.
-
-    Raises
-    ------
-    InputError
-        If the number of sizes does not fit.
-    """
+    """Return the plan for one size for all tileable axes, or one for each of `axes`; else `InputError`."""
     sizes = [tile] * len(shape) if isinstance(tile, int) else list(tile)
     if len(sizes) != len(shape):
         raise InputError(f"tile {','.join(map(str, sizes))} has {len(sizes)} sizes; the model works along {axes}")

@@ -186,7 +186,7 @@ def _convert_union(choices: list[Any], hint: Any, value: object, where: str) -> 
 def _convert_scalar(hint: Any, value: object, where: str) -> Any:
     if hint is Span:
         try:
-            return Span.of(value)
+            return Span.parse(value)
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
     if hint is Fraction:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Span:
             raise RecipeError(f"range {{log: [{self.low:g}, {self.high:g}]}}: a logarithmic range must lie above 0")
 
     @classmethod
-    def of(cls, value: object) -> Span:
+    def parse(cls, value: object) -> Span:
         """Return the span that `value`, as parsed from YAML, describes.
 
         Raises
@@ -48,7 +49,7 @@ class Span:
         return cls(number, number)
 
     def to_plain(self) -> float | list[float] | dict[str, list[float]]:
-        """Return the form that `of` understands."""
+        """Return the form that `parse` understands."""
         if self.low == self.high:
             return self.low
         return {"log": [self.low, self.high]} if self.is_log else [self.low, self.high]
@@ -65,6 +66,26 @@ class Span:
         if self.low == self.high:
             return f"{self.low:g}"
         return f"{{log: [{self.low:g}, {self.high:g}]}}" if self.is_log else f"[{self.low:g}, {self.high:g}]"
+
+
+def draw_spans(described: Any, rng: np.random.Generator) -> dict[str, float]:
+    """Draw a number from every `Span` of a dataclass, in the order of its fields."""
+    values = {each.name: getattr(described, each.name) for each in fields(described)}
+    return {name: value.draw(rng) for name, value in values.items() if isinstance(value, Span)}
+
+
+def require_positive(described: object, *names: str) -> None:
+    """Raise `RecipeError` if one of the spans `names` of `described` does not lie above 0."""
+    for name in names:
+        if getattr(described, name).low <= 0:
+            raise RecipeError(f"{name}: expected a number above 0, found {getattr(described, name)}")
+
+
+def require_not_negative(described: object, *names: str) -> None:
+    """Raise `RecipeError` if one of the spans `names` of `described` reaches below 0."""
+    for name in names:
+        if getattr(described, name).low < 0:
+            raise RecipeError(f"{name}: expected 0 or more, found {getattr(described, name)}")
 
 
 def _to_two_numbers(value: object, whole: object) -> tuple[float, float]:

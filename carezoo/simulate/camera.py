@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import DataError, PixelError, RecipeError
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_not_negative
 
 REFERENCE_PERCENTILE = 99.9
 """Percentile of the clean image that `Camera.photons` refers to, in percent."""
@@ -69,9 +69,7 @@ class Camera:
         _require("gain", self.gain.low > 0, self.gain, "above 0")
         _require("clean_gain", self.clean_gain > 0, self.clean_gain, "above 0")
         _require("em_gain", self.em_gain.low >= 1, self.em_gain, "1 (no EM register) or more")
-        for name in ("background", "read_noise", "gain_spread", "offset_spread", "read_noise_spread"):
-            span: Span = getattr(self, name)
-            _require(name, span.low >= 0, span, "0 or more")
+        require_not_negative(self, "background", "read_noise", "gain_spread", "offset_spread", "read_noise_spread")
         _require("full_well", self.full_well is None or self.full_well > 0, self.full_well, "above 0")
         bits = self.bit_depth
         _require("bit_depth", bits is None or 1 <= bits <= 16, bits, "from 1 to 16, or none for floating-point numbers")
@@ -110,18 +108,6 @@ class Exposure:
         """Return the drawn numbers by name, for a table; 0 bits stand for floating-point grey levels."""
         drawn = dataclasses.asdict(self)
         return {name: float(value or 0) for name, value in drawn.items()}
-
-
-_DRAWN = (
-    "background",
-    "gain",
-    "offset",
-    "read_noise",
-    "em_gain",
-    "gain_spread",
-    "offset_spread",
-    "read_noise_spread",
-)
 
 
 class PixelMaps(NamedTuple):
@@ -198,24 +184,19 @@ def expose(
         black = camera.clean_offset if camera.dose_factor else float(np.percentile(values, 0.1))
     if white is None:
         white = float(np.percentile(values, REFERENCE_PERCENTILE))
+    drawn = {"dose_factor": math.nan, **draw_spans(camera, rng)}
     if camera.dose_factor:
-        dose_factor = camera.dose_factor.draw(rng)
-        electrons_per_unit = 1.0 / (camera.clean_gain * dose_factor)
-        photons = (white - black) * electrons_per_unit
+        electrons_per_unit = 1.0 / (camera.clean_gain * drawn["dose_factor"])
+        drawn["photons"] = (white - black) * electrons_per_unit
     else:
-        assert camera.photons is not None  # Camera checks that one of the two is given.
-        dose_factor, photons = math.nan, camera.photons.draw(rng)
         if white <= black:
             raise PixelError(
                 f"a clean image of shape {image.shape} has {white:g} at its {REFERENCE_PERCENTILE} percentile and "
                 f"{black:g} as black: no structure that could get a number of photons. Leave the image out, or give a "
                 "dose_factor"
             )
-        electrons_per_unit = photons / (white - black)
-    drawn = {name: getattr(camera, name).draw(rng) for name in _DRAWN}
+        electrons_per_unit = drawn["photons"] / (white - black)
     return Exposure(
-        photons=photons,
-        dose_factor=dose_factor,
         full_well=math.inf if camera.full_well is None else camera.full_well,
         bit_depth=camera.bit_depth,
         black=black,
@@ -265,12 +246,7 @@ def record_pair(
 ) -> tuple[NDArray[np.generic], NDArray[np.float32], dict[str, float]]:
     """Return what `camera` records of `seen`, `clean` in the same grey levels, and the drawn numbers.
 
-    Parameters
-    ----------
-    camera
-        None: both images stay as they are.
-    like
-        The image that sets the exposure; its `black` and `white` as for `degrade`.
+    `like` sets the exposure, with `black` and `white` as for `degrade`. Without a camera both images stay as they are.
     """
     if camera is None:
         return seen, clean.astype(np.float32), {}

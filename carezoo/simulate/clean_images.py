@@ -51,21 +51,18 @@ class CleanImage:
     ) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
         """Return a piece of the image from a random place, and the same piece of the height map.
 
-        Parameters
-        ----------
-        piece
-            Pixels by axis; an axis that is missing is taken whole.
+        `piece` has pixels by axis; an axis that is missing is taken whole.
         """
         region = self._draw_region(piece, rng)
-        pixels = axes_.move(self.image.cropped(region).array(), self.image.axes, self.axes)
+        pixels = axes_.move(self.image.crop(region).array(), self.image.axes, self.axes)
         if self.height is None:
             return pixels, None
         same = {letter: bounds for letter, bounds in region.items() if letter in "YX"}
-        return pixels, axes_.move(self.height.cropped(same).array(), self.height.axes, "YX")
+        return pixels, axes_.move(self.height.crop(same).array(), self.height.axes, "YX")
 
     def whole(self, axes: str) -> NDArray[np.generic]:
         """Return all of that part of the image, with `axes`."""
-        return axes_.move(self.image.cropped(dict(self.bounds)).array(), self.image.axes, axes)
+        return axes_.move(self.image.crop(dict(self.bounds)).array(), self.image.axes, axes)
 
     def _draw_region(self, piece: Mapping[str, int], rng: np.random.Generator) -> dict[str, slice]:
         region = dict(self.bounds)
@@ -127,13 +124,7 @@ def open_clean_images(
 
 
 def add_heights(images: Sequence[CleanImage], patterns: Sequence[str], folder: Path) -> tuple[CleanImage, ...]:
-    """Return `images` with their height maps, which are matched in order.
-
-    Raises
-    ------
-    RecipeError
-        If no file matches, or the maps are not as many as the images.
-    """
+    """Return `images` with their height maps in order; `RecipeError` if no file matches, or their number differs."""
     paths = _find_files(patterns, folder, "heights")
     if len(paths) != len(images):
         raise RecipeError(f"heights: expected one for each of {len(images)} images, found {len(paths)}")
@@ -183,13 +174,7 @@ def _find_telling_planes(channels: NDArray[np.float32], ranges: Sequence[tuple[f
 
 
 def check_size(clean: CleanImage, piece: Mapping[str, int]) -> None:
-    """Check that pieces of the size `piece` (pixels by axis) can be cut from `clean`.
-
-    Raises
-    ------
-    DataError
-        If they are larger.
-    """
+    """Raise `DataError` if pieces of the size `piece` (pixels by axis) are larger than `clean`."""
     if any(clean.sizes[letter] < size for letter, size in piece.items()):
         found = " x ".join(f"{letter} {clean.sizes[letter]}" for letter in piece)
         where = f" in the part of it that is cut ({_format_bounds(clean.bounds)})" if clean.bounds else ""

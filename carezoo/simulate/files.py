@@ -17,7 +17,7 @@ from carezoo.files import write_image
 from carezoo.files.atomic import replacing
 from carezoo.image import Image
 from carezoo.schema.build import to_plain
-from carezoo.simulate import pairs as pairs_
+from carezoo.simulate.pairs import check_disk, make_pair
 from carezoo.simulate.section import PreparedSimulation, SimulatedPair
 
 SOURCES, TARGETS, TABLE, DESCRIPTION = "source", "target", "parameters.csv", "simulation.yaml"
@@ -33,7 +33,7 @@ def write_pairs(
     seed: int,
     *,
     prefix: str = "",
-    make: Callable[[PreparedSimulation, int, int], SimulatedPair] = pairs_.make_pair,
+    make: Callable[[PreparedSimulation, int, int], SimulatedPair] = make_pair,
     on_pair: Callable[[int, SimulatedPair], None] | None = None,
 ) -> Path:
     """Make all pairs of a description and write them to ``source/``, ``target/`` and ``parameters.csv`` in `folder`.
@@ -95,9 +95,9 @@ def _begin(prepared: PreparedSimulation, folder: Path, seed: int) -> list[TableR
                 "another folder, or remove this one"
             )
         rows = _read_table(folder / TABLE)
-        pairs_.check_disk(prepared, folder, len(rows))
+        check_disk(prepared, folder, len(rows))
         return rows
-    pairs_.check_disk(prepared, folder)
+    check_disk(prepared, folder)
     for part in (SOURCES, TARGETS):
         try:
             (folder / part).mkdir(parents=True, exist_ok=True)

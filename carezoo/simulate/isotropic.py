@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import DataError, RecipeError
-from carezoo.simulate import psf as psf_
 from carezoo.simulate import rendering, sampling
 from carezoo.simulate.camera import Camera, record_pair
 from carezoo.simulate.clean_images import CleanImage
-from carezoo.simulate.psf import Gaussian, Kernel, Psf
+from carezoo.simulate.psf import Gaussian, Kernel, Psf, blur
 from carezoo.simulate.psf_section import AxialPsf, draw_axial_psf, read_beads
 from carezoo.simulate.rendering import FieldOfView
 from carezoo.simulate.section import PreparedSimulation, SimulatedPair, Simulation, prefix_names
@@ -81,13 +80,7 @@ class Isotropic(Simulation):
             sampling.check_coarse(shape[-1], self.factor)
 
     def check_whole(self, prepared: PreparedSimulation) -> None:
-        """Check that stacks can be made.
-
-        Raises
-        ------
-        RecipeError
-            If an image is not a stack, or the structures do not fit the cube.
-        """
+        """Raise `RecipeError` if an image is not a stack, or the structures do not fit the cube."""
         super().check_whole(prepared)
         for image in prepared.images:
             if image.sizes.get("Z", 1) < 2:
@@ -164,7 +157,7 @@ class Isotropic(Simulation):
         channels = []
         for k, channel in enumerate(stack):
             part = parts[k] if len(parts) > 1 else parts[0]
-            blurred = np.stack([psf_.blur(plane, part, self._lateral_um) for plane in channel])
+            blurred = np.stack([blur(plane, part, self._lateral_um) for plane in channel])
             channels.append((_turn_to_depth(blurred, spacing), _turn_to_depth(channel, spacing)))
         return self._record_stack(prepared, channels, clean.ranges, parameters, rng)
 
@@ -245,7 +238,7 @@ def degrade_laterally(
     parameters: dict[str, float] = {}
     for k, channel in enumerate(channels):
         psf = psfs[k] if len(psfs) > 1 else psfs[0]
-        sampled = sampling.subsample(psf_.blur(channel, psf, pixel_size_um), factor, axis=-1)
+        sampled = sampling.subsample(blur(channel, psf, pixel_size_um), factor, axis=-1)
         black, white = ranges[k] if ranges else (None, None)
         source, target, drawn = record_pair(sampled, channel, camera, rng, like=channel, black=black, white=white)
         sources.append(sampling.upsample(source.astype(np.float32), factor, axis=-1))

@@ -194,14 +194,8 @@ def _measure_points(
 ) -> Points:
     """Average unbiased estimates of single pixels over groups of similar brightness.
 
-    Parameters
-    ----------
-    value, squares, cubes
-        Of every pixel: unbiased estimates of mean, variance and third cumulant.
-    scene
-        What groups the pixels; a pixel's own value is left out of its group.
-    is_clipped
-        Share of the pixel's values at the upper limit.
+    `value`, `squares` and `cubes` estimate mean, variance and third cumulant of every pixel; `scene` groups the pixels
+    by their neighbours; `is_clipped` is the share of a pixel's values at the upper limit.
     """
     ring = np.ones((1,) * (scene.ndim - 2) + (3, 3))
     ring[..., 1, 1] = 0
@@ -409,6 +403,6 @@ def _read_channel(image: Image, channel: int, lead: str, path: Path) -> NDArray[
     """Return one channel with axes `lead`, then ZYX where there are planes, else YX."""
     if not 0 <= channel < image.sizes.get("C", 1):
         raise DataError(f"{path} has {image.sizes.get('C', 1)} channel(s), counted from 0; found channel {channel}")
-    chosen = image.cropped({"C": slice(channel, channel + 1)}) if "C" in image.axes else image
+    chosen = image.crop({"C": slice(channel, channel + 1)}) if "C" in image.axes else image
     letters = lead + ("ZYX" if image.sizes.get("Z", 1) > 1 else "YX")
     return axes_.move(chosen.array(), chosen.axes, letters)

@@ -14,32 +14,22 @@ import numpy as np
 
 from carezoo.files.atomic import require_space
 from carezoo.schema.build import build_one_of
+from carezoo.simulate.blurred import Denoise, Upsample
 from carezoo.simulate.camera import PixelMaps
 from carezoo.simulate.clean_images import CleanImage
-from carezoo.simulate.denoise import Denoise
 from carezoo.simulate.isotropic import Isotropic
 from carezoo.simulate.project import Project
 from carezoo.simulate.section import PreparedSimulation, SimulatedPair, Simulation
 from carezoo.simulate.structures.drawing import check_structures
-from carezoo.simulate.upsample import Upsample
 
 AnySimulation = Denoise | Upsample | Isotropic | Project
 """The kinds of simulation; the key ``task`` selects one."""
 
 
 def describe(values: object, where: str = "simulate") -> Simulation:
-    """Return the simulation that `values`, as parsed from YAML, describe.
+    """Return the simulation that `values`, as parsed from YAML, describe; messages call their place `where`.
 
-    Parameters
-    ----------
-    where
-        What messages call the place of `values`.
-
-    Raises
-    ------
-    RecipeError
-        If a key is unknown (the nearest one is named), belongs to another task, or is missing, or if its value makes no
-        sense.
+    A key that is unknown, missing or of another task, or a value without sense, is a `RecipeError`.
     """
     kinds: tuple[type[Simulation], ...] = get_args(AnySimulation)
     return build_one_of(kinds, values, where)
@@ -109,13 +99,7 @@ def estimate_n_bytes(prepared: PreparedSimulation) -> int:
 
 
 def check_disk(prepared: PreparedSimulation, folder: Path, n_done: int = 0) -> None:
-    """Check that all pairs but `n_done` fit on the disk that `folder` is or will be on.
-
-    Raises
-    ------
-    InputError
-        If they do not; both sizes are named.
-    """
+    """Raise `InputError` if all pairs but `n_done` need more than the disk of `folder` has left."""
     n_pairs = prepared.simulation.n_pairs
     folder = folder.resolve()
     there = next(each for each in (folder, *folder.parents) if each.is_dir())

@@ -11,7 +11,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from carezoo.errors import DataError, RecipeError
 from carezoo.simulate import rendering
@@ -21,10 +20,8 @@ from carezoo.simulate.psf import Psf
 from carezoo.simulate.psf_section import draw_source_psf
 from carezoo.simulate.rendering import Canvas
 from carezoo.simulate.section import PreparedSimulation, RecordedSimulation, SimulatedPair, prefix_names
-from carezoo.simulate.structures import background as background_
-from carezoo.simulate.structures import epithelium as epithelium_
-from carezoo.simulate.structures.background import Background
-from carezoo.simulate.structures.epithelium import Epithelium
+from carezoo.simulate.structures.background import Background, add_background
+from carezoo.simulate.structures.epithelium import Epithelium, draw_sheet
 from carezoo.tasks import PROJECT
 
 
@@ -123,9 +120,8 @@ def degrade_stack(
     camera: Camera,
     rng: np.random.Generator,
     *,
-    smoothing_px: float = 0.0,
     black_white: tuple[float | None, float | None] = (None, None),
-) -> ProjectionPair:
+) -> SimulatedPair:
     """Return a real, clean stack recorded with less light, and its own projection along a known height map.
 
     Parameters
@@ -134,18 +130,12 @@ def degrade_stack(
         ZYX with a good signal; what noise it has stays in the target.
     height_px
         YX, planes counted from 0 (maps from PreMosa and epitools often count from 1).
-    smoothing_px
-        Standard deviation along Y and X of a smoothing of the height map, for maps in whole planes.
     black_white
         As `camera.degrade`, where `stack` is a piece of a larger one.
     """
-    height = height_px.astype(np.float64)
-    if smoothing_px:
-        height = ndimage.gaussian_filter(height, smoothing_px, mode="reflect")
-    projection = project(stack, height)
     black, white = black_white
-    source, target, parameters = record_pair(stack, projection, camera, rng, like=stack, black=black, white=white)
-    return ProjectionPair(source, target, height.astype(np.float32), parameters)
+    projection = project(stack, height_px)
+    return SimulatedPair(*record_pair(stack, projection, camera, rng, like=stack, black=black, white=white))
 
 
 def render_sheet(
@@ -166,13 +156,13 @@ def render_sheet(
         Of the source and of the target (ZYX both). The target is the volume seen through the second, along the surface,
         so its brightness is that of the in-focus sheet in the source.
     """
-    sheet = epithelium_.draw_sheet(epithelium, canvas, rng)
+    sheet = draw_sheet(epithelium, canvas, rng)
     junctions, second = (
         rendering.compute_spectrum(sheet.junctions, canvas),
         rendering.compute_spectrum(sheet.second, canvas),
     )
     seen = rendering.render(junctions + second, psfs[0], canvas)
-    volume, uniform, drawn = background_.add_background(background, seen, junctions + second, canvas, rng)
+    volume, uniform, drawn = add_background(background, seen, junctions + second, canvas, rng)
     inside = tuple(slice(m, m + n) for m, n in zip(canvas.margin_px[1:], canvas.image.shape[1:], strict=True))
     height = (sheet.height_um[inside] - canvas.margin_um[0]) / canvas.image.pixel_size_um[0] - 0.5
     height = np.clip(height, 0, canvas.image.shape[0] - 1)

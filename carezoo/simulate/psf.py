@@ -85,13 +85,7 @@ def make_kernel(values: NDArray[np.generic], pixel_size_um: tuple[float, ...], n
 
 
 def check_fits(psf: Psf, shape: tuple[int, ...], pixel_size_um: tuple[float, ...], name: str = "PSF") -> None:
-    """Check that `psf` is not larger than an image of `shape` (a Gaussian: its width plus and minus 2 sigma).
-
-    Raises
-    ------
-    DataError
-        If it is larger along some axis.
-    """
+    """Raise `DataError` if `psf` (a Gaussian: 4 sigma) is larger than an image of `shape` along some axis."""
     if isinstance(psf, Gaussian):
         extent_um = tuple(4.0 * sigma for sigma in psf.sigma_um)
     else:

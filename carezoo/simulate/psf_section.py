@@ -12,7 +12,7 @@ import numpy as np
 from carezoo import axes as axes_
 from carezoo.errors import RecipeError
 from carezoo.files import open_image
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_positive
 from carezoo.simulate import psf
 from carezoo.simulate.psf import Gaussian, Kernel, Optics, Psf
 
@@ -29,10 +29,7 @@ class GaussianPsf:
     """Standard deviation along Z; needed for volumes."""
 
     def __post_init__(self) -> None:
-        for name in ("sigma_um", "sigma_z_um"):
-            span: Span | None = getattr(self, name)
-            if span is not None and span.low <= 0:
-                raise RecipeError(f"{name}: expected a number above 0, found {span}")
+        require_positive(self, "sigma_um", *([] if self.sigma_z_um is None else ["sigma_z_um"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +101,7 @@ AxialPsf = AxialWidths | AxialOptics | BeadsPsf
 def read_beads(described: SourcePsf | AxialPsf | None, folder: Path) -> Kernel | None:
     """Return the PSF of the bead stack that `described` names; None if it names none.
 
-    Raises
-    ------
-    RecipeError
-        If neither the file nor the recipe knows the pixel size.
-    DataError
-        If the stack has no isolated bead.
+    An unknown pixel size is a `RecipeError`, a stack without an isolated bead a `DataError`.
     """
     if not isinstance(described, BeadsPsf):
         return None
@@ -128,21 +120,9 @@ def draw_source_psf(
     pixel_size_um: tuple[float, ...],
     rng: np.random.Generator,
 ) -> tuple[Psf, dict[str, float]]:
-    """Draw the PSF of one source.
+    """Draw the PSF of one source, with the axes of `pixel_size_um`, and return it with its numbers (``psf.``...).
 
-    Parameters
-    ----------
-    described
-        None: no blur.
-    measured
-        The average bead, where `described` names a bead stack.
-    pixel_size_um
-        YX or ZYX: the PSF gets as many axes.
-
-    Returns
-    -------
-    psf, parameters
-        Names of the parameters begin with ``psf.``.
+    `measured` is the average bead, where `described` names a bead stack. No description: no blur.
     """
     if described is None:
         return Gaussian((0.0,) * len(pixel_size_um)), {}
@@ -161,8 +141,7 @@ def draw_source_psf(
 def _compute_psf(
     described: OpticsPsf, pixel_size_um: tuple[float, ...], rng: np.random.Generator
 ) -> tuple[Kernel, dict[str, float]]:
-    names = ("na", "wavelength_um", "index_sample", "depth_um")
-    drawn = {name: getattr(described, name).draw(rng) for name in names}
+    drawn = draw_spans(described, rng)
     optics = Optics(index_immersion=described.index_immersion, model=described.model, **drawn)
     axial, lateral = psf.estimate_sigma_um(optics)
     # Wide enough for the first rings; the light beyond is a haze over the whole field.

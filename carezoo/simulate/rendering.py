@@ -76,12 +76,7 @@ class Canvas:
 def plan_canvas(image: FieldOfView, narrowest_um: tuple[float, ...], reach_um: tuple[float, ...]) -> Canvas:
     """Plan a canvas for `image`.
 
-    Parameters
-    ----------
-    narrowest_um
-        Standard deviation of the narrowest PSF to be used, along each axis.
-    reach_um
-        How far the light of a point spreads; the margin.
+    `narrowest_um` is the width of the narrowest PSF to be used; `reach_um`, how far light spreads, is the margin.
     """
     margin = [math.ceil(reach / size) for reach, size in zip(reach_um, image.pixel_size_um, strict=True)]
     sizes = tuple(fft.next_fast_len(n + 2 * m, real=True) for n, m in zip(image.shape, margin, strict=True))

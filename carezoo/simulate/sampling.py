@@ -29,20 +29,12 @@ def check_factor(factor: Fraction) -> None:
         raise RecipeError(f"factor: expected 1 or more, found {factor}; did you mean {1 / factor}?")
 
 
-def count_coarse(n_fine: int, factor: Fraction) -> int:
-    """Return how many whole coarse pixels `count_fine` fine ones hold."""
-    return math.floor(n_fine / factor)
-
-
 def check_coarse(n_fine: int, factor: Fraction) -> int:
-    """Return how many coarse pixels `count_fine` fine ones hold.
+    """Return how many whole coarse pixels `n_fine` fine ones hold.
 
-    Raises
-    ------
-    DataError
-        If they are fewer than two, between which nothing can be interpolated.
+    Fewer than two, between which nothing can be interpolated, are a `DataError`.
     """
-    n = count_coarse(n_fine, factor)
+    n = math.floor(n_fine / factor)
     if n < 2:
         raise DataError(
             f"factor {float(factor):g} leaves {n} of {n_fine} pixels or planes; expected at least 2. Use larger "
@@ -52,18 +44,12 @@ def check_coarse(n_fine: int, factor: Fraction) -> int:
 
 
 def count_fine(n_coarse: int, factor: Fraction) -> int:
-    """Return how many whole fine pixels `count_coarse` coarse ones hold."""
+    """Return how many whole fine pixels `n_coarse` coarse ones hold."""
     return math.floor(n_coarse * factor)
 
 
 def subsample(image: NDArray[np.float32], factor: Fraction, axis: int) -> NDArray[np.float32]:
-    """Return `image` at the centres of the coarse pixels of `axis`; points are sampled, not areas averaged.
-
-    Raises
-    ------
-    DataError
-        If fewer than two coarse pixels fit.
-    """
+    """Return `image` at the centres of the coarse pixels of `axis`; points are sampled, not areas averaged."""
     n = check_coarse(image.shape[axis], factor)
     at = np.array([float((k + Fraction(1, 2)) * factor - Fraction(1, 2)) for k in range(n)])
     # A cubic spline through the samples: exact at whole pixels, without the smoothing of linear interpolation between.

@@ -1,7 +1,7 @@
 """What a description of simulated pairs says whatever their task, and what every kind of simulation can do.
 
-A kind of simulation is a class with the keys it understands: `carezoo.simulate.denoise`, `upsample`, `isotropic` and
-`project`. `carezoo.simulate.pairs` selects one by the key ``task``.
+A kind of simulation is a class with the keys it understands (`carezoo.simulate.blurred`, `isotropic`, `project`).
+`carezoo.simulate.pairs` selects one by the key ``task``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
-from carezoo.simulate import psf as psf_
 from carezoo.simulate import rendering
 from carezoo.simulate.camera import Camera, PixelMaps
 from carezoo.simulate.clean_images import CleanImage, check_size, open_clean_images
-from carezoo.simulate.psf import Gaussian, Kernel, Psf
+from carezoo.simulate.psf import Gaussian, Kernel, Psf, check_fits, measure_sigma_um
 from carezoo.simulate.psf_section import GaussianPsf, SourcePsf, draw_source_psf, read_beads, take_widest
 from carezoo.simulate.rendering import Canvas, FieldOfView
 from carezoo.simulate.structures.background import Background
@@ -152,28 +151,14 @@ class Simulation(ABC):
         return self.make(prepared, clean, rng)
 
     def check(self, prepared: PreparedSimulation) -> None:
-        """Check that `make` works.
-
-        Raises
-        ------
-        DataError
-            If a PSF is larger than the pairs, or a factor leaves too few planes.
-        """
+        """Raise `DataError` if a PSF is larger than the pairs, or a factor leaves too few planes."""
         widest = self.widest_psfs(prepared)
         for shape in self.pair_shapes(prepared):
             for each in widest:
-                psf_.check_fits(each, shape, self.pixel_size_um, "psf")
+                check_fits(each, shape, self.pixel_size_um, "psf")
 
     def check_whole(self, prepared: PreparedSimulation) -> None:
-        """Check that `make_whole` works.
-
-        Raises
-        ------
-        DataError
-            As `check`.
-        RecipeError
-            If images or structures do not suffice.
-        """
+        """Check that `make_whole` works, as `check` does; `RecipeError` if images or structures do not suffice."""
         self.check(prepared)
 
     def pair_shapes(self, prepared: PreparedSimulation) -> list[tuple[int, ...]]:
@@ -234,7 +219,7 @@ class BlurredSimulation(Simulation):
 
     def target_psf(self, source: Psf) -> Gaussian:
         """Return the Gaussian of the targets of simulated structures, given the PSF of their source."""
-        widths = source.sigma_um if isinstance(source, Gaussian) else psf_.measure_sigma_um(source)
+        widths = source.sigma_um if isinstance(source, Gaussian) else measure_sigma_um(source)
         # With Gaussian sources one width for all images, whatever was drawn for this one.
         narrowest = self.psf.sigma_um.low if isinstance(self.psf, GaussianPsf) else widths[-1]
         lateral = self.target_sigma_um or max(narrowest / 2, 0.6 * self.pixel_size_um[-1])

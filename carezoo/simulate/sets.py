@@ -189,14 +189,9 @@ def _cut_strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, sl
 
 
 def write_report_files(opened: OpenSet, cache: Path) -> FileSet | None:
-    """Write the pairs to report on, unless they are there, and return them as a set of files that all report.
+    """Write the pairs to report on, unless they are there, and return them as a set; None if there is none.
 
     They are what the packed model takes and gives: whole stacks for task isotropic.
-
-    Returns
-    -------
-    FileSet or None
-        None if there is none.
     """
     described, prepared = opened.described, opened.parts["report"]
     if described.n_report == 0:

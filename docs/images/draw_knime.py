@@ -34,7 +34,7 @@ def demo() -> tuple[list[dict[str, str]], list[RestoredRow], list[ScoredRow]]:
     """Run what the nodes run on the demo table."""
     with (EXTENSION / "demo" / "images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    wanted = models.ModelFields.of(name="denoise-bpae-2d", version="", package="", zoo="")
+    wanted = models.ModelFields.from_dialog(name="denoise-bpae-2d", version="", package="", zoo="")
     with tempfile.TemporaryDirectory() as folder:
         order = Job(models={None: models.choose(wanted).open()}, folder=Path(folder))
         restored = restore_rows([row["image"] for row in rows], order, folder=DEMO)

@@ -157,7 +157,7 @@ def test_a_model_for_each_channel(here):
     for channel, model in enumerate(["one.zip", "other.zip"]):
         from carezoo import load
 
-        alone = load(here / model).restore(image.cropped({"C": slice(channel, channel + 1)})).mean
+        alone = load(here / model).restore(image.crop({"C": slice(channel, channel + 1)})).mean
         np.testing.assert_allclose(restored[channel], alone[0], rtol=1e-5)
 
 

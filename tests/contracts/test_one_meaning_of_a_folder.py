@@ -114,13 +114,13 @@ def test_fiji(low, monkeypatch):
     }
     for name in ("model_fields", "settings_fields"):
         monkeypatch.setattr(folders, name, lambda *_: [])
-    monkeypatch.setattr(folders, "settings", lambda _: None)
+    monkeypatch.setattr(folders, "from_dialog", lambda _: None)
     monkeypatch.setattr(folders, "reference", lambda _: "x")
     session = SimpleNamespace(
         HELP="", remembered={}, models=SimpleNamespace(get=lambda _: SimpleNamespace(package=None))
     )
     call = SimpleNamespace(ask=lambda *_, **__: answers)
-    assert [path.name for path in folders.ask(session, call).sources.images] == IMAGES
+    assert [path.name for path in folders.ask(session, call)[0].images] == IMAGES
 
 
 def test_macros(low, capsys):

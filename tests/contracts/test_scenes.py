@@ -163,6 +163,6 @@ def test_fiji(path, package, monkeypatch):
     loaded = SimpleNamespace(get=lambda _: carezoo.load(package))
     monkeypatch.setattr(folders, "model_fields", lambda _: [folders.Field("model", "text")])
     monkeypatch.setattr(folders, "reference", lambda values: values["model"])
-    batch = folders.ask(SimpleNamespace(HELP="", remembered={}, models=loaded), call)
-    outcomes = list(restore_files(batch.sources.images, batch.order))
+    found, order = folders.ask(SimpleNamespace(HELP="", remembered={}, models=loaded), call)
+    outcomes = list(restore_files(found.images, order))
     assert [outcome.scene for outcome in outcomes] == ["A1-pos-1", "A1-pos-2", "B2"]

@@ -184,7 +184,7 @@ def test_only_the_tiles_of_the_region_are_decoded(tmp_path, monkeypatch):
     decoded = []
     monkeypatch.setattr(
         EncodedPages,
-        "_decoded",
+        "_decode_segment",
         lambda self, page, place, index, original=EncodedPages._decode_segment: (
             decoded.append(index) or original(self, page, place, index)
         ),

@@ -1,6 +1,7 @@
 """Which models the nodes offer, and that the one that was chosen is the one that runs, without KNIME."""
 
 import hashlib
+from dataclasses import asdict
 
 import packages
 import pytest
@@ -39,14 +40,14 @@ def zoo(tmp_path):
 
 
 def wanted(**given):
-    return ModelFields.of(**{"name": "", "version": "", "package": "", "zoo": "", **given})
+    return ModelFields.from_dialog(**{"name": "", "version": "", "package": "", "zoo": "", **given})
 
 
 def test_a_name_becomes_an_exact_version_that_is_found_again(zoo):
     name = open_package(zoo / "test-2d-1.0.0.zip").manifest.id
     chosen = models.choose(wanted(name=f" {name} ", zoo=str(zoo)))
     assert (chosen.name, chosen.version, chosen.reference) == (name, "1.0.0", f"{name}@1.0.0")
-    again = ChosenModel.from_dict(chosen.to_dict())
+    again = ChosenModel(**asdict(chosen))
     assert again == chosen
     assert again.open().sha256 == chosen.sha256
 

@@ -20,8 +20,8 @@ from carezoo.package import operations
 from carezoo.package.document import Entry
 from carezoo.package.operations import OperationContext
 
-INPUT = OperationContext("BCYX", 2, ("raw",), is_input=True)
-OUTPUT = OperationContext("BCYX", 2, ("raw",), is_input=False)
+INPUT = OperationContext("BCYX", 2, "raw", is_input=True)
+OUTPUT = OperationContext("BCYX", 2, "raw", is_input=False)
 
 
 def read(step, subject=INPUT, key="id"):
@@ -88,7 +88,7 @@ def test_statistics_of_the_data_set_are_taken_from_the_image_and_remarked(step):
 
 
 def test_one_channel_makes_per_channel_and_jointly_the_same():
-    alone = OperationContext("BCYX", 1, ("raw",), is_input=True)
+    alone = OperationContext("BCYX", 1, "raw", is_input=True)
     assert one("scale_range", alone, axes=["channel", "y", "x"]) == one("scale_range", alone, axes=["y", "x"])
 
 

@@ -81,14 +81,14 @@ def test_members_do_not_depend_on_tiles_and_keep_the_axes_of_the_image(models):
 def test_parts_and_lazy_maps_equal_the_whole(restored, name):
     each = restored[name]
     region = {"Y": slice(10, 30), "X": slice(5, 40)}
-    part = each.cropped(region)
+    part = each.crop(region)
     np.testing.assert_allclose(part.interval(0.8)[1], each.interval(0.8)[1][10:30, 5:40], rtol=1e-6)
     lazy = each.lazily(lambda part: part.quantile(0.95))
     assert isinstance(lazy, Image)
     np.testing.assert_allclose(lazy.pixels[10:30, 7], each.quantile(0.95)[10:30, 7], rtol=1e-6)
     np.testing.assert_allclose(lazy.array(), each.quantile(0.95), rtol=1e-6)
     with pytest.raises(InputError, match="not inside"):
-        each.cropped({"Y": slice(0, 1000)})
+        each.crop({"Y": slice(0, 1000)})
 
 
 def test_lazy_maps_compute_only_what_is_read(restored):
@@ -140,5 +140,5 @@ def test_intervals_are_asked_for_at_levels_that_hold(restored):
     np.testing.assert_allclose(recalibrated.quantile(0.5), each.mean, rtol=1e-6)
     for p in (0.05, 0.5, 0.95):
         np.testing.assert_allclose(recalibrated.probability(above=recalibrated.quantile(p)), 1 - p, atol=1e-4)
-    part = recalibrated.cropped({"Y": slice(0, 8)})
+    part = recalibrated.crop({"Y": slice(0, 8)})
     np.testing.assert_allclose(part.interval(0.9)[0], recalibrated.interval(0.9)[0][:8], rtol=1e-6)

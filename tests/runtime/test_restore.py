@@ -124,7 +124,7 @@ def test_axes_of_any_order_are_looped_over(opened, axes):
     assert restored.mean.shape == image.shape
     # One channel of one sample alone gives the same: statistics are shared along T and Z, not along C and S.
     region = {letter: slice(1, 2) for letter in axes if letter in "CS"}
-    alone = restore(image.cropped(region), package).mean
+    alone = restore(image.crop(region), package).mean
     inside = tuple(region.get(letter, slice(None)) for letter in axes)
     np.testing.assert_allclose(restored.mean[inside], alone, rtol=1e-5)
 

@@ -89,7 +89,7 @@ def test_a_folder_whose_pixels_were_replaced_is_not_taken_for_the_restored_one(m
     pixels.parent.mkdir(parents=True)
     pixels.write_bytes(b"first")
     image = files.open_image(tmp_path / "cell0.tif")  # stands for the reader of such folders
-    monkeypatch.setattr("carezoo.files.open_image", lambda *_: image)
+    monkeypatch.setattr("carezoo.files.open_image", lambda *_, **__: image)
     path = model.restore_file(tmp_path / "cell.zarr")
     assert model.restore_file(tmp_path / "cell.zarr") == path
     pixels.write_bytes(b"other")
@@ -101,7 +101,7 @@ def test_a_folder_whose_pixels_were_replaced_is_not_taken_for_the_restored_one(m
 def test_a_channel_that_runs_out_of_memory_midway_is_written_again_alone(model, tmp_path, monkeypatch, capsys, channel):
     image = Image(packages.picture((2, 90, 90)), "CYX")
     files.write_image(tmp_path / "two.tif", image)
-    parts = [image.cropped({"C": slice(i, i + 1)}) for i in (0, 1)]
+    parts = [image.crop({"C": slice(i, i + 1)}) for i in (0, 1)]
     alone = [model.restore(part, tile=64) for part in parts]
     n_tiles, n_runs, run_network = alone[0].report.provenance.n_tiles, 0, Session.run
 

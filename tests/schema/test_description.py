@@ -91,13 +91,13 @@ def test_every_wrong_value_is_named_with_its_place(values, message):
     ],
 )
 def test_a_span_is_a_number_or_a_range(value, span):
-    assert Span.of(value) == span
+    assert Span.parse(value) == span
 
 
 @pytest.mark.parametrize("value", [None, True, "a lot", [1], [1, 2, 3], {"log": 3}, {"low": 1, "high": 2}])
 def test_anything_else_is_no_span(value):
     with pytest.raises(RecipeError, match="expected a number"):
-        Span.of(value)
+        Span.parse(value)
 
 
 @pytest.mark.parametrize(("low", "high"), [(2, 1), (np.nan, 1), (0, np.inf)])

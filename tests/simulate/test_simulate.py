@@ -304,7 +304,7 @@ def test_exact_factors_come_from_yaml():
         ({"images": "a.tif"}, "either structures .* or images .*, and not both"),
         ({"structures": []}, "either structures"),
         ({"task": "upsample"}, "missing factor; for a first try factor: 4"),
-        ({"factor": 4}, "factor is a key of task upsample, isotropic, found in task restore"),
+        ({"factor": 4}, "factor is a key of task upsample, isotropic, found in task denoise"),
         (
             {"task": "isotropic", "factor": 4},
             "psf is a key of task restore, upsample, project, found in",

@@ -147,7 +147,7 @@ def run(session: Any, command: Command, call: Call) -> None:
 def problem_of(error: BaseException) -> Problem:
     """Return what to tell of an error, of Python or of Java."""
     if not isinstance(error, jpype.JException):
-        return Problem.of(error)
+        return Problem.from_error(error)
     if isinstance(error, load("java.lang.OutOfMemoryError")):
         most = int(load("java.lang.Runtime").getRuntime().maxMemory()) / 2**30
         return Problem(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,7 @@ from carezoo_fiji.java import load
 from carezoo_fiji.restoring import model_fields, reference
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What a call of the command asks for."""
-
-    sources: Listing
-    order: Job
-
-
-def ask(session: Any, call: Call) -> Batch:
+def ask(session: Any, call: Call) -> tuple[Listing, Job]:
     """Ask for folders, a model and how to run it."""
     fields = [
         Field("input_folder", "folder"),
@@ -51,36 +43,41 @@ def ask(session: Any, call: Call) -> Batch:
     )
     found = list_folder(source)
     found.require_images()
-    return Batch(found, order)
+    return found, order
 
 
-def do(session: Any, call: Call, batch: Batch) -> str:
+def do(session: Any, call: Call, asked: tuple[Listing, Job]) -> str:
     """Restore file by file; a broken one does not stop the others."""
     del session
-    if batch.sources.unreadable:
-        load("ij.IJ").log(f"CAREzoo: left out: {batch.sources.missing_reader()}")
-    outcomes = call.in_background(lambda: _restore(call, batch))
+    found, order = asked
+    if found.unreadable:
+        load("ij.IJ").log(f"CAREzoo: left out: {found.missing_reader()}")
+    outcomes = call.in_background(lambda: _restore(call, found.images, order))
     if all(outcome.error for outcome in outcomes):
         raise outcomes[0].error or InputError("nothing was restored")
     counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
     text = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-    load("ij.IJ").log(f"CAREzoo: {text}; results are in {batch.order.output}")
+    load("ij.IJ").log(f"CAREzoo: {text}; results are in {order.output}")
     call.status(text)
     return text
 
 
-def _restore(call: Call, batch: Batch) -> list[Outcome]:
+def _restore(call: Call, sources: Sequence[Path], order: Job) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    n_files = len(batch.sources.images)
+    n_files = len(sources)
 
     def progress(done: int, total: int, what: str) -> None:
         call.status(f"restoring {what} ({len(outcomes) + 1} of {n_files}); Escape stops")
         call.progress(len(outcomes) * total + done, n_files * total)
 
-    for outcome in restore_files(batch.sources.images, batch.order, progress, call.stopped.is_set):
+    for outcome in restore_files(sources, order, progress, call.stopped.is_set):
         if isinstance(outcome.error, Cancelled):
             raise outcome.error
         outcomes.append(outcome)
-        told = Problem.of(outcome.error).line if outcome.error else ", ".join(path.name for path in outcome.outputs)
+        told = (
+            Problem.from_error(outcome.error).line
+            if outcome.error
+            else ", ".join(path.name for path in outcome.outputs)
+        )
         load("ij.IJ").log(f"CAREzoo: {outcome.source.name}: {outcome.status}: {told}")
     return outcomes

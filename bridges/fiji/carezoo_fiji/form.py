@@ -66,10 +66,7 @@ def parse(options: str) -> dict[str, str | bool]:
 def answer_from_options(command: str, fields: Sequence[Field], options: str) -> Values:
     """Return what a macro's options answer; what they leave out is as in a dialog nobody touched.
 
-    Raises
-    ------
-    InputError
-        If an option is unknown, or its value is none that can be chosen.
+    An option that is unknown, or has a value that cannot be chosen, is an `InputError`.
     """
     given = parse(options)
     given.pop(ON_ERROR, None)
@@ -112,10 +109,7 @@ def ask(
 ) -> Values:
     """Show a dialog and return what was answered. Other windows can be used meanwhile.
 
-    Raises
-    ------
-    Cancelled
-        If the dialog was closed or cancelled.
+    A dialog that is closed or cancelled raises `Cancelled`.
     """
     dialog = load("ij.gui.NonBlockingGenericDialog")(title)
     if message:

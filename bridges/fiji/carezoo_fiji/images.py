@@ -71,7 +71,7 @@ def view(imp: Any, *, region: Mapping[str, slice] | None = None) -> Image:
     size_um = _pixel_size_um(calibration)
     shown = {letter: size_um[letter] for letter in "ZYX" if letter in size_um and letter in axes}
     image = Image(pixels, axes, shown, _metadata(imp, calibration, size_um, is_signed, n_frames), title)
-    return image.cropped(region) if region else image
+    return image.crop(region) if region else image
 
 
 def is_unchanged(imp: Any, image: Image, region: Mapping[str, slice] | None) -> bool:
@@ -197,6 +197,7 @@ def _metadata(imp: Any, calibration: Any, size_um: Mapping[str, float], is_signe
         ranges = [(float(imp.getDisplayRangeMin()) - offset, float(imp.getDisplayRangeMax()) - offset)]
     interval_s = units.time_s(calibration.getTimeUnit())
     has_interval = interval_s is not None and n_frames > 1 and float(calibration.frameInterval) > 0
+    modes = {number: mode for mode, number in MODES.items()}
     zeros = {"Z": calibration.zOrigin, "Y": calibration.yOrigin, "X": calibration.xOrigin}
     return Metadata(
         channel_names=_channel_names(imp, n_channels),
@@ -204,9 +205,7 @@ def _metadata(imp: Any, calibration: Any, size_um: Mapping[str, float], is_signe
         origin_um={a: -float(zero) * size_um[a] for a, zero in zeros.items() if float(zero) != 0 and a in size_um},
         luts=tuple(_table(lut) for lut in luts) if len(luts) == n_channels else (),
         display_ranges=tuple(ranges) if len(ranges) == n_channels else (),
-        display_mode={1: "composite", 2: "color", 3: "grayscale"}.get(int(imp.getDisplayMode()))
-        if n_channels > 1
-        else None,
+        display_mode=modes.get(int(imp.getDisplayMode())) if n_channels > 1 else None,
         notes=str(imp.getProperty("Info") or ""),
     )
 

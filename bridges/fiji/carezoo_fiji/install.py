@@ -89,13 +89,7 @@ def install(folder: Path, *, python: Path) -> list[Path]:
 
 
 def uninstall(folder: Path) -> list[Path]:
-    """Remove what `install` wrote and nobody changed since; return what was removed.
-
-    Raises
-    ------
-    InputError
-        If nothing is installed there.
-    """
+    """Remove what `install` wrote and nobody changed since, and return it; `InputError` if nothing is installed."""
     if not _is_installed(folder):
         raise InputError(f"no commands of carezoo are installed in {folder}")
     place = folder / PLACE

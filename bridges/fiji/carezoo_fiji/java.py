@@ -52,13 +52,7 @@ def is_running() -> bool:
 
 
 def start(class_path: Sequence[Path], *, headless: bool, memory_gib: float | None = None) -> None:
-    """Start the Java virtual machine; a process can have one.
-
-    Raises
-    ------
-    InputError
-        If there is no Java, or one runs already with other classes.
-    """
+    """Start the Java virtual machine; `InputError` if there is no Java, or one runs already with other classes."""
     if is_running():
         raise InputError(
             "this Python process runs Java already, and Java can be started only once with its classes. "
@@ -85,10 +79,7 @@ def find_java() -> str | None:
 def find_jar(given: str | os.PathLike[str] | None = None) -> Path | None:
     """Return the jar of ImageJ 1.x: the one given, or the first in one of the usual places; None without one.
 
-    Raises
-    ------
-    InputError
-        If one is given that is not there, or is something else.
+    One that is given and is not there, or is something else, is an `InputError`.
     """
     if given is not None:
         path = Path(given).expanduser()

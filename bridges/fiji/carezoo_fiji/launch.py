@@ -101,10 +101,7 @@ def attach(ij: Any = None) -> FijiSession:
 def find_fiji(given: str | os.PathLike[str] | None = None) -> Path | None:
     """Return the folder of a Fiji: the one given, that of CAREZOO_FIJI, or one in a usual place; None without one.
 
-    Raises
-    ------
-    InputError
-        If one is named that is none.
+    A folder that is named and is none of a Fiji is an `InputError`.
     """
     for name, place in (("--fiji", given), (VARIABLE, os.environ.get(VARIABLE) or None)):
         if place is not None:

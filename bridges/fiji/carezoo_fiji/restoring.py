@@ -10,7 +10,7 @@ import numpy as np
 
 from carezoo.api import Model
 from carezoo.errors import CarezooError, InputError
-from carezoo.host import models as models_
+from carezoo.host.models import list_choices
 from carezoo.image import Image
 from carezoo.settings import Settings, from_dialog
 from carezoo_fiji import previewing, windows
@@ -20,8 +20,6 @@ from carezoo_fiji.images import is_unchanged, selection, to_image
 from carezoo_fiji.java import load
 
 WHOLE, SELECTION = "whole image", "selection"
-
-NO_IMAGE = "there is no image open. Open the image to restore and click on it"
 
 
 @dataclass(frozen=True)
@@ -39,22 +37,16 @@ class RestoreRequest:
 
 
 def active_image() -> Any:
-    """Return the active ij.ImagePlus.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the active ij.ImagePlus; `InputError` if there is none."""
     imp = load("ij.WindowManager").getCurrentImage()
     if imp is None:
-        raise InputError(NO_IMAGE)
+        raise InputError("there is no image open. Open the image to restore and click on it")
     return imp
 
 
 def model_fields(session: Any) -> list[Field]:
     """Return the fields that choose a model: one of those on this computer, or the file of a package."""
-    names = tuple(choice.name for choice in models_.choices())
+    names = tuple(choice.name for choice in list_choices())
     if not names:
         raise InputError("there are no models on this computer. Fetch one with CARE Get Models...")
     chosen = session.remembered.get("model", names[0])
@@ -115,7 +107,7 @@ def do(session: Any, call: Call, order: RestoreRequest) -> str:
 
     was_open = is_open(source)
     model, restoration, image = call.in_background(work)
-    made = windows.results(restoration, model, source, region)
+    made = windows.make_results(restoration, model, source, region)
     further = [imp for name, imp in made.items() if name != "mean"]
     for imp in (*(further if order.shows_uncertainty else ()), made["mean"]):  # the last one shown is the active one
         session.show_window(imp)
@@ -128,13 +120,7 @@ def do(session: Any, call: Call, order: RestoreRequest) -> str:
 
 
 def choose_region(order: RestoreRequest, call: Call) -> dict[str, slice] | None:
-    """Return the part to restore; a selection that is ignored is told of.
-
-    Raises
-    ------
-    InputError
-        If the selection is asked for and there is none.
-    """
+    """Return the part to restore; a missing selection is an `InputError`, an ignored one is logged."""
     found = selection(order.source)
     if not order.is_selection:
         if found and not call.is_interactive:

@@ -17,6 +17,7 @@ from carezoo.settings import Settings
 from carezoo_fiji import commands, images, windows
 from carezoo_fiji.calls import VERDICT, is_headless
 from carezoo_fiji.java import jpype, load
+from carezoo_fiji.restoring import active_image
 
 _POLL_S = 0.1
 
@@ -46,10 +47,7 @@ class FijiSession:
         InputError
             If none is open, or it is one of colours.
         """
-        imp = load("ij.WindowManager").getCurrentImage()
-        if imp is None:
-            raise InputError("there is no image open in ImageJ")
-        return images.to_image(imp)
+        return images.to_image(active_image())
 
     def open(self, path: str | os.PathLike[str]) -> Any:
         """Open an image file as ImageJ does, and return the ij.ImagePlus.
@@ -97,7 +95,9 @@ class FijiSession:
         """
         if isinstance(what, Restoration):
             run = what.report.provenance
-            made = {name: windows.result(name, image, run, _stem(image.name)) for name, image in what.images.items()}
+            made = {
+                name: windows.make_result(name, image, run, _stem(image.name)) for name, image in what.images.items()
+            }
             windows.keep(made, what.recalibration)
         else:
             if not isinstance(what, Image):

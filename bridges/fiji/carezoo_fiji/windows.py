@@ -24,23 +24,16 @@ UNCERTAINTY_TABLE = "fire"
 _KEPT, _LEVELS = "carezoo.results", "carezoo.levels"
 
 
-def results(restoration: Restoration, model: Model, source: Any, region: Mapping[str, slice] | None) -> dict[str, Any]:
+def make_results(
+    restoration: Restoration, model: Model, source: Any, region: Mapping[str, slice] | None
+) -> dict[str, Any]:
     """Return an ij.ImagePlus for every result, not shown yet.
 
-    Parameters
-    ----------
-    restoration
-        What came out.
-    model
-        What it was made with.
-    source
-        The ij.ImagePlus that was restored; it gives its calibration, labels and overlay.
-    region
-        The part of it that was restored.
+    `source`, the ij.ImagePlus that was restored, gives calibration, labels and overlay; `region` is the restored part.
     """
     made = {}
     for name, image in restoration.images.items():
-        imp = result(name, image, restoration.report.provenance, str(source.getShortTitle()))
+        imp = make_result(name, image, restoration.report.provenance, str(source.getShortTitle()))
         _calibrate(imp, source, _depth_factor(model, name), region)
         imp.getCalibration().frameInterval *= restoration.report.provenance.average
         _label(imp, source)
@@ -57,7 +50,7 @@ def keep(made: Mapping[str, Any], levels: Recalibration | None) -> None:
         made["mean"].setProperty(_LEVELS, json.dumps(levels.to_plain()) if levels else None)
 
 
-def result(name: str, image: Image, provenance: Provenance, source: str) -> Any:
+def make_result(name: str, image: Image, provenance: Provenance, source: str) -> Any:
     """Return one result as an ij.ImagePlus, displayed in its own range, with a note of what made it."""
     metadata = replace(image.metadata, display_ranges=(), luts=image.metadata.luts if name == "mean" else ())
     text = f"{image.metadata.notes}\nrestored with {provenance.model} {provenance.version}".strip()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_not_negative, require_positive
 from carezoo.simulate import rendering
 from carezoo.simulate.psf import Gaussian
 from carezoo.simulate.rendering import Canvas, Emitters
@@ -44,12 +44,8 @@ class Background:
     """Standard deviation of the blurred vesicles of an image."""
 
     def __post_init__(self) -> None:
-        for name in ("level", "texture", "haze", "vesicle_density", "vesicle_brightness"):
-            if getattr(self, name).low < 0:
-                raise RecipeError(f"{name}: expected 0 or more, found {getattr(self, name)}")
-        for name in ("texture_size_um", "haze_sigma_um", "vesicle_sigma_um"):
-            if getattr(self, name).low <= 0:
-                raise RecipeError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+        require_not_negative(self, "level", "texture", "haze", "vesicle_density", "vesicle_brightness")
+        require_positive(self, "texture_size_um", "haze_sigma_um", "vesicle_sigma_um")
         if not 1 <= self.n_octaves <= 8:
             raise RecipeError(f"n_octaves: expected 1 to 8, found {self.n_octaves}")
 
@@ -63,17 +59,9 @@ def add_background(
 ) -> tuple[NDArray[np.float32], np.float32, dict[str, float]]:
     """Return `image` with `background` added, the uniform part of it, and the numbers it was drawn with.
 
-    Parameters
-    ----------
-    image
-        The structure through the PSF (`rendering.render`).
-    spectrum
-        Spectrum of the structure (`rendering.compute_spectrum`), for its haze.
+    `image` is the structure through the PSF; `spectrum` is that of the structure, for its haze.
     """
-    names = ("level", "texture", "texture_size_um", "haze", "haze_sigma_um")
-    parameters = {name: getattr(background, name).draw(rng) for name in names}
-    vesicles = ("vesicle_density", "vesicle_brightness", "vesicle_sigma_um")
-    parameters |= {name: getattr(background, name).draw(rng) for name in vesicles}
+    parameters = draw_spans(background, rng)
     reference = np.float32(np.percentile(image, 99.9))
     uniform = reference * np.float32(parameters["level"])
     result = image + uniform
@@ -109,10 +97,7 @@ def draw_perlin(
 ) -> NDArray[np.float32]:
     """Return Perlin noise (Perlin 1985, 2002) of `shape`, from 0 to 1.
 
-    Parameters
-    ----------
-    period_px
-        Distance of the lattice points of the first octave along each axis, pixels; each further octave has half.
+    Lattice points of the first octave are `period_px` pixels apart along each axis; each further octave has half.
     """
     noise = np.zeros(shape, np.float32)
     for octave in range(n_octaves):

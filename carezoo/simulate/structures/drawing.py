@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from carezoo.errors import RecipeError
 from carezoo.simulate import rendering
 from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
-from carezoo.simulate.structures import epithelium as epithelium_
-from carezoo.simulate.structures import granules, nuclei, tubules
+from carezoo.simulate.structures import epithelium, granules, nuclei, tubules
 from carezoo.simulate.structures.epithelium import Epithelium
 from carezoo.simulate.structures.granules import Granules
 from carezoo.simulate.structures.nuclei import Nuclei
@@ -22,16 +21,10 @@ Structure = Tubules | Granules | Nuclei | Epithelium
 
 
 def check_structures(structures: Sequence[Structure], field: FieldOfView) -> None:
-    """Check that the largest pieces fit an image that shows `field`.
-
-    Raises
-    ------
-    RecipeError
-        If not.
-    """
+    """Raise `RecipeError` if the largest pieces do not fit an image that shows `field`."""
     for structure in structures:
         if isinstance(structure, Epithelium):
-            epithelium_.check_fits(structure, field)
+            epithelium.check_fits(structure, field)
             largest_um = structure.cell_diameter_um.high
         elif isinstance(structure, Nuclei):
             largest_um = 2 * structure.radius_um.high * math.sqrt(structure.elongation.high)
@@ -70,4 +63,4 @@ def _emit(structure: Structure, canvas: Canvas, rng: np.random.Generator) -> tup
         return granules.emit(structure, canvas, rng)
     if isinstance(structure, Nuclei):
         return nuclei.emit(structure, canvas, rng)
-    return epithelium_.emit(structure, canvas, rng)
+    return epithelium.emit(structure, canvas, rng)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from carezoo.errors import RecipeError
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_not_negative, require_positive
 from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 from carezoo.simulate.structures.background import draw_perlin
 
@@ -54,12 +54,8 @@ class Epithelium:
     """3D: brightness of the second structure, as a share of the junctions'."""
 
     def __post_init__(self) -> None:
-        for name in ("cell_diameter_um", "relief_size_um", "junction_height_um", "second_distance_um"):
-            if getattr(self, name).low <= 0:
-                raise RecipeError(f"{name}: expected a number above 0, found {getattr(self, name)}")
-        for name in ("n_relaxations", "relief_um", "second_brightness"):
-            if getattr(self, name).low < 0:
-                raise RecipeError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        require_positive(self, "cell_diameter_um", "relief_size_um", "junction_height_um", "second_distance_um")
+        require_not_negative(self, "n_relaxations", "relief_um", "second_brightness")
         if self.vertex_excess.low < -1:
             raise RecipeError(f"vertex_excess: expected a share from -1 (dark) up, found {self.vertex_excess}")
         if not 0 <= self.cytoplasm.low <= self.cytoplasm.high < 1:
@@ -70,19 +66,6 @@ class Epithelium:
         """Depth of the volume that the tallest sheet with its second structure fills."""
         second = 0.0 if self.second == "none" else self.second_distance_um.high
         return self.relief_um.high + self.junction_height_um.high + second
-
-
-_DRAWN = (
-    "cell_diameter_um",
-    "n_relaxations",
-    "relief_um",
-    "relief_size_um",
-    "junction_height_um",
-    "vertex_excess",
-    "cytoplasm",
-    "second_distance_um",
-    "second_brightness",
-)
 
 
 class Sheet(NamedTuple):
@@ -108,16 +91,11 @@ def emit(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> tu
 def draw_sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator) -> Sheet:
     """Draw an epithelium in `canvas.field` (ZYX, all of it as deep as the image; YX: a flat sheet in the focal plane).
 
-    One unit of light is emitted per micrometre of an average junction.
-
-    Raises
-    ------
-    RecipeError
-        If the sheet does not fit into the depth of the image.
+    One unit of light is emitted per micrometre of an average junction. A sheet that does not fit is a `RecipeError`.
     """
     check_fits(epithelium, canvas.image)
     field = canvas.field
-    parameters = {name: getattr(epithelium, name).draw(rng) for name in _DRAWN}
+    parameters = draw_spans(epithelium, rng)
     is_flat = len(field.shape) == 2
     second = epithelium.second if epithelium.second != "any" else ("none", "above", "below")[int(rng.integers(3))]
     edges = _draw_edges(parameters["cell_diameter_um"], round(parameters["n_relaxations"]), field.extent_um[-2:], rng)
@@ -136,13 +114,7 @@ def draw_sheet(epithelium: Epithelium, canvas: Canvas, rng: np.random.Generator)
 
 
 def check_fits(epithelium: Epithelium, field: FieldOfView) -> None:
-    """Check that the tallest sheet fits into the depth of an image that shows `field`.
-
-    Raises
-    ------
-    RecipeError
-        If it does not.
-    """
+    """Raise `RecipeError` if the tallest sheet is higher than an image that shows `field`."""
     if len(field.shape) == 3 and epithelium.depth_um > field.extent_um[0]:
         raise RecipeError(
             f"epithelium: relief, junctions and second structure need up to {epithelium.depth_um:.3g} um, but the "

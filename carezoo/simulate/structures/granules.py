@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_positive
 from carezoo.simulate.rendering import Canvas, Emitters
 
 _GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
@@ -45,9 +45,7 @@ class Granules:
     """3D: granules lie inside a slab this thick in the middle of the image (or inside the image, if thinner)."""
 
     def __post_init__(self) -> None:
-        for name in ("density", "radius_um", "cluster_radius_um", "thickness_um"):
-            if getattr(self, name).low <= 0:
-                raise RecipeError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+        require_positive(self, "density", "radius_um", "cluster_radius_um", "thickness_um")
         for name in ("clustered", "hollow"):
             span: Span = getattr(self, name)
             if not 0 <= span.low <= span.high <= 1:
@@ -61,8 +59,7 @@ def emit(granules: Granules, canvas: Canvas, rng: np.random.Generator) -> tuple[
 
     A granule of median size and brightness emits one unit of light; the light grows with the volume.
     """
-    names = ("density", "radius_um", "clustered", "n_per_cluster", "cluster_radius_um", "hollow", "thickness_um")
-    parameters = {name: getattr(granules, name).draw(rng) for name in names}
+    parameters = draw_spans(granules, rng)
     field = canvas.field
     n = max(1, round(parameters["density"] * field.extent_um[-1] * field.extent_um[-2]))
     relative = np.exp(np.clip(rng.normal(0.0, granules.radius_spread, n), -math.log(3), math.log(3)))
@@ -106,14 +103,9 @@ def fill_balls(
     is_hollow: NDArray[np.bool_],
     pixel_um: float,
 ) -> Emitters:
-    """Fill balls, or cover spheres, with point sources closer together than a pixel.
+    """Fill balls, or cover spheres, with point sources closer together than a pixel; `light` is that of each ball.
 
-    Parameters
-    ----------
-    centre_um
-        (N, 2) or (N, 3); in 2D the points are those of the ball seen from above.
-    light
-        Total light of each ball.
+    Centres are (N, 2) or (N, 3); in 2D the points are those of the ball seen from above.
     """
     n_axes = centre_um.shape[1]
     radius_px = radius_um / pixel_um
@@ -124,11 +116,8 @@ def fill_balls(
         for hollow in (False, True):
             chosen = (n_points == n) & (is_hollow == hollow)
             if chosen.any():
-                unit = (
-                    _fill_unit_disc(int(n), is_hollow=hollow)
-                    if n_axes == 2
-                    else _fill_unit_ball(int(n), is_hollow=hollow)
-                )
+                fill_unit = _fill_unit_disc if n_axes == 2 else _fill_unit_ball
+                unit = fill_unit(int(n), is_hollow=hollow)
                 points = centre_um[chosen, None, :] + radius_um[chosen, None, None] * unit
                 position.append(points.reshape(-1, n_axes))
                 brightness.append(np.repeat(light[chosen] / n, n))

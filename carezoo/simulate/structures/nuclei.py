@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_not_negative
 from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 from carezoo.simulate.structures.background import draw_perlin
 
@@ -53,9 +53,7 @@ class Nuclei:
             )
         if self.radius_um.low <= 0 or self.texture_size_um.low <= 0 or self.elongation.low < 1:
             raise RecipeError("radius_um, texture_size_um: expected numbers above 0; elongation: 1 or more")
-        for name in ("irregularity", "texture", "n_nucleoli", "dome"):
-            if getattr(self, name).low < 0:
-                raise RecipeError(f"{name}: expected 0 or more, found {getattr(self, name)}")
+        require_not_negative(self, "irregularity", "texture", "n_nucleoli", "dome")
 
 
 class _Ellipsoids(NamedTuple):
@@ -73,8 +71,7 @@ def emit(nuclei: Nuclei, canvas: Canvas, rng: np.random.Generator) -> tuple[Emit
     A nucleus of average brightness emits one unit of light a pixel. Pushing nuclei apart keeps the coverage: the
     field is periodic.
     """
-    names = ("coverage", "radius_um", "elongation", "irregularity", "texture", "texture_size_um", "n_nucleoli", "dome")
-    parameters = {name: getattr(nuclei, name).draw(rng) for name in names}
+    parameters = draw_spans(nuclei, rng)
     field = canvas.field
     n_axes = len(field.shape)
     if parameters["coverage"] > MAX_COVERAGE[n_axes]:

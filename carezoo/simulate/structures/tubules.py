@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import RecipeError
-from carezoo.schema.span import Span
+from carezoo.schema.span import Span, draw_spans, require_positive
 from carezoo.simulate.rendering import Canvas, Emitters, FieldOfView
 
 Points = NDArray[np.float64]
@@ -49,10 +49,7 @@ class Tubules:
     """How far along the filament uneven labelling is correlated."""
 
     def __post_init__(self) -> None:
-        positive = ("density", "length_um", "persistence_length_um", "thickness_um")
-        for name in positive:
-            if getattr(self, name).low <= 0:
-                raise RecipeError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+        require_positive(self, "density", "length_um", "persistence_length_um", "thickness_um")
         if not 0 <= self.radiating.low <= self.radiating.high <= 1:
             raise RecipeError(f"radiating: expected a share from 0 to 1, found {self.radiating}")
         if self.n_centres.low < 0.5:
@@ -66,14 +63,8 @@ def emit(tubules: Tubules, canvas: Canvas, rng: np.random.Generator) -> tuple[Em
 
     One unit of light is emitted per micrometre of an average filament.
     """
-    parameters = {
-        "radiating": tubules.radiating.draw(rng),
-        "density": tubules.density.draw(rng),
-        "length_um": tubules.length_um.draw(rng),
-        "persistence_length_um": tubules.persistence_length_um.draw(rng),
-        "thickness_um": tubules.thickness_um.draw(rng),
-        "n_centres": float(round(tubules.n_centres.draw(rng))),
-    }
+    parameters = draw_spans(tubules, rng)
+    parameters["n_centres"] = float(round(parameters["n_centres"]))
     # Steps of 3/4 pixel leave no ripple: below 2e-4 of the light at a standard deviation of half a pixel.
     step_um = 0.75 * min(canvas.field.pixel_size_um[-2:])
     points = draw_filaments(parameters, tubules.length_spread, canvas, step_um, rng)

@@ -14,8 +14,8 @@ from carezoo.image import Image
 from carezoo.pairs.cache import read
 from carezoo.schema.span import Span
 from carezoo.simulate import pairs
+from carezoo.simulate.blurred import Denoise
 from carezoo.simulate.camera import Camera
-from carezoo.simulate.denoise import Denoise
 from carezoo.simulate.psf_section import GaussianPsf
 from carezoo.simulate.structures.granules import Granules
 from carezoo.simulate.structures.tubules import Tubules

@@ -66,7 +66,7 @@ def demo(session):
 @pytest.fixture
 def noisy(session):
     image = carezoo.open_image(ROOT / "zoo" / "demo" / "noisy.tif")
-    imp = to_imageplus(image.cropped({"Y": slice(100, 260), "X": slice(100, 300)}), "noisy.tif")
+    imp = to_imageplus(image.crop({"Y": slice(100, 260), "X": slice(100, 300)}), "noisy.tif")
     session.show_window(imp)
     return imp
 
@@ -350,9 +350,7 @@ def test_uncertainty_models_scores_and_help(session, noisy, made):
     load("ij.WindowManager").setCurrentWindow(driver.image("noisy_restored").getWindow())
     assert session.run("CARE Show Uncertainty...", "show=[width of the interval] interval=50%").startswith("OK")
     np.testing.assert_allclose(to_image(driver.image("noisy_restored_width_50")).array(), width, rtol=1e-4, atol=1e-3)
-    clean = carezoo.open_image(ROOT / "zoo" / "demo" / "clean.tif").cropped(
-        {"Y": slice(100, 260), "X": slice(100, 300)}
-    )
+    clean = carezoo.open_image(ROOT / "zoo" / "demo" / "clean.tif").crop({"Y": slice(100, 260), "X": slice(100, 300)})
     session.show_window(to_imageplus(clean, "clean.tif"))
     told = session.run("CARE Compare with Reference...", "image=noisy_restored reference=clean.tif")
     score = carezoo.score(result.mean, clean.array())

@@ -39,12 +39,12 @@ class CareModel(knext.PortObject):
 
     def serialize(self) -> bytes:
         """Return where the package is and what it is; not the package, which is found again by name."""
-        return json.dumps(self.chosen.to_dict()).encode()
+        return json.dumps(asdict(self.chosen)).encode()
 
     @classmethod
     def deserialize(cls, spec: CareModelSpec, storage: bytes) -> CareModel:
         """Return the model of these bytes."""
-        return cls(spec, ChosenModel.from_dict(json.loads(storage)))
+        return cls(spec, ChosenModel(**json.loads(storage)))
 
 
 MODEL_PORT = knext.port_type("CARE model", CareModel, CareModelSpec, id="org.carezoo.model")
@@ -106,14 +106,14 @@ class CareModelNode:
     def configure(self, context: knext.ConfigurationContext) -> CareModelSpec:
         """Return what is asked for."""
         with translate_errors(knext.InvalidParametersError):
-            return CareModelSpec(self._wanted())
+            return CareModelSpec(self._read_fields())
 
     def execute(self, context: knext.ExecutionContext) -> CareModel:
         """Bring the model here."""
         with translate_errors():
-            wanted = self._wanted()
+            wanted = self._read_fields()
             return CareModel(CareModelSpec(wanted), models.choose(wanted, progress_of(context)))
 
-    def _wanted(self) -> ModelFields:
+    def _read_fields(self) -> ModelFields:
         name = "" if self.name == NONE else self.name
-        return ModelFields.of(name=name, version=self.version, package=self.package, zoo=self.zoo)
+        return ModelFields.from_dialog(name=name, version=self.version, package=self.package, zoo=self.zoo)

@@ -62,18 +62,7 @@ def path_of(cell: Any, folder: Path | None) -> Path:
 
 
 def folder_of(text: str, start: Path | None = None) -> Path | None:
-    """Return the folder a parameter names; None if it is empty.
-
-    Parameters
-    ----------
-    start
-        Where a relative one starts.
-
-    Raises
-    ------
-    InputError
-        If it is none of this computer, or is relative without `start`; see `path_of`.
-    """
+    """Return the folder a parameter names; None if it is empty. A relative one starts at `start`; see `path_of`."""
     return path_of(text, start) if text.strip() else None
 
 

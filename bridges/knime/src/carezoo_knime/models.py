@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from carezoo.errors import InputError, IntegrityError, ZooError
@@ -27,13 +26,10 @@ class ModelFields:
     """Address or folder of a zoo to ask first; empty: those of the environment variable CAREZOO_ZOO."""
 
     @classmethod
-    def of(cls, *, name: str, version: str, package: str, zoo: str) -> ModelFields:
+    def from_dialog(cls, *, name: str, version: str, package: str, zoo: str) -> ModelFields:
         """Return what the fields of the dialog ask for together.
 
-        Raises
-        ------
-        InputError
-            If neither a name nor a package is given, or a package that is not there.
+        Neither a name nor a package, or a package that is not there, is an `InputError`.
         """
         name, version, package = name.strip(), version.strip(), package.strip()
         if package:
@@ -61,15 +57,6 @@ class ChosenModel:
     """Of the package's manifest, which holds the hashes of all its files."""
     name: str
     version: str
-
-    def to_dict(self) -> dict[str, str]:
-        """Return plain values for KNIME's port."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, str]) -> ChosenModel:
-        """Return the model that `to_dict` told."""
-        return cls(**values)
 
     def open(self) -> Package:
         """Open the package, downloaded once more if the workflow has moved to another computer.
@@ -134,13 +121,7 @@ class ZooRow(Row):
 
 
 def zoo_rows(zoo: str = "") -> list[ZooRow]:
-    """Return the newest version of every model: those that ship, those pulled, and those of a zoo.
-
-    Raises
-    ------
-    ZooError
-        If the zoo cannot be read.
-    """
+    """Return the newest version of every model: those that ship, those pulled, and those of a zoo."""
     rows = []
     for listed in catalog.models(zoos=ModelFields("", zoo.strip()).zoos):
         entry = listed.entry

@@ -116,10 +116,7 @@ def _score(paths: Mapping[str, Path], axes: str | None, scene: str | None) -> Sc
 def _planes(images: Mapping[str, Image]) -> Iterator[tuple[str, dict[str, NDArray[np.generic]]]]:
     """Yield every channel and time point of all images, ZYX or YX, with its name.
 
-    Raises
-    ------
-    InputError
-        If the images differ in shape.
+    Images that differ in shape are an `InputError`.
     """
     shapes = {key: tuple(image.sizes.get(letter, 1) for letter in axes_.LETTERS) for key, image in images.items()}
     if len(set(shapes.values())) > 1:
@@ -128,7 +125,7 @@ def _planes(images: Mapping[str, Image]) -> Iterator[tuple[str, dict[str, NDArra
     for s, t, c in np.ndindex(next(iter(shapes.values()))[:3]):
         region = {"S": slice(s, s + 1), "T": slice(t, t + 1), "C": slice(c, c + 1)}
         plane = {
-            key: image.cropped({letter: bound for letter, bound in region.items() if letter in image.axes})
+            key: image.crop({letter: bound for letter, bound in region.items() if letter in image.axes})
             for key, image in images.items()
         }
         yield (

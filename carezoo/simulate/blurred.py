@@ -1,14 +1,15 @@
-"""Task denoise: sources have blur, background and noise, targets do not."""
+"""Tasks denoise and upsample: sources have blur, background and noise, or lack planes; targets do not."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.simulate import camera, psf, rendering
+from carezoo.simulate import camera, psf, rendering, sampling
 from carezoo.simulate.clean_images import CleanImage
 from carezoo.simulate.psf_section import draw_source_psf
 from carezoo.simulate.section import (
@@ -20,7 +21,7 @@ from carezoo.simulate.section import (
 )
 from carezoo.simulate.structures import background
 from carezoo.simulate.structures.drawing import draw_structures
-from carezoo.tasks import DENOISE
+from carezoo.tasks import DENOISE, UPSAMPLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,45 @@ class Denoise(RecordedSimulation):
         return make_blurred(self, prepared, clean, rng, keep_blur=self.targets == "source")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Upsample(BlurredSimulation):
+    """Every `factor`-th plane of a stack, and all planes."""
+
+    task: ClassVar[str] = UPSAMPLE.name
+    spatial_choices: ClassVar[tuple[str, ...]] = ("ZYX",)
+
+    factor: Fraction = field(metadata={"example": "4"})
+    """Distance of the planes of a source over that of its target's planes; any number of 1 or more, such as 10.2 or
+    51/5."""
+
+    def __post_init__(self) -> None:
+        sampling.check_factor(self.factor)
+        super().__post_init__()
+
+    @property
+    def plane_factor(self) -> Fraction:
+        """Distance of the planes of a source over that of its target's planes."""
+        return self.factor
+
+    def check(self, prepared: PreparedSimulation) -> None:
+        """Check that PSFs fit the stacks, and that at least two planes remain of each."""
+        super().check(prepared)
+        for shape in self.pair_shapes(prepared):
+            sampling.check_coarse(shape[0], self.factor)
+
+    def make(self, prepared: PreparedSimulation, clean: CleanImage | None, rng: np.random.Generator) -> SimulatedPair:
+        """Make a stack with few planes, and the same with all planes."""
+        return make_blurred(self, prepared, clean, rng)
+
+    def sample(
+        self, blurred: NDArray[np.generic], target: NDArray[np.generic]
+    ) -> tuple[NDArray[np.generic], NDArray[np.generic], dict[str, float]]:
+        """Return the planes that a source has, and the target without planes that fill no plane of the source."""
+        planes = sampling.subsample(blurred.astype(np.float32), self.factor, axis=0)
+        n_planes = sampling.count_fine(len(planes), self.factor)
+        return planes, target[:n_planes], {"factor": float(self.factor)}
+
+
 def make_blurred(
     simulation: BlurredSimulation,
     prepared: PreparedSimulation,
@@ -44,14 +84,9 @@ def make_blurred(
     *,
     keep_blur: bool = False,
 ) -> SimulatedPair:
-    """Make a pair through the PSF and the camera.
+    """Make a pair through the PSF and the camera, from `clean` or from structures.
 
-    Parameters
-    ----------
-    clean
-        Image to degrade; None: structures are simulated.
-    keep_blur
-        Whether targets of structures have the PSF and the background of their source.
+    `keep_blur`: targets of structures have the PSF and the background of their source.
     """
     if clean is None:
         return _render(simulation, prepared, rng, keep_blur=keep_blur)
