@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import files
-from carezoo.errors import AxesError, MissingExtraError
+from carezoo.errors import AxesError, InputError, MissingExtraError
 from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
@@ -77,6 +77,7 @@ class Model:
         image: NDArray[np.generic] | Pixels | Image | str | PathLike[str],
         axes: str | None = None,
         *,
+        scene: int | str | None = None,
         settings: Settings | None = None,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
@@ -92,6 +93,8 @@ class Model:
         axes
             Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model or their
             dimensions are named; for files their metadata decide unless given.
+        scene
+            Name or number (from 0) of the image in a file that holds several; None: the first.
         settings
             How to run; or give its fields as keywords (`tile`, `provider`, `precision`, `n_threads`, `dtype`, ...).
         progress
@@ -120,7 +123,7 @@ class Model:
         if settings is not None and options:
             raise TypeError(f"give settings or {', '.join(options)}, not both")
         settings = settings or from_words(options)
-        source = self._open(image, axes)
+        source = self._open(image, axes, scene)
         return _restore(
             source, self.package, settings, session=self._session(settings), progress=progress, cancelled=cancelled
         )
@@ -131,6 +134,7 @@ class Model:
         output: str | PathLike[str] | None = None,
         *,
         axes: str | None = None,
+        scene: int | str | None = None,
         settings: Settings | None = None,
         is_overwriting: bool = False,
         **options: Unpack[Options],
@@ -146,6 +150,8 @@ class Model:
             image.
         axes
             Of the file; None: as its metadata say.
+        scene
+            Name or number (from 0) of the image in a file that holds several, or ``"all"``; None: the first.
         settings
             How to run; or give its fields as keywords.
         is_overwriting
@@ -154,7 +160,8 @@ class Model:
         Returns
         -------
         Path
-            The restored image, by default ``cell_restored.tif`` for ``cell.tif``. Scale and disagreement lie beside it.
+            The restored image, by default ``cell_restored.tif`` for ``cell.tif``, or ``cell_SCENE_restored.tif`` where
+            a scene was chosen among several; of all scenes the last. Scale and disagreement lie beside it.
 
         Raises
         ------
@@ -172,14 +179,17 @@ class Model:
             models={None: self.package},
             settings=settings or from_words(options),
             axes=axes,
+            scene=scene,
             output=None if output is None else Path(output),
             is_overwriting=is_overwriting,
         )
         source = Path(path)
+        restored = result_path(source, "mean", order.output)
         for outcome in restore_files([source], order, open_network=lambda _, chosen: self._session(chosen)):
             if outcome.error is not None:
                 raise outcome.error
-        return result_path(source, "mean", order.output)
+            restored = result_path(source, "mean", order.output, outcome.scene)
+        return restored
 
     def evaluate(
         self,
@@ -188,6 +198,7 @@ class Model:
         report: str | PathLike[str] | None = None,
         *,
         axes: str | None = None,
+        scene: int | str | None = None,
         is_overwriting: bool = False,
         progress: Progress | None = None,
         **wanted: Any,
@@ -204,6 +215,9 @@ class Model:
             Folder for the report (index.html, scores.json, scores.csv); None writes nothing.
         axes
             Of the source files; None: from their metadata.
+        scene
+            Name or number (from 0) of the image in files that hold several, or ``"all"``, a pair for each; None: the
+            first.
         is_overwriting
             Whether a report that is there already is replaced.
         progress
@@ -235,15 +249,17 @@ class Model:
         if folder is not None:
             check_folder(folder, is_overwriting=is_overwriting)
         settings: Settings = wanted.get("settings") or Settings()
-        pairs = find_pairs(conditions(source, target), self.manifest, axes, settings.average)
+        pairs = find_pairs(conditions(source, target), self.manifest, axes, settings.average, scene)
         found = evaluate(self.package, pairs, EvaluationSettings(**wanted), progress)
         if folder is not None:
             write_evaluation(found, self.manifest, pairs, folder)
         return found
 
-    def _open(self, image: Any, axes: str | None) -> Image:
+    def _open(self, image: Any, axes: str | None, scene: int | str | None) -> Image:
         if isinstance(image, str | PathLike):
-            return files.open_image(Path(image), axes)
+            return files.open_image(Path(image), axes, scene=scene)
+        if scene is not None:
+            raise InputError(f"scene {scene!r} names an image of a file; expected the path of one, found pixels")
         return files.to_image(image, axes, self._guess)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -92,6 +92,14 @@ axes_option: Declaration = click.option(
     "--axes", help="Axes of the images in their order, letters out of STCZYX.  [default: from the metadata]"
 )
 
+
+def scene_option(*, takes_all: bool = True) -> Declaration:
+    """Return the option --scene, which chooses among several images of a file; `takes_all`: or takes all of them."""
+    choice, more = ("NAME|NUMBER|all", ", or all of them") if takes_all else ("NAME|NUMBER", "")
+    text = f"Image in files that hold several (LIF, CZI, OME-TIFF), numbers from 0{more}.  [default: the first]"
+    return click.option("--scene", metavar=choice, help=text)
+
+
 zoo_option: Declaration = click.option(
     "--zoo",
     "zoos",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -16,6 +15,7 @@ from carezoo.cli import declared
 from carezoo.cli.declared import open_reference
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
+from carezoo.settings import Settings
 
 
 def _split_baselines(text: str) -> tuple[str, ...] | None:
@@ -75,6 +75,7 @@ def _open_psf(path: str) -> NDArray[np.generic]:
 )
 @declared.settings_options
 @declared.axes_option
+@declared.scene_option()
 @declared.overwrite_option("an existing report")
 def evaluate_command(
     reference: str,
@@ -82,8 +83,14 @@ def evaluate_command(
     sources: Sequence[str],
     targets: Sequence[str],
     folder: Path,
+    baselines: tuple[str, ...] | None,
+    psf: NDArray[np.generic] | None,
+    diameter: float | None,
+    most_frames: int,
+    settings: Settings,
+    axes: str | None,
+    scene: str | None,
     overwrite: bool,
-    **wanted: Any,
 ) -> None:
     """Score a model on pairs it has not seen, beside classical methods at their best.
 
@@ -101,7 +108,13 @@ def evaluate_command(
             folder,
             is_overwriting=overwrite,
             progress=progress,
-            **wanted,
+            axes=axes,
+            scene=scene,
+            baselines=baselines,
+            psf=psf,
+            diameter=diameter,
+            most_frames=most_frames,
+            settings=settings,
         )
     from carezoo.evaluate.report import page
 

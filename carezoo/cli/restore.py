@@ -13,6 +13,7 @@ from carezoo.cli.declared import open_reference, parse_crop, parse_models, parse
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import BugError, InputError
 from carezoo.files.listing import collect_images
+from carezoo.files.scenes import ALL
 from carezoo.runtime.batch import Job, Outcome, restore_files
 from carezoo.settings import Settings
 
@@ -32,6 +33,7 @@ from carezoo.settings import Settings
     "Folder for results, or for one file the name of its restored image (.tif).  [default: beside each file]",
 )
 @declared.axes_option
+@declared.scene_option()
 @declared.settings_options
 @click.option("--crop", metavar="y=0:256,x=...", help="Restore this region only, for trying.")
 @click.option(
@@ -53,6 +55,7 @@ def restore_command(
     zoos: Sequence[str],
     output: Path | None,
     axes: str | None,
+    scene: str | None,
     settings: Settings,
     crop: str | None,
     flicker: Path | None,
@@ -63,12 +66,14 @@ def restore_command(
     """Restore image FILES (or all images of a folder) with a model.
 
     cell.tif becomes cell_restored.tif, in the intensities of the input and with its metadata; a probabilistic model
-    writes cell_scale.tif, too. Finished files are skipped when the command is run again.
+    writes cell_scale.tif, too. With --scene the names carry that of the scene. Finished files are skipped when the
+    command is run again.
     """
     order = Job(
         models={channel: open_reference(reference, zoos) for channel, reference in parse_models(models).items()},
         settings=settings,
         axes=axes,
+        scene=scene,
         crop=parse_crop(crop) if crop else {},
         output=output,
         is_overwriting=overwrite,
@@ -96,6 +101,8 @@ def _check_flicker(path: Path, files: Sequence[Path], order: Job) -> None:
     flicker.check_name(path)
     if len(files) != 1 or None not in order.models:
         raise InputError("--flicker shows one file restored with one model; give one")
+    if order.scene == ALL:
+        raise InputError("--flicker shows one image; name its scene")
     if path.exists() and not order.is_overwriting:
         raise InputError(f"{path} exists; choose another name, or replace it (--overwrite)")
     manifest = order.models[None].manifest
@@ -109,7 +116,7 @@ def _write_flicker(path: Path, file: Path, order: Job, at: str) -> None:
     from carezoo.pictures import flicker, view
 
     position = parse_position(at) if at else {}
-    image = files.open_image(file, order.axes)
+    image = files.open_image(file, order.axes, scene=order.scene)
     image = image.crop(order.crop) if order.crop else image
     shown = view.view_model(image, order.models[None], position, order.settings)
     n = flicker.N_FRAMES[path.suffix.lower()]
@@ -124,17 +131,17 @@ def _tell(outcome: Outcome) -> None:
             debug.trace(outcome.error)
             told = f"{told}. {debug.REPORT}"
         click.echo(
-            f"failed   {told}" if outcome.source.name in told else f"failed   {outcome.source}: {told}", err=True
+            f"failed   {told}" if outcome.source.name in told else f"failed   {_source(outcome)}: {told}", err=True
         )
         return
     written = ", ".join(str(path) for path in outcome.outputs)
     if outcome.status == "skipped":
-        click.echo(f"finished before  {outcome.source} -> {written}", err=True)
+        click.echo(f"finished before  {_source(outcome)} -> {written}", err=True)
         return
     for report in outcome.reports:
         run = report.provenance
         click.echo(
-            f"restored {outcome.source} -> {written}  ({run.model} {run.version}, {run.provider} {run.precision}, "
+            f"restored {_source(outcome)} -> {written}  ({run.model} {run.version}, {run.provider} {run.precision}, "
             f"{report.seconds:.1f} s, {report.n_voxels / max(report.seconds, 1e-9) / 1e6:.2f} megavoxels/s, "
             f"{run.n_tiles} tile(s), halo {run.halo_share:.0%})",
             err=True,
@@ -143,6 +150,10 @@ def _tell(outcome: Outcome) -> None:
             click.echo(f"  note: {report.n_clipped} pixels did not fit into the type and were clipped", err=True)
         for warning in report.warnings:
             click.echo(f"  warning: {warning}", err=True)
+
+
+def _source(outcome: Outcome) -> str:
+    return f"{outcome.source}, scene {outcome.scene}" if outcome.scene else str(outcome.source)
 
 
 def _summary(outcomes: Sequence[Outcome]) -> int:

@@ -36,6 +36,7 @@ from carezoo.settings import Settings
 )
 @declared.settings_options
 @declared.axes_option
+@declared.scene_option(takes_all=False)
 @declared.overwrite_option("an existing picture")
 def show_command(
     source: Path,
@@ -46,6 +47,7 @@ def show_command(
     at: str | None,
     settings: Settings,
     axes: str | None,
+    scene: str | None,
     overwrite: bool,
 ) -> None:
     """Show IMAGE, its restoration, and what the model is unsure of: scale, disagreement, a profile with its 90 % band.
@@ -66,13 +68,15 @@ def show_command(
         raise InputError(f"{output}: a picture ends in .png")
     if output and output.exists() and not overwrite:
         raise InputError(f"{output} exists; choose another name (-o), or replace it (--overwrite)")
-    before = restored or result_path(source, "mean", None)
+    before = restored or result_path(source, "mean", None, _label(source, scene))
     if reference:
-        shown = view.view_model(files.open_image(source, axes), open_reference(reference, zoos), position, settings)
+        shown = view.view_model(
+            files.open_image(source, axes, scene=scene), open_reference(reference, zoos), position, settings
+        )
     elif before.exists():
-        shown = view.view_files(source, before, position, axes)
+        shown = view.view_files(source, before, position, axes, scene)
     else:
-        files.open_image(source, axes)  # the image itself may be what is missing
+        files.open_image(source, axes, scene=scene)  # the image itself may be what is missing
         raise InputError(f"{before} does not exist: name a model (--model), or the restored image (--restored)")
     for warning in shown.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -81,6 +85,18 @@ def show_command(
     if output is None and _has_screen():
         click.launch(str(target))
     click.echo(str(target))
+
+
+def _label(source: Path, scene: str | None) -> str:
+    """Return what the results of the scene are called by; raises InputError if it is none, or all."""
+    from carezoo import files
+
+    if scene is None:
+        return ""
+    found = files.choose_scenes(source, scene)
+    if len(found) > 1:
+        raise InputError(f"--scene {scene}: a picture shows one image; name one scene")
+    return found[0].label
 
 
 def _default(source: Path) -> Path:

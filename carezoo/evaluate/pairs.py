@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from carezoo.errors import InputError
-from carezoo.files import open_image
+from carezoo.files import applicable_scene, choose_scenes, open_image
 from carezoo.files.listing import match
+from carezoo.files.scenes import Scene
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
@@ -37,7 +38,11 @@ def conditions(source: Paths, target: Paths) -> list[Condition]:
 
 
 def find_pairs(
-    conditions: Sequence[Condition], manifest: Manifest, axes: str | None = None, average: int = 1
+    conditions: Sequence[Condition],
+    manifest: Manifest,
+    axes: str | None = None,
+    average: int = 1,
+    scene: int | str | None = None,
 ) -> list[Pair]:
     """Find the pairs of all conditions, and check that they fit the model.
 
@@ -50,6 +55,9 @@ def find_pairs(
         Of the source files; None: from their metadata. Targets lack the axis the model projects away.
     average
         Frames (T) of a source file that become one before they are restored.
+    scene
+        Name or number of the image in files that hold several, or `carezoo.files.scenes.ALL`, a pair for each; None:
+        the first. A target file with one image serves every scene.
 
     Raises
     ------
@@ -61,22 +69,27 @@ def find_pairs(
     pairs = []
     for name, sources, targets in conditions:
         for source, target in match([sources], [targets]):
-            pair = _open(name, source, target, manifest, axes)
-            pair = replace(pair, source=pair.source.average_frames(average))
-            _check(pair, manifest)
-            pairs.append(pair)
+            for each in (None,) if scene is None else choose_scenes(source, scene):
+                pair = _open(name, source, target, manifest, axes, each)
+                pair = replace(pair, source=pair.source.average_frames(average))
+                _check(pair, manifest)
+                pairs.append(pair)
     return pairs
 
 
-def _open(condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None) -> Pair:
+def _open(
+    condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None, scene: Scene | None
+) -> Pair:
     kept = None if axes is None else "".join(letter for letter in axes.upper() if not manifest.loses(letter))
     images = []
     for path, letters in ((source, axes), (target, kept)):
-        image = open_image(path, letters)
+        number = applicable_scene(path, scene.number) if scene else None
+        image = open_image(path, letters, scene=number)
         images.append(replace(image, name=f"{path.parent.name}/{path.name}"))
     n_channels = [image.sizes.get("C", 1) for image in images]
+    name = f"{source.name}, {scene.label}" if scene and scene.label else source.name
     return Pair(
-        name=f"{condition}: {source.name}" if condition else source.name,
+        name=f"{condition}: {name}" if condition else name,
         source=images[0],
         target=images[1],
         source_path=source.resolve(),

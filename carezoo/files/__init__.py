@@ -9,11 +9,21 @@ from typing import Any
 from carezoo.errors import FileFormatError, InputError
 from carezoo.files import formats, listing, tiff_read
 from carezoo.files.arrays import to_image
+from carezoo.files.scenes import ALL, Scene, choose
 from carezoo.files.tiff_target import TiffTarget
 from carezoo.files.tiff_write import create_image, write_image
 from carezoo.image import Image
 
-__all__ = ["TiffTarget", "create_image", "open_image", "read_notes", "to_image", "write_image"]
+__all__ = [
+    "TiffTarget",
+    "applicable_scene",
+    "choose_scenes",
+    "create_image",
+    "open_image",
+    "read_notes",
+    "to_image",
+    "write_image",
+]
 
 
 def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: int | str | None = None) -> Image:
@@ -28,7 +38,8 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
         One letter out of STCZYX for each dimension; overrides what the file says. Needed where the file says nothing:
         a plain TIFF of many pages may be a stack, a series or channels.
     scene
-        Number (from 0) or name of the image inside a file that holds several. By default the first.
+        Name or number (from 0) of the image inside a file that holds several. By default the first, with a warning
+        that lists them.
 
     Returns
     -------
@@ -46,6 +57,37 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
     MissingExtraError
         If the format needs the extra `formats`.
     """
+    found = _require_image(path)
+    if tiff_read.is_tiff(found):
+        return tiff_read.open_tiff(found, axes, scene)
+    return formats.open_other(found, axes, scene)
+
+
+def choose_scenes(path: str | os.PathLike[str], asked: int | str) -> tuple[Scene, ...]:
+    """Return the images of a file that a name, a number from 0, or `carezoo.files.scenes.ALL` means; no pixel is read.
+
+    Raises
+    ------
+    FileFormatError
+        If the file has no such image; the message lists those it has. Further errors as in `open_image`.
+    """
+    found = _require_image(path)
+    names = tiff_read.read_scenes(found) if tiff_read.is_tiff(found) else formats.read_scenes(found)
+    return choose(found, names, asked)
+
+
+def applicable_scene(path: str | os.PathLike[str], asked: int | str | None) -> int | str | None:
+    """Return which image of a file of a pair is meant: `asked`, or None where the file holds only one.
+
+    Raises
+    ------
+    FileFormatError
+        As in `open_image`.
+    """
+    return None if asked is None or len(choose_scenes(path, ALL)) == 1 else asked
+
+
+def _require_image(path: str | os.PathLike[str]) -> Path:
     found = Path(path)
     if not found.exists():
         raise InputError(f"{found} does not exist.{listing.near_names(found)}")
@@ -53,14 +95,12 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
         inside = listing.list_folder(found).images
         example = f"such as {inside[0]}" if inside else "and there is none in it"
         raise InputError(f"{found} is a folder; expected an image file, {example}")
-    if tiff_read.is_tiff(found):
-        return tiff_read.open_tiff(found, axes, scene)
-    if found.suffix.lower() in formats.TIFF_SUFFIXES:
+    if found.suffix.lower() in formats.TIFF_SUFFIXES and not tiff_read.is_tiff(found):
         raise FileFormatError(
             f"{found} is not a TIFF file although it is called one ({found.stat().st_size} bytes, without a TIFF "
             "header). Copy it again, or save it again from the program that made it"
         )
-    return formats.open_other(found, axes, scene)
+    return found
 
 
 def read_notes(path: str | os.PathLike[str]) -> dict[str, Any] | None:

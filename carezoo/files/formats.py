@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import BUGS, AxesError, CarezooError, FileFormatError, MissingExtraError, is_raised_in
-from carezoo.files import file_axes
+from carezoo.files import file_axes, scenes
 from carezoo.files.plane_pixels import DECODED, PlanePixels
 from carezoo.image import Image, Metadata
 
@@ -85,6 +87,20 @@ def missing_package(path: Path) -> str | None:
 
 def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open a file that is not TIFF; parameters and errors as in `carezoo.files.open_image`."""
+    with _opened(path) as opened:
+        opened.set_scene(scenes.choose_number(path, opened.scenes, scene))
+        return _to_image(opened, path, axes, READERS.get(path.suffix.lower()))
+
+
+def read_scenes(path: Path) -> tuple[str, ...]:
+    """Return the names of the images in a file that is not TIFF."""
+    with _opened(path) as opened:
+        return tuple(opened.scenes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Yield bioio's view of the file; what its reader raises becomes a FileFormatError, a bug stays one."""
     reader = READERS.get(path.suffix.lower())
     bioio = _import("bioio", "bioio", path)
     options: dict[str, Any] = {}
@@ -93,9 +109,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the readers' own dependencies: nothing a user could act on
-            opened = bioio.BioImage(path, **options)
-            _choose(opened, path, scene)
-            return _to_image(opened, path, axes, reader)
+            yield bioio.BioImage(path, **options)
     except CarezooError:
         raise
     except Exception as error:  # every reader has its own
@@ -132,16 +146,6 @@ def _make_unknown_error(path: Path) -> FileFormatError:
         f"{path} has a format carezoo does not know. It reads TIFF; CZI, LIF, ND2 and OME-Zarr with "
         f'pip install "carezoo[formats]"; and whatever other bioio readers are installed for. Or save it as OME-TIFF'
     )
-
-
-def _choose(opened: Any, path: Path, scene: int | str | None) -> None:
-    if scene is None:
-        return
-    if scene not in opened.scenes and not (isinstance(scene, int) and 0 <= scene < len(opened.scenes)):
-        raise FileFormatError(
-            f"{path} has no scene {scene!r}; it has {', '.join(opened.scenes)} (numbers from 0 work as well)"
-        )
-    opened.set_scene(scene)
 
 
 def _to_image(opened: Any, path: Path, axes: str | None, reader: Reader | None) -> Image:

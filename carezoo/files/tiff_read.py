@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from carezoo.errors import BUGS, CarezooError, FileFormatError, is_raised_in
-from carezoo.files import file_axes, imagej, notes, ome, plain
+from carezoo.files import file_axes, imagej, notes, ome, plain, scenes
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import dimensions, pages_of, series_of
 from carezoo.image import Image, Metadata, Pixels
@@ -94,19 +94,22 @@ def _open(path: Path) -> Iterator[TiffFile]:
         ) from error
 
 
+def read_scenes(path: Path) -> tuple[str, ...]:
+    """Return the names of the images in the file; those without a name have their number."""
+    with _open(path) as tif:
+        return _names(series_of(tif))
+
+
 def _choose_series(tif: TiffFile, path: Path, scene: int | str | None) -> tuple[TiffPageSeries, int]:
     series = series_of(tif)
     if not series:
         raise FileFormatError(f"{path} holds no image")
-    names = [one.name or str(number) for number, one in enumerate(series)]
-    if scene is None:
-        if len(series) > 1:
-            logger.info("%s holds %d images (%s); the first is taken", path.name, len(series), ", ".join(names))
-        return series[0], 0
-    number = names.index(scene) if scene in names else scene
-    if isinstance(number, int) and 0 <= number < len(series):
-        return series[number], number
-    raise FileFormatError(f"{path} has no scene {scene!r}; it has {', '.join(names)} (numbers from 0 work as well)")
+    number = scenes.choose_number(path, _names(series), scene)
+    return series[number], number
+
+
+def _names(series: Sequence[TiffPageSeries]) -> tuple[str, ...]:
+    return tuple(one.name or str(number) for number, one in enumerate(series))
 
 
 def _require_whole(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:

@@ -83,6 +83,7 @@ class Verbs:
             restoration = model.restore(
                 source,
                 task.inputs.get("axes"),
+                scene=task.inputs.get("scene"),
                 settings=settings,
                 progress=lambda done, total, _: tell(f"restoring with {model.manifest.reference}", done, total),
                 cancelled=task.cancelled.is_set,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carezoo.errors import AxesError, DataError, InputError
-from carezoo.files import open_image
+from carezoo.files import applicable_scene, open_image
 from carezoo.files.listing import match
 from carezoo.image import Image
 from carezoo.pairs.axes import PairAxes
@@ -102,7 +102,7 @@ def _pair(each: FileSet, source: Path, target: Path) -> Pair:
 def _open(each: FileSet, path: Path, average: int = 1) -> Image:
     name = f"{path.parent.name}/{path.name}"
     try:
-        image = dataclasses.replace(_open_with_axes(path, each.axes), name=name)
+        image = dataclasses.replace(_open_with_axes(path, each.axes, applicable_scene(path, each.scene)), name=name)
         averaged = image.average_frames(average)
     except InputError as error:
         raise DataError(f"set {each.name}: {path} cannot be used: {error}") from error
@@ -112,14 +112,14 @@ def _open(each: FileSet, path: Path, average: int = 1) -> Image:
     return averaged
 
 
-def _open_with_axes(path: Path, axes: str | None) -> Image:
+def _open_with_axes(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open an image whose file may have fewer dimensions than `axes` has letters: the first ones are absent then."""
     try:
-        return open_image(path, axes)
+        return open_image(path, axes, scene=scene)
     except AxesError as error:
         for absent in range(1, len(axes or "") - 1):
             with contextlib.suppress(AxesError):
-                return open_image(path, axes[absent:] if axes else None)
+                return open_image(path, axes[absent:] if axes else None, scene=scene)
         raise error
 
 

@@ -59,6 +59,9 @@ files."""
     axes: str | None = None
     """Axes of the files over STCZYX; null: from their metadata. The first letters are dropped for a file with fewer \
 dimensions, such as a YX target of a TYX series."""
+    scene: str | int | None = None
+    """Name or number (from 0) of the image in files that hold several; null: the first. A file with one image has no \
+choice."""
     average: int = 1
     """Frames (T) of a source whose mean the model restores, as `carezoo restore --average` does; targets have one \
 frame for each mean, or one for all. 1: every frame alone."""

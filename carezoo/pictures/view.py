@@ -95,7 +95,9 @@ def view_model(image: Image, package: Package, at: Mapping[str, int], settings: 
     )
 
 
-def view_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | None = None) -> View:
+def view_files(
+    source: Path, restored: Path, at: Mapping[str, int], axes: str | None = None, scene: int | str | None = None
+) -> View:
     """Read what is shown from an image and its results, as `carezoo restore` wrote them.
 
     Scale and disagreement are read where they lie beside `restored` under their usual names.
@@ -105,13 +107,14 @@ def view_files(source: Path, restored: Path, at: Mapping[str, int], axes: str | 
     InputError
         If a file cannot be read, or is not the restoration of `source`.
     """
-    image, mean = files.open_image(source, axes), files.open_image(restored)
+    image, mean = files.open_image(source, axes, scene=scene), files.open_image(restored)
     image = image.average_frames(n_averaged(restored))
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
         raise InputError(f"{restored} is not a restoration of {source}: {mean.sizes} and {image.sizes}")
-    is_named_by_source = restored.name == result_path(source, "mean", None).name
+    label = files.choose_scenes(source, scene)[0].label if scene is not None else ""
+    is_named_by_source = restored.name == result_path(source, "mean", None, label).name
     where = restored.parent if is_named_by_source else restored
-    paths = {name: result_path(source, name, where) for name in ("scale", "disagreement")}
+    paths = {name: result_path(source, name, where, label) for name in ("scale", "disagreement")}
     beside = {name: path for name, path in paths.items() if path.exists()}
     maps = {name: _take_plane(files.open_image(path), at) for name, path in beside.items()}
     plane = _take_plane(mean, at)

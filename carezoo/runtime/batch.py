@@ -12,6 +12,7 @@ from typing import Any, Literal
 from carezoo import files
 from carezoo.errors import AxesError, BugError, CarezooError, InputError, OutOfMemoryError
 from carezoo.files.atomic import hash_file, make_folder, require_folder
+from carezoo.files.scenes import Scene
 from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.progress import Progress
@@ -36,6 +37,8 @@ class Job:
     settings: Settings = field(default_factory=Settings)
     axes: str | None = None
     """Axes of the files; None: as their metadata say."""
+    scene: int | str | None = None
+    """Name or number of the image in files that hold several, or `carezoo.files.scenes.ALL`; None: the first."""
     crop: Mapping[str, slice] = field(default_factory=dict)
     """Region to restore, by axis letter."""
     output: Path | None = None
@@ -60,9 +63,11 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What happened to one file."""
+    """What happened to one file, or to one of several images in it."""
 
     source: Path
+    scene: str = ""
+    """What the names of the results carry; empty: nothing."""
     status: Literal["restored", "skipped", "failed"]
     outputs: tuple[Path, ...] = ()
     reports: tuple[Report, ...] = ()
@@ -73,6 +78,7 @@ class Outcome:
         failure = {"type": type(self.error).__name__, "message": str(self.error)} if self.error else None
         return {
             "source": str(self.source),
+            **({"scene": self.scene} if self.scene else {}),
             "status": self.status,
             "outputs": [str(path) for path in self.outputs],
             "reports": [report.to_dict() for report in self.reports],
@@ -118,17 +124,45 @@ def restore_files(
     sessions = {key: open_network(package, order.settings) for key, package in order.models.items()}
     for source in sources:
         try:
-            yield _restore_file(source, order, sessions, progress, cancelled)
-        except CarezooError as error:
-            yield Outcome(source=source, status="failed", error=error)
-        except OSError as error:
-            yield Outcome(source=source, status="failed", error=InputError(f"{source}: {error}"))
-        except MemoryError as error:
-            yield Outcome(
-                source=source, status="failed", error=OutOfMemoryError(f"{source}: {error or 'out of memory'}")
-            )
+            scenes = _scenes(source, order)
         except Exception as error:
-            yield Outcome(source=source, status="failed", error=BugError.of(error, source))
+            yield _failure(source, error)
+            continue
+        for scene in scenes:
+            try:
+                yield _restore_file(source, scene, order, sessions, progress, cancelled)
+            except Exception as error:
+                yield _failure(source, error, scene)
+
+
+def _failure(source: Path, error: Exception, scene: Scene | None = None) -> Outcome:
+    """Return the outcome of an image that could not be restored: whatever went wrong stops no other image."""
+    told: CarezooError
+    if isinstance(error, CarezooError):
+        told = error
+    elif isinstance(error, OSError):
+        told = InputError(f"{source}: {error}")
+    elif isinstance(error, MemoryError):
+        told = OutOfMemoryError(f"{source}: {error or 'out of memory'}")
+    else:
+        told = BugError.of(error, source)
+    return Outcome(source=source, scene=scene.label if scene else "", status="failed", error=told)
+
+
+def _scenes(source: Path, order: Job) -> Sequence[Scene | None]:
+    """Return the images of a file to restore; None stands for the first, without a name of its own.
+
+    Raises
+    ------
+    InputError
+        If the file lacks what was asked for, or several images of it would be written to one file.
+    """
+    if order.scene is None:
+        return (None,)
+    found = files.choose_scenes(source, order.scene)
+    if len(found) > 1 and order.output is not None and _is_file_name(order.output):
+        raise InputError(f"{order.output} is the name of one image, and {source} holds {len(found)}; name a folder")
+    return found
 
 
 def _check_output(output: Path, n_sources: int) -> None:
@@ -140,16 +174,17 @@ def _check_output(output: Path, n_sources: int) -> None:
         require_folder(output.parent)
 
 
-def result_path(source: Path, name: str, output: Path | None) -> Path:
+def result_path(source: Path, name: str, output: Path | None, scene: str = "") -> Path:
     """Return where the result `name` of a file goes.
 
-    In a folder (None: that of the file) ``cell.tif`` gives ``cell_restored.tif`` and ``cell_scale.tif``. An `output`
+    In a folder (None: that of the file) ``cell.tif`` gives ``cell_restored.tif`` and ``cell_scale.tif``, and its
+    `scene` of label ``pos1`` gives ``cell_pos1_restored.tif`` (`carezoo.files.choose_scenes`). An `output`
     that ends in .tif or .tiff, unless it is a folder, is the restored image itself: ``out.tif`` beside
     ``out_scale.tif``.
     """
     if output is not None and _is_file_name(output):
         return output if name == "mean" else _name_output(output, name)
-    path = _name_output(source, SUFFIX_OF.get(name, name))
+    path = _name_output(source, "_".join(filter(None, (scene, SUFFIX_OF.get(name, name)))))
     return path if output is None else output / path.name
 
 
@@ -196,21 +231,24 @@ def _result_names(order: Job) -> list[str]:
 
 def _restore_file(
     source: Path,
+    scene: Scene | None,
     order: Job,
     sessions: Mapping[int | None, Session],
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
-    image = files.open_image(source, order.axes)
+    image = files.open_image(source, order.axes, scene=scene.number if scene else None)
     image = image.crop(order.crop) if order.crop else image
-    outputs = tuple(result_path(source, name, order.output) for name in _result_names(order))
-    identity = {"input": {"name": source.name, "sha256": hash_file(source)[0]}, "options": order.options()}
+    label = scene.label if scene else ""
+    outputs = tuple(result_path(source, name, order.output, label) for name in _result_names(order))
+    options = {**order.options(), "scene": label or None}
+    identity = {"input": {"name": source.name, "sha256": hash_file(source)[0]}, "options": options}
     if not order.is_overwriting and _is_finished(outputs, identity):
-        return Outcome(source=source, status="skipped", outputs=outputs)
+        return Outcome(source=source, scene=label, status="skipped", outputs=outputs)
 
     @contextmanager
     def make_target(outline: Outline) -> Iterator[Erasable]:
-        path = result_path(source, outline.name, order.output)
+        path = result_path(source, outline.name, order.output, label)
         make_folder(path.parent)
         notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
         if outline.name == "scale":  # intervals are drawn from this file, where its model may be gone
@@ -227,7 +265,7 @@ def _restore_file(
             yield target
 
     reports = _restore_image(image, order, sessions, make_target, progress, cancelled)
-    return Outcome(source=source, status="restored", outputs=outputs, reports=reports)
+    return Outcome(source=source, scene=label, status="restored", outputs=outputs, reports=reports)
 
 
 def _like(outline: Outline) -> Image:

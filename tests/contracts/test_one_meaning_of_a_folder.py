@@ -76,7 +76,7 @@ def low(tmp_path, monkeypatch):
             (tmp_path / folder / name).write_bytes(b"")
     monkeypatch.setattr("carezoo.files.formats.importlib.util.find_spec", lambda _: object())
     for module in (pairs_, find):
-        monkeypatch.setattr(module, "open_image", lambda *_: Image(np.zeros((24, 24), np.uint16), "YX"))
+        monkeypatch.setattr(module, "open_image", lambda *_, **__: Image(np.zeros((24, 24), np.uint16), "YX"))
     return tmp_path / "low"
 
 
@@ -105,7 +105,13 @@ def test_recipes(low):
 def test_fiji(low, monkeypatch):
     from carezoo_fiji import folders
 
-    answers = {"input_folder": str(low), "output_folder": str(low.parent / "out"), "model": "x", "overwrite": False}
+    answers = {
+        "input_folder": str(low),
+        "output_folder": str(low.parent / "out"),
+        "model": "x",
+        "scene": "",
+        "overwrite": False,
+    }
     for name in ("model_fields", "settings_fields"):
         monkeypatch.setattr(folders, name, lambda *_: [])
     monkeypatch.setattr(folders, "from_dialog", lambda _: None)

@@ -89,7 +89,7 @@ def test_a_folder_whose_pixels_were_replaced_is_not_taken_for_the_restored_one(m
     pixels.parent.mkdir(parents=True)
     pixels.write_bytes(b"first")
     image = files.open_image(tmp_path / "cell0.tif")  # stands for the reader of such folders
-    monkeypatch.setattr("carezoo.files.open_image", lambda *_: image)
+    monkeypatch.setattr("carezoo.files.open_image", lambda *_, **__: image)
     path = model.restore_file(tmp_path / "cell.zarr")
     assert model.restore_file(tmp_path / "cell.zarr") == path
     pixels.write_bytes(b"other")

@@ -24,6 +24,7 @@ def ask(session: Any, call: Call) -> tuple[Listing, Job]:
         Field("output_folder", "folder"),
         *model_fields(session),
         *settings_fields(),
+        Field("scene", "text", "", unit="(name, number or all)"),
         Field("overwrite", "flag", False),
     ]
     values = call.ask(fields, help_url=session.HELP)
@@ -36,6 +37,7 @@ def ask(session: Any, call: Call) -> tuple[Listing, Job]:
     order = Job(
         models={None: session.models.get(reference(values)).package},
         settings=from_dialog(values),
+        scene=str(values["scene"]).strip() or None,
         output=target,
         is_overwriting=bool(values["overwrite"]),
     )

@@ -73,6 +73,7 @@ class CareEvaluateNode(EveryRow):
                 rows,
                 folder=folder_of(self.folder),
                 axes=self.axes.strip() or None,
+                scene=self.scene.strip() or None,
                 is_strict=self.stop,
                 progress=progress_of(context),
                 cancelled=context.is_canceled,

@@ -103,6 +103,7 @@ class CareRestoreNode(RestoreSettings, EveryRow):
                 models={None: model.chosen.open()},
                 settings=self._settings(),
                 axes=self.axes.strip() or None,
+                scene=self.scene.strip() or None,
                 output=self._output(),
                 is_overwriting=self.replace,
             )

@@ -27,6 +27,12 @@ class EveryRow:
         "",
         is_advanced=True,
     )
+    scene = knext.StringParameter(
+        "Scene",
+        "Name or number (from 0) of the image in files that hold several (LIF, CZI, OME-TIFF). Empty: the first.",
+        "",
+        is_advanced=True,
+    )
     folder = knext.StringParameter(
         "Folder of relative paths", "Where paths that do not name a folder start.", "", is_advanced=True
     )

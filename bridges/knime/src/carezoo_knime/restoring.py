@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from carezoo import files, statistics
 from carezoo.errors import Cancelled, CarezooError, InputError
+from carezoo.files.scenes import ALL
 from carezoo.image import Image
 from carezoo.pictures.display import preview
 from carezoo.progress import Progress
@@ -76,6 +77,8 @@ def restore_rows(
     CarezooError
         If the model cannot be run at all; with `is_strict` whatever went wrong with a row.
     """
+    if order.scene == ALL:
+        raise InputError("a row becomes one image: name one scene; loop over several with a flow variable")
     paths = [_attempt(cell, folder) for cell in cells]
     failures = conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
     good = list(dict.fromkeys(path for path in paths if isinstance(path, Path) and path not in failures))
@@ -116,7 +119,7 @@ def _row(outcome: Outcome, order: Job) -> RestoredRow:
     written = {
         name: path
         for name in ("mean", "scale", "disagreement")
-        if (path := result_path(outcome.source, name, order.output)) in outcome.outputs
+        if (path := result_path(outcome.source, name, order.output, outcome.scene)) in outcome.outputs
     }
     mean, high = _summary(files.open_image(written["disagreement"])) if "disagreement" in written else (None, None)
     return RestoredRow(

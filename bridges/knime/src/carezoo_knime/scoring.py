@@ -45,6 +45,7 @@ def score_rows(
     *,
     folder: Path | None = None,
     axes: str | None = None,
+    scene: str | None = None,
     is_strict: bool = False,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -57,6 +58,8 @@ def score_rows(
         Paths under the keys `restored`, `reference` and, if there are noisy images, `noisy`.
     axes
         Axes of the files; None: as their metadata say.
+    scene
+        Name or number of the image in noisy and reference files that hold several; None: the first.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def score_rows(
         if cancelled and cancelled():
             raise Cancelled(f"stopped before row {i + 1} of {len(rows)}")
         try:
-            scored.append(_score({key: path_of(cell, folder) for key, cell in row.items()}, axes))
+            scored.append(_score({key: path_of(cell, folder) for key, cell in row.items()}, axes, scene))
         except InputError as error:
             if is_strict:
                 raise
@@ -80,9 +83,11 @@ def score_rows(
     return scored
 
 
-def _score(paths: Mapping[str, Path], axes: str | None) -> ScoredRow:
+def _score(paths: Mapping[str, Path], axes: str | None, scene: str | None) -> ScoredRow:
     try:
-        images = {key: files.open_image(path, axes) for key, path in paths.items()}
+        images = {
+            key: files.open_image(path, axes, scene=files.applicable_scene(path, scene)) for key, path in paths.items()
+        }
     except MissingExtraError as error:  # the reader of this file; other rows may do without it
         raise InputError(str(error)) from error
     if "noisy" not in images:

@@ -1,0 +1,168 @@
+"""Several images in one file: every surface chooses among them, and results are named by scene."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import packages
+import pytest
+import tifffile
+
+import carezoo
+from carezoo import files
+from carezoo.cli.main import run
+from carezoo.errors import DataError, FileFormatError, InputError
+from carezoo.evaluate.pairs import conditions, find_pairs
+from carezoo.files.scenes import Scene
+from carezoo.host.shared import SharedArrays
+from carezoo.host.worker import Verbs, WorkerTask
+from carezoo.package.read import open_package
+from carezoo.package.write import write_package
+from carezoo.pairs import find
+from carezoo.pairs.axes import PairAxes
+from carezoo.pairs.section import FileSet
+from carezoo.runtime.batch import Job, restore_files
+from carezoo.train.sections import Data
+
+ROOT = Path(__file__).parents[2]
+PICTURES = [packages.picture((24, 20), seed=seed) for seed in range(3)]
+
+
+def write_scenes(path, pictures, names):
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for picture, name in zip(pictures, names, strict=True):
+            writer.write(picture, metadata={"axes": "YX", "Name": name} if name else {"axes": "YX"})
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "one.zip"
+    write_package(packages.denoise_2d(), path)
+    return path
+
+
+@pytest.fixture
+def model(package):
+    return carezoo.load(package)
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_scenes(tmp_path / "plate.ome.tif", PICTURES, ["A1/pos 1", "A1/pos 2", "B2"])
+    return tmp_path / "plate.ome.tif"
+
+
+def restored(model, number):
+    return model.restore(PICTURES[number], "YX").mean
+
+
+def test_the_first_is_taken_and_the_others_are_listed(path, model, caplog):
+    with caplog.at_level(logging.WARNING, "carezoo"):
+        result = model.restore_file(path)
+    assert result.name == "plate_restored.ome.tif"
+    assert np.array_equal(files.open_image(result).array(), restored(model, 0))
+    (said,) = [message for message in caplog.messages if "holds" in message]
+    assert "plate.ome.tif holds 3 images (A1/pos 1, A1/pos 2, B2); the first is taken. Choose with --scene" in said
+
+
+@pytest.mark.parametrize(("asked", "number"), [("A1/pos 2", 1), ("1", 1), (1, 1), ("B2", 2), (0, 0)])
+def test_names_and_numbers_mean_an_image(path, model, caplog, asked, number):
+    result = model.restore_file(path, scene=asked)
+    assert result.name == f"plate_{('A1-pos-1', 'A1-pos-2', 'B2')[number]}_restored.ome.tif"
+    assert np.array_equal(files.open_image(result).array(), restored(model, number))
+    assert np.array_equal(model.restore(path, scene=asked).mean, restored(model, number))
+    assert not [message for message in caplog.messages if "holds" in message]
+    assert model.restore_file(path, scene=number) == result  # finished before, however it was asked for
+
+
+@pytest.mark.parametrize("asked", ["C3", "3", 3, -1, "all "])
+def test_others_are_refused_with_those_there_are(path, asked):
+    with pytest.raises(FileFormatError, match=r"has no scene .*; it has A1/pos 1, A1/pos 2, B2 \(numbers from 0 to 2"):
+        files.open_image(path, scene=asked)
+
+
+def test_the_command_restores_all_and_a_file_with_one_keeps_its_name(path, package, model, capsys):
+    files.write_image(path.parent / "one.tif", carezoo.Image(PICTURES[0], "YX"))
+    words = ["restore", str(path.parent), "--model", str(package), "--scene", "all", "-o", str(path.parent / "out")]
+    assert run(words) == 0
+    assert "4 restored" in capsys.readouterr().err
+    made = {file.name: files.open_image(file).array() for file in (path.parent / "out").iterdir()}
+    assert set(made) == {
+        "one_restored.tif", "plate_A1-pos-1_restored.ome.tif", "plate_A1-pos-2_restored.ome.tif",
+        "plate_B2_restored.ome.tif",
+    }  # fmt: skip
+    assert np.array_equal(made["plate_B2_restored.ome.tif"], restored(model, 2))
+    assert run(words) == 0
+    said = capsys.readouterr().err
+    assert "4 skipped" in said
+    assert "plate.ome.tif, scene B2 ->" in said
+    assert run([*words[:-2], "-o", str(path.parent / "x.tif")]) == 2  # a folder with several, one name
+    assert run(["restore", str(path), *words[2:-1], str(path.parent / "x.tif")]) == 2
+    assert "x.tif is the name of one image" in capsys.readouterr().err
+    assert run(["show", str(path), "--model", str(package), "--scene", "B2", "-o", str(path.parent / "b.png")]) == 0
+    assert run(["show", str(path), "--model", str(package), "--scene", "all", "-o", str(path.parent / "c.png")]) == 2
+    assert run([*words[:-1], str(path.parent / "again"), "--scene", "9"]) == 2
+
+
+def test_names_that_do_not_tell_apart_are_numbered(tmp_path):
+    write_scenes(tmp_path / "a.ome.tif", PICTURES, ["x", "X", "?"])
+    found = files.choose_scenes(tmp_path / "a.ome.tif", "all")
+    assert found == (Scene(0, "0-x"), Scene(1, "1-X"), Scene(2, "2"))
+    write_scenes(tmp_path / "b.ome.tif", PICTURES, ["0", "all", "1"])  # a name wins over what a word or number means
+    assert files.choose_scenes(tmp_path / "b.ome.tif", "all") == (Scene(1, "all"),)
+    assert files.choose_scenes(tmp_path / "b.ome.tif", "1") == (Scene(2, "1"),)
+
+
+def test_pairs_of_recipes_and_evaluations(path, package, tmp_path):
+    manifest = open_package(package).manifest
+    pairs = find_pairs(conditions(path, path), manifest, scene="all")
+    assert [pair.name for pair in pairs] == [f"plate.ome.tif, {name}" for name in ("A1-pos-1", "A1-pos-2", "B2")]
+    assert all(np.array_equal(pair.target.array(), each) for pair, each in zip(pairs, PICTURES, strict=True))
+    files.write_image(tmp_path / "clean.tif", carezoo.Image(PICTURES[2], "YX"))
+    each = FileSet(source=(path.name,), target=("clean.tif",), scene="B2")
+    for scene in ("B2", 2):
+        data = Data(sets=(replace(each, scene=scene),), folder=str(tmp_path))
+        (pair,) = find.find_pairs(data, PairAxes("YX"))
+        assert np.array_equal(pair.source.array(), pair.target.array())
+    with pytest.raises(DataError, match="has no scene 'C9'"):
+        find.find_pairs(Data(sets=(replace(each, scene="C9"),), folder=str(tmp_path)), PairAxes("YX"))
+
+
+def test_the_worker(path, package, model):
+    desk = Verbs()
+    inputs = {"model": str(package), "path": str(path), "scene": "B2"}
+    shared = desk.restore(WorkerTask("1", "restore", inputs), lambda *_: None)["results"]["mean"]["array"]
+    with SharedArrays().attach(shared) as pixels:
+        assert np.array_equal(pixels, restored(model, 2))
+    desk.close()
+
+
+def test_knime(path, package, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "bridges" / "knime" / "src"))
+    from carezoo_knime.restoring import restore_rows
+    from carezoo_knime.scoring import score_rows
+
+    order = Job(models={None: open_package(package)}, output=path.parent / "out", scene="B2")
+    (row,) = restore_rows([str(path)], order)
+    assert row.restored == str(path.parent / "out" / "plate_B2_restored.ome.tif")
+    (scored,) = score_rows([{"restored": row.restored, "reference": str(path), "noisy": str(path)}], scene="B2")
+    assert scored.error is None
+    with pytest.raises(InputError, match="name one scene"):
+        restore_rows([str(path)], replace(order, scene="all"))
+
+
+def test_fiji(path, package, monkeypatch):
+    pytest.importorskip("jpype", reason='needs jpype1 (pip install "carezoo[fiji]")')
+    from carezoo_fiji import folders
+    from carezoo_fiji.form import answer_from_options
+
+    options = f"input_folder=[{path.parent}] output_folder=[{path.parent}/out] model=one scene=all"
+    call = SimpleNamespace(ask=lambda fields, **_: answer_from_options("CARE Restore Folder...", fields, options))
+    loaded = SimpleNamespace(get=lambda _: carezoo.load(package))
+    monkeypatch.setattr(folders, "model_fields", lambda _: [folders.Field("model", "text")])
+    monkeypatch.setattr(folders, "reference", lambda values: values["model"])
+    found, order = folders.ask(SimpleNamespace(HELP="", remembered={}, models=loaded), call)
+    outcomes = list(restore_files(found.images, order))
+    assert [outcome.scene for outcome in outcomes] == ["A1-pos-1", "A1-pos-2", "B2"]
