@@ -204,8 +204,10 @@ class Window:
         return np.dtype(self.pixels.dtype)
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
-        """Read a region of the region."""
-        return np.asarray(self.pixels[tuple(_shift(item, bound) for item, bound in zip(key, self.bounds, strict=True))])
+        """Read a region of the region; of a masked array, a masked one."""
+        return np.asanyarray(
+            self.pixels[tuple(_shift(item, bound) for item, bound in zip(key, self.bounds, strict=True))]
+        )
 
 
 @dataclass(frozen=True, eq=False)
