@@ -19,6 +19,7 @@ from carezoo.domain_check.odds import inputs, log_odds
 from carezoo.domain_check.prior import population, symmetric
 from carezoo.domain_check.record import SHIFTS, VERSION, is_readable
 from carezoo.image import Image
+from carezoo.valid import ValidPixels
 
 log = logging.getLogger("carezoo")
 
@@ -41,7 +42,7 @@ class DomainMatch:
     """Name of the training images that are nearest."""
 
 
-def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | None:
+def compare(image: Image, record: Mapping[str, Any] | None, valid: ValidPixels | None = None) -> DomainMatch | None:
     """Compare an image with the training images of a model.
 
     Reads at most three planes, or some crops of them.
@@ -52,12 +53,14 @@ def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | Non
         Any axes with Y and X. It has as many channels as the model takes, or, for a model of one channel, any number.
     record
         Section `training_images` of `config.carezoo`.
+    valid
+        Which pixels of the image count; None: all.
 
     Returns
     -------
     DomainMatch or None
         None where nothing can be said: the package has no record, or one of another version, or the image is smaller
-        than 64 pixels.
+        than 64 pixels, or has no valid region of that size.
     """
     if not record or record.get("version") != VERSION:
         return None
@@ -72,7 +75,7 @@ def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | Non
     found = [
         each
         for channel in range(n_channels)
-        if (each := _compare_channel(image, channel, known[min(channel, len(known) - 1)]["kinds"], sizes))
+        if (each := _compare_channel(image, valid, channel, known[min(channel, len(known) - 1)]["kinds"], sizes))
     ]
     if not found:
         return None
@@ -113,10 +116,10 @@ def _pixel_size(image: Image, trained: Mapping[str, Sequence[float]]) -> _PixelS
 
 
 def _compare_channel(
-    image: Image, channel: int, kinds: Sequence[Mapping[str, Any]], sizes: _PixelSize
+    image: Image, valid: ValidPixels | None, channel: int, kinds: Sequence[Mapping[str, Any]], sizes: _PixelSize
 ) -> DomainMatch | None:
     n_pixels = prod(image.shape) // image.sizes.get("C", 1)
-    crops = informative(image, channel, min(max(n_pixels // (2 * SIDE**2), 1), _N_CROPS))
+    crops = informative(image, channel, min(max(n_pixels // (2 * SIDE**2), 1), _N_CROPS), valid=valid)
     if not crops:
         return None
     seen = look(crops)
