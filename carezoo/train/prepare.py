@@ -16,7 +16,7 @@ from carezoo.errors import DataError, RecipeError
 from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Matching, Relation, check_scorable, make_identity
-from carezoo.pairs.registration import RegistrationReport, check_files, register_pairs
+from carezoo.pairs.registration import RegistrationReport, check_files, refuse_mistakes, register_pairs
 from carezoo.pairs.split import PairParts, Part, split_pairs
 from carezoo.patches.files import Sampler
 from carezoo.patches.sampler import PatchPlan, prepare_all
@@ -75,6 +75,8 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
     how = PatchPlan(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
     registration = check_files(acquired, recipe.pair_axes)
+    if registration:
+        refuse_mistakes(registration, acquired, recipe.data.sets)
     patches = prepare_all(parts, opened, how, cache)
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
     data = TrainingData(batches, _validation(patches.choose, recipe.training))

@@ -208,7 +208,7 @@ def _list_decisive(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe without what neither fits nor chooses the weights: words, and files to report on."""
     values = recipe.to_dict()
     for each in (*values["data"]["sets"], *values["data"]["simulated"]):
-        for key in ("license", "origin", "n_report"):
+        for key in ("license", "origin", "n_report", "accept"):
             each.pop(key, None)
     for each in values["data"]["sets"]:
         if each["split"]["fit"]:  # else every file that leaves the report would be fitted to
