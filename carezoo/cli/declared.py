@@ -89,7 +89,9 @@ def json_option(what: str) -> Declaration:
 
 
 axes_option: Declaration = click.option(
-    "--axes", help="Axes of the images in their order, letters out of STCZYX.  [default: from the metadata]"
+    "--axes",
+    help="Axes of the images in their order, letters out of STCZYX, for TIFF with lengths if need be (T6C2YX).  "
+    "[default: from the metadata]",
 )
 
 

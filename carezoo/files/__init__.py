@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from carezoo.errors import FileFormatError, InputError
-from carezoo.files import formats, listing, tiff_read
+from carezoo.files import formats, listing, tiff_read, units
 from carezoo.files.arrays import to_image
 from carezoo.files.scenes import ALL, Scene, choose
 from carezoo.files.tiff_target import TiffTarget
@@ -36,7 +37,8 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
         bioio readers are installed for.
     axes
         One letter out of STCZYX for each dimension; overrides what the file says. Needed where the file says nothing:
-        a plain TIFF of many pages may be a stack, a series or channels.
+        a plain TIFF of many pages may be a stack, a series or channels; ``T6C2YX`` gives lengths, too. A TIFF whose
+        metadata contradict its pixels is read only with axes.
     scene
         Name or number (from 0) of the image inside a file that holds several. By default the first, with a warning
         that lists them.
@@ -58,9 +60,10 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
         If the format needs the extra `formats`.
     """
     found = _require_image(path)
-    if tiff_read.is_tiff(found):
-        return tiff_read.open_tiff(found, axes, scene)
-    return formats.open_other(found, axes, scene)
+    open_found = tiff_read.open_tiff if tiff_read.is_readable(found) else formats.open_other
+    image = open_found(found, axes, scene)
+    sizes, metadata = units.plausible(image.pixel_size_um, image.metadata, image.name)
+    return replace(image, pixel_size_um=sizes, metadata=metadata)
 
 
 def choose_scenes(path: str | os.PathLike[str], asked: int | str) -> tuple[Scene, ...]:
@@ -72,7 +75,7 @@ def choose_scenes(path: str | os.PathLike[str], asked: int | str) -> tuple[Scene
         If the file has no such image; the message lists those it has. Further errors as in `open_image`.
     """
     found = _require_image(path)
-    names = tiff_read.read_scenes(found) if tiff_read.is_tiff(found) else formats.read_scenes(found)
+    names = tiff_read.read_scenes(found) if tiff_read.is_readable(found) else formats.read_scenes(found)
     return choose(found, names, asked)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from math import prod
 
 from carezoo import axes as axes_
 from carezoo.errors import AxesError
@@ -25,6 +27,46 @@ class StoredAxes:
     """True: S counts the samples of a pixel (red, green, blue), not samples of an experiment."""
     keeps_singletons: bool = False
     """True: named dimensions of length 1 were written on purpose."""
+
+
+def arrange(stored: StoredAxes, asked: str | None, n_inside: int) -> tuple[StoredAxes, str | None]:
+    """Return the dimensions that axes with lengths such as ``T6C2YX`` give to the planes of a file.
+
+    Parameters
+    ----------
+    stored, asked
+        As in `assign`. One letter that counts planes may lack its length.
+    n_inside
+        How many of the last stored dimensions lie inside a plane.
+
+    Returns
+    -------
+    stored, asked
+        For `assign`; as they were if `asked` has no length.
+
+    Raises
+    ------
+    AxesError
+        If the lengths do not make up the planes of the file.
+    """
+    if asked is None or not re.search(r"\d", asked):
+        return stored, asked
+    parts = re.findall(r"([A-Za-z])(\d*)", asked)
+    letters = axes_.parse("".join(letter for letter, _ in parts))
+    inside = stored.shape[len(stored.shape) - n_inside :]
+    n_planes, n_shown = prod(stored.shape[: len(stored.shape) - n_inside]), sum(n > 1 for n in inside[2:]) + 2
+    given = [int(n) if n else None for _, n in parts[:-n_shown]]
+    known = prod(n for n in given if n is not None)
+    if given.count(None) == 1 and known and n_planes % known == 0:
+        given[given.index(None)] = n_planes // known
+    counted = [n for n in given if n is not None]
+    if len(counted) != len(given) or prod(counted) != n_planes:
+        raise AxesError(
+            f"axes {asked}: the lengths give {prod(counted)} planes, {stored.name} holds {n_planes}; give lengths "
+            f"before {letters[-n_shown:]} whose product is {n_planes}"
+        )
+    hidden = "".join("_" for _ in inside[n_shown:])
+    return replace(stored, letters=letters + hidden, shape=(*counted, *inside), keeps_singletons=True), letters
 
 
 def assign(stored: StoredAxes, asked: str | None) -> tuple[str, tuple[int, ...]]:

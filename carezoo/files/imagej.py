@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,13 @@ def is_signed(tif: TiffFile) -> bool:
 def info(tif: TiffFile) -> str:
     """Return the text ImageJ shows as Image > Show Info..."""
     return str((tif.imagej_metadata or {}).get("Info", ""))
+
+
+def listed_planes(tif: TiffFile) -> str:
+    """Return how many planes the description of a hyperstack lists."""
+    found = tif.imagej_metadata or {}
+    counts = {name: int(found.get(name, 1)) for name in ("channels", "slices", "frames")}
+    return f"{prod(counts.values())} planes ({', '.join(f'{n} {name}' for name, n in counts.items())})"
 
 
 def describe(tif: TiffFile, sizes: Mapping[str, int]) -> tuple[dict[str, float], Metadata]:

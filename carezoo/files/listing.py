@@ -2,7 +2,8 @@
 
 A folder means the images that lie in it, sorted by name: TIFF, OME-Zarr folders, and the microscope formats whose
 reader is installed. Hidden files are no images (macOS keeps one beside each image), nor are files that carezoo has
-written; other subfolders are not looked into. An image that is named by itself is taken whatever it is called.
+written; of a multi-file OME-TIFF the first file stands for all; other subfolders are not looked into. An image that is
+named by itself is taken whatever it is called.
 
 A source and a target are a pair if their names are equal before the suffix: ``f0.tif`` and ``f0.ome.tiff``.
 """
@@ -101,7 +102,7 @@ def list_folder(folder: Path, pattern: str = "*") -> Listing:
     return Listing(
         folder,
         pattern,
-        tuple(path for path in readable if path not in results),
+        tuple(take_each_set_once([path for path in readable if path not in results])),
         tuple(path for path in named if path not in readable),
         tuple(results),
         tuple(path for path in entries if path not in named),
@@ -157,7 +158,19 @@ def collect_images(paths: Sequence[Path]) -> list[Path]:
             found.setdefault(image.resolve(), image)
     results = {real for real in found if real.parent / (find_origin(real) or "") in found}
     _log_left_out(results, "beside the images they were made from")
-    return [image for real, image in found.items() if real not in results]
+    return take_each_set_once([image for real, image in found.items() if real not in results])
+
+
+def take_each_set_once(paths: Sequence[Path]) -> list[Path]:
+    """Return paths without later files of the same multi-file OME-TIFF: each of them opens the whole."""
+    taken: set[Path] = set()
+    kept = []
+    for path in paths:
+        members = {member.resolve() for member in tiff_read.files_of(path)}
+        if len(members) == 1 or not members & taken:
+            kept.append(path)
+            taken |= members
+    return kept
 
 
 def match(sources: Sequence[Path], targets: Sequence[Path], pattern: str = "*") -> list[tuple[Path, Path]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 from xml.etree import ElementTree
 
@@ -30,6 +31,15 @@ def descriptions(tif: TiffFile) -> str:
     """Return the descriptions of all images of the file, one after the other."""
     root = ElementTree.fromstring(tif.ome_metadata or "<OME/>")
     return "\n".join(_text(image, "Description") for image in root.findall("{*}Image"))
+
+
+def listed_planes(tif: TiffFile, index: int) -> str:
+    """Return how many planes of which size the metadata of image number `index` list; empty if they list none."""
+    found = ElementTree.fromstring(tif.ome_metadata or "<OME/>").findall("{*}Image/{*}Pixels")
+    if index >= len(found):
+        return ""
+    n = prod(int(found[index].get(f"Size{letter}", 1)) for letter in "ZCT")
+    return f"{n} planes of {found[index].get('SizeY')} x {found[index].get('SizeX')} pixels"
 
 
 def describe(tif: TiffFile, index: int, sizes: Mapping[str, int]) -> tuple[dict[str, float], Metadata]:

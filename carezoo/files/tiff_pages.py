@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from carezoo.errors import BUGS, FileFormatError
+from carezoo.files.ome_set import open_set
 from carezoo.files.plane_pixels import DECODED, Pages, n_pages
 
 Array = NDArray[Any]
@@ -81,8 +82,8 @@ class EncodedPages:
     fill: Any
     """Value of pixels in segments that a sparse file leaves out."""
     jpeg_header: bytes | None
-    origin: tuple[Path, int]
-    """File and series: what another process needs to open the same planes."""
+    origin: tuple[Path, int, bool]
+    """File, series, and whether its metadata are ignored: what another process needs to open the same planes."""
     token: object = field(default_factory=object)
     """Tells the segments of this file from those of others."""
 
@@ -93,9 +94,11 @@ class EncodedPages:
         """Return a region of one plane; decodes only the segments it touches."""
         place = self.places[page]
         if place is None:
+            n_there = sum(each is not None for each in self.places)
             raise FileFormatError(
-                f"{self.origin[0]} lacks plane {page} (its metadata lists it): the acquisition or the copy was not "
-                "finished. Restore the part that is there with --crop"
+                f"{self.origin[0]} lacks plane {page}: its metadata list {len(self.places)} planes, {n_there} are "
+                "there. The acquisition or the copy was not finished, or the file was cropped. Restore the part that "
+                "is there with --crop, or say what the planes in the file are with --axes (axes= in Python)"
             )
         inside = self._in_volume(region)
         block = np.empty([bound.stop - bound.start for bound in inside], self.dtype)
@@ -176,8 +179,13 @@ def dimensions(series: TiffPageSeries) -> tuple[str, tuple[int, ...]]:
     return series.axes, series.shape
 
 
-def pages_of(series: TiffPageSeries, path: Path, index: int) -> Pages:
-    """Return the planes of one series of an open file.
+def open_tif(path: Path, *, is_plain: bool = False) -> TiffFile:
+    """Open a file; `is_plain`: as a sequence of planes, whatever its metadata say of them."""
+    return open_set(path, is_imagej=False, is_ome=False, is_shaped=False) if is_plain else open_set(path)
+
+
+def pages_of(series: TiffPageSeries, path: Path, index: int, *, is_plain: bool = False) -> Pages:
+    """Return the planes of one series of an open file; `is_plain` as it was opened.
 
     Raises
     ------
@@ -195,6 +203,7 @@ def pages_of(series: TiffPageSeries, path: Path, index: int) -> Pages:
     pages: Pages
     if series.dataoffset is not None and not series.is_multifile:
         first = series.dataoffset
+        path = Path(page.parent.filehandle.path)
         pages = RawPages([path] * n, range(first, first + n * n_bytes, n_bytes), page_shape, stored_dtype)
         _require_bytes(path, first + n * n_bytes)
         return pages
@@ -218,7 +227,7 @@ def pages_of(series: TiffPageSeries, path: Path, index: int) -> Pages:
         decode=page.decode,
         fill=page.nodata,
         jpeg_header=page.jpegheader,
-        origin=(path, index),
+        origin=(path, index, is_plain),
     )
 
 
@@ -266,6 +275,6 @@ def _open(path: Path) -> Any:
         raise FileFormatError(f"{path} can no longer be read: {error.strerror}") from error
 
 
-def _reopen(path: Path, index: int) -> Pages:
-    with TiffFile(path) as tif:
-        return pages_of(series_of(tif)[index], path, index)
+def _reopen(path: Path, index: int, is_plain: bool) -> Pages:
+    with open_tif(path, is_plain=is_plain) as tif:
+        return pages_of(series_of(tif)[index], path, index, is_plain=is_plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +11,9 @@ from pathlib import Path
 from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from carezoo.errors import BUGS, CarezooError, FileFormatError, is_raised_in
-from carezoo.files import file_axes, imagej, notes, ome, plain, scenes
+from carezoo.files import file_axes, imagej, notes, ome, ome_set, plain, scenes
 from carezoo.files.plane_pixels import PlanePixels
-from carezoo.files.tiff_pages import dimensions, pages_of, series_of
+from carezoo.files.tiff_pages import dimensions, open_tif, pages_of, series_of
 from carezoo.image import Image, Metadata, Pixels
 
 logger = logging.getLogger("carezoo")
@@ -32,27 +33,51 @@ def is_tiff(path: Path) -> bool:
         raise FileFormatError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def is_readable(path: Path) -> bool:
+    """Return whether this module opens the file: a TIFF, or the master of a set of them."""
+    return is_tiff(path) or ome_set.is_master(path)
+
+
 def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open one series of a TIFF file; parameters and errors as in `carezoo.files.open_image`."""
     with _open(path) as tif:
         series, index = _choose_series(tif, path, scene)
-        _require_whole(tif, series, path)
-        _require_intensities(series, path)
-        pages = pages_of(series, path, index)
-        stored_letters, stored_shape = dimensions(series)
-        stored = file_axes.StoredAxes(
-            name=path.name,
-            letters=stored_letters,
-            shape=stored_shape,
-            has_colour_samples=series.keyframe.samplesperpixel > 1,
-            keeps_singletons=series.kind == "shaped",
-        )
-        letters, kept = file_axes.assign(stored, axes)
-        pixels: Pixels = PlanePixels(pages, stored.shape, kept)
-        if series.kind == "imagej" and imagej.is_signed(tif):
-            pixels = imagej.SignedPixels(pixels)
-        sizes = dict(zip(letters, pixels.shape, strict=True))
-        pixel_size_um, metadata = _read_metadata(tif, series, index, sizes)
+        difference = _compare_with_metadata(tif, series, index)
+        if difference and axes is not None:
+            logger.warning("%s: %s; its planes are read one by one as %s", path.name, difference, axes.upper())
+            with _open(path, is_plain=True) as bare:
+                return _to_image(path, tif, bare, 0, axes)
+        if difference and series.kind != "ome":
+            raise FileFormatError(
+                f"{path}: {difference}. It is truncated, one file of a set, or was cropped by a program that kept the "
+                "old description. Copy the whole set again; or, if its planes are whole, say what they are with --axes "
+                "(axes= in Python), such as TYX, or T6C2YX with the lengths"
+            )
+        return _to_image(path, tif, tif, index, axes)
+
+
+def _to_image(path: Path, tif: TiffFile, bare: TiffFile, index: int, axes: str | None) -> Image:
+    """Return series number `index` of the file opened as `bare`, with the metadata it has as `tif`."""
+    series = series_of(bare)[index]
+    is_plain = bare is not tif
+    _require_last_page(bare, series, path)
+    _require_intensities(series, path)
+    pages = pages_of(series, path, index, is_plain=is_plain)
+    stored_letters, stored_shape = dimensions(series)
+    stored = file_axes.StoredAxes(
+        name=path.name,
+        letters=stored_letters,
+        shape=stored_shape,
+        has_colour_samples=series.keyframe.samplesperpixel > 1,
+        keeps_singletons=series.kind == "shaped",
+    )
+    stored, asked = file_axes.arrange(stored, axes, len(pages.page_shape))
+    letters, kept = file_axes.assign(stored, asked)
+    pixels: Pixels = PlanePixels(pages, stored.shape, kept)
+    if tif.is_imagej and imagej.is_signed(tif):
+        pixels = imagej.SignedPixels(pixels)
+    sizes = dict(zip(letters, pixels.shape, strict=True))
+    pixel_size_um, metadata = _read_metadata(path, tif, index, sizes)
     if series.keyframe.photometric in _COLOURS:
         logger.warning("%s is a colour image; red, green and blue are taken as channels", path.name)
     return Image(
@@ -62,6 +87,17 @@ def open_tiff(path: Path, axes: str | None, scene: int | str | None) -> Image:
         metadata,
         path.name,
     )
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files that hold the image together: the file alone, unless it is one of a multi-file OME-TIFF.
+
+    A file that cannot be read stands alone: whoever opens it says why.
+    """
+    with contextlib.suppress(Exception):  # whatever a damaged file makes tifffile raise
+        if is_readable(path):
+            return ome_set.files_of(path)
+    return (path,)
 
 
 def read_notes(path: Path) -> dict[str, object] | None:
@@ -75,10 +111,10 @@ def read_notes(path: Path) -> dict[str, object] | None:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[TiffFile]:
+def _open(path: Path, *, is_plain: bool = False) -> Iterator[TiffFile]:
     """Yield the open file; what a damaged structure makes tifffile raise becomes a FileFormatError, a bug stays one."""
     try:
-        with TiffFile(path) as tif:
+        with open_tif(path, is_plain=is_plain) as tif:
             yield tif
     except CarezooError:
         raise
@@ -112,15 +148,29 @@ def _names(series: Sequence[TiffPageSeries]) -> tuple[str, ...]:
     return tuple(one.name or str(number) for number, one in enumerate(series))
 
 
-def _require_whole(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
-    """Refuse files that lost their end: tifffile would show the first plane only, or as many as are left."""
+def _compare_with_metadata(tif: TiffFile, series: TiffPageSeries, index: int) -> str:
+    """Return what the metadata list and what the file holds, if they differ; empty if they agree."""
+    is_described = tif.is_imagej or tif.is_ome or tif.is_shaped
+    is_incomplete = (
+        series.kind in {"imagej", "ome"}
+        and series.dataoffset is None
+        and not series.is_multifile
+        and sum(frame is not None for frame in series) * series.keyframe.size != series.size
+    )
+    if not is_incomplete and not (is_described and series.kind in {"uniform", "generic"}):
+        return ""
+    listed = ome.listed_planes(tif, index) if tif.is_ome else imagej.listed_planes(tif) if tif.is_imagej else ""
+    page = tif.pages.first
+    return (
+        f"its metadata list {listed or 'other planes'}, the file holds {len(tif.pages)} of {page.imagelength} x "
+        f"{page.imagewidth} pixels"
+    )
+
+
+def _require_last_page(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
+    """Refuse files that lost their end: tifffile would show as many pages as are left."""
     if series.kind not in {"uniform", "generic"}:
         return
-    if tif.is_imagej or tif.is_ome or tif.is_shaped:
-        raise FileFormatError(
-            f"{path} does not hold the planes its metadata list. It is truncated, or its metadata lie in another file "
-            "of the set; copy the whole set again, or open the file that lists the others"
-        )
     tif.filehandle.seek(tif.pages.next_page_offset or 0)
     pointer = tif.filehandle.read(tif.tiff.offsetsize)
     if len(pointer) < tif.tiff.offsetsize or any(pointer):
@@ -140,11 +190,12 @@ def _require_intensities(series: TiffPageSeries, path: Path) -> None:
         )
 
 
-def _read_metadata(
-    tif: TiffFile, series: TiffPageSeries, index: int, sizes: dict[str, int]
-) -> tuple[dict[str, float], Metadata]:
-    if series.kind == "imagej":
-        return imagej.describe(tif, sizes)
-    if series.kind == "ome":
-        return ome.describe(tif, index, sizes)
-    return plain.describe(tif, index, sizes)
+def _read_metadata(path: Path, tif: TiffFile, index: int, sizes: dict[str, int]) -> tuple[dict[str, float], Metadata]:
+    """Return pixel size and metadata; those that cannot be read never keep the pixels from being read."""
+    try:
+        if tif.is_imagej:
+            return imagej.describe(tif, sizes)
+        return (ome.describe if tif.is_ome else plain.describe)(tif, index, sizes)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        logger.warning("%s: its metadata cannot be read (%s) and are ignored", path.name, error)
+        return {}, Metadata()

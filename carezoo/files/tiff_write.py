@@ -26,7 +26,7 @@ from numpy.typing import DTypeLike
 
 from carezoo import axes as axes_
 from carezoo.errors import FileFormatError, RestoreError
-from carezoo.files import imagej, ome, plain
+from carezoo.files import imagej, ome, plain, units
 from carezoo.files.arrays import to_image
 from carezoo.files.atomic import replacing
 from carezoo.files.notes import append
@@ -87,6 +87,7 @@ def create_image(
     layout = FileLayout(axes, shape, dtype)
     size_um = pixel_size_um if pixel_size_um is not None else like.pixel_size_um if like is not None else {}
     described = metadata or (like.metadata if like is not None else Metadata())
+    size_um, described = units.plausible(size_um, described, target.name)
     arguments = _arguments(target, layout, size_um, described, notes)
     with replacing(target, n_bytes=layout.file_bytes, verify=lambda written: _verify(written, layout)) as temporary:
         offset = _allocate(temporary, layout, arguments)

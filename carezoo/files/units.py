@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from carezoo.image import Metadata
+
+logger = logging.getLogger("carezoo")
+
+_SMALLEST_UM, _LARGEST_UM = 1e-5, 1e7
+"""Pixels smaller than an atom, or as large as a house, are a mistake of the metadata; no file could note them."""
+
 _LENGTHS_UM = {
     "m": 1e6,
     "meter": 1e6,
@@ -60,3 +72,27 @@ def time_s(unit: object) -> float | None:
 def _plain(unit: object) -> str:
     text = str(unit).replace("\\u00B5", "µ").replace("\\u00b5", "µ").replace("μ", "µ").replace("\\u00C5", "Å")
     return text.strip().lower()
+
+
+def plausible(pixel_size_um: Mapping[str, float], metadata: Metadata, name: str) -> tuple[dict[str, float], Metadata]:
+    """Return pixel size and metadata without numbers that cannot be; each of them is said in the log.
+
+    Parameters
+    ----------
+    name
+        What the log calls the image.
+    """
+    sizes = {letter: float(size) for letter, size in pixel_size_um.items() if _SMALLEST_UM <= size <= _LARGEST_UM}
+    origin = {letter: float(place) for letter, place in metadata.origin_um.items() if math.isfinite(place)}
+    limits = [limit for pair in metadata.display_ranges for limit in pair]
+    ranges = metadata.display_ranges if all(map(math.isfinite, limits)) else ()
+    interval = metadata.frame_interval_s
+    if interval is not None and not (math.isfinite(interval) and interval >= 0):
+        interval = None
+    odd = [f"pixel size {letter} of {size} um" for letter, size in pixel_size_um.items() if letter not in sizes]
+    odd += [f"position {letter} of {place} um" for letter, place in metadata.origin_um.items() if letter not in origin]
+    odd += [f"frame interval of {metadata.frame_interval_s} s"] if interval != metadata.frame_interval_s else []
+    odd += [f"display range of {metadata.display_ranges}"] if len(ranges) < len(metadata.display_ranges) else []
+    for what in odd:
+        logger.warning("%s: a %s cannot be, and is ignored", name, what)
+    return sizes, replace(metadata, origin_um=origin, display_ranges=ranges, frame_interval_s=interval)

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from carezoo import files
 from carezoo.errors import AxesError, BugError, CarezooError, InputError, OutOfMemoryError
-from carezoo.files.atomic import hash_file, make_folder, require_folder
+from carezoo.files.atomic import identify, make_folder, require_folder
 from carezoo.files.scenes import Scene
+from carezoo.files.tiff_read import files_of
 from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.progress import Progress
@@ -194,7 +195,7 @@ def _is_file_name(output: Path) -> bool:
 
 def _name_output(path: Path, ending: str) -> Path:
     """Return the TIFF beside `path` whose name ends in `ending`; OME-TIFF if `path` is."""
-    for suffix in (".ome.tiff", ".ome.tif"):
+    for suffix in (".companion.ome", ".ome.tiff", ".ome.tif", ".ome"):
         if path.name.lower().endswith(suffix):
             return path.with_name(f"{path.name[: -len(suffix)]}_{ending}.ome.tif")
     return path.with_name(f"{path.stem}_{ending}.tif")
@@ -242,7 +243,7 @@ def _restore_file(
     label = scene.label if scene else ""
     outputs = tuple(result_path(source, name, order.output, label) for name in _result_names(order))
     options = {**order.options(), "scene": label or None}
-    identity = {"input": {"name": source.name, "sha256": hash_file(source)[0]}, "options": options}
+    identity = {"input": {"name": source.name, **identify(files_of(source))}, "options": options}
     if not order.is_overwriting and _is_finished(outputs, identity):
         return Outcome(source=source, scene=label, status="skipped", outputs=outputs)
 
