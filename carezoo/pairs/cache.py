@@ -24,7 +24,11 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
+<<<<<<< HEAD
 from carezoo.image import Averages, DerivedPixels, Image
+=======
+from carezoo.image import Averages, Image, Pixels, Window
+>>>>>>> train17
 from carezoo.pairs.find import Pair
 from carezoo.statistics import Blocks
 
@@ -114,9 +118,11 @@ def _map_file(image: Image) -> Image | None:
 def _locate_decoded(path: Path, image: Image, cache: Path) -> Path:
     """Return where `image` is decoded to: another place when its file changes, or is read in another way."""
     state = path.stat()
-    average = image.pixels.n if isinstance(image.pixels, Averages) else 1
-    shift = image.pixels.shift if isinstance(image.pixels, MovedPixels) else ()
-    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{average}|{shift}"
+    cut = image.pixels if isinstance(image.pixels, Window) else None
+    pixels, bounds = (cut.pixels, str(cut.bounds)) if cut else (image.pixels, "")
+    average = pixels.n if isinstance(pixels, Averages) else 1
+    shift = pixels.shift if isinstance(pixels, MovedPixels) else ()
+    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{average}|{shift}{bounds}"
     return cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.raw"
 
 

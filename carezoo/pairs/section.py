@@ -14,7 +14,8 @@ from carezoo.errors import AxesError, RecipeError
 class Split:
     """Three parts by scene: all files with one target, all planes and frames of a file, stay together.
 
-    Without patterns the scenes are dealt out by the seed of the recipe.
+    Without patterns the scenes are dealt out by the seed of the recipe; of fewer than three, movies are cut along time,
+    other images into strips along Y.
     """
 
     fit: tuple[str, ...] = ()

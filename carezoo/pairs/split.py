@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,12 +14,15 @@ import numpy as np
 
 from carezoo.errors import DataError
 from carezoo.pairs.find import Pair
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, Split
 
 log = logging.getLogger("carezoo")
 
 Part = Literal["fit", "choose", "report"]
 PARTS: tuple[Part, ...] = get_args(Part)
+
+LEAST_FRAMES = 10
+"""Of a movie that is cut along time."""
 
 Assignment = dict[Path, Part | None]
 """Part by target file; None for a scene that is left out."""
@@ -44,12 +47,18 @@ class PairParts:
 
 
 def split_pairs(
-    pairs: Sequence[Pair], sets: Sequence[FileSet], seed: int, *, elsewhere: Collection[Part] = ()
+    pairs: Sequence[Pair],
+    sets: Sequence[FileSet],
+    seed: int,
+    *,
+    elsewhere: Collection[Part] = (),
+    least: Mapping[str, int] | None = None,
 ) -> PairParts:
     """Split pairs by scene.
 
     A scene is a target file. All its sources go to the same part, and all planes, frames and samples of a file stay
-    together. Where a set names no files for its parts, its scenes are dealt out by `seed`. The order in which the file
+    together. A set with fewer than three scenes is cut: every movie along time, every other image into strips along Y.
+    Where a set names no files for its parts, its scenes are dealt out by `seed`. The order in which the file
     system lists them does not matter.
 
     Parameters
@@ -62,12 +71,21 @@ def split_pairs(
         Decides which scenes go where.
     elsewhere
         Parts that other data serve, so that no file has to.
+    least
+        Pixels by axis letter that a part has to have: those of a patch.
 
     Raises
     ------
     DataError
         If a split names a file that does not exist, a scene belongs to two parts, or there are too few scenes.
     """
+    cut = {
+        each.name: _cut_scenes([pair for pair in pairs if pair.dataset == each.name], each.split, least or {})
+        for each in sets
+        if not each.split.is_by_name and _has_few_scenes(each.name, pairs)
+    }
+    pairs = [pair for pair in pairs if pair.dataset not in cut]
+    sets = [each for each in sets if each.name not in cut]
     parts: Assignment = {}
     # Sets that name files first: a set that is dealt out follows them where it shares scenes.
     for each in sorted(sets, key=lambda one: not one.split.is_by_name):
@@ -76,7 +94,13 @@ def split_pairs(
             parts.update(_assign_by_name(each, members, parts))
         else:
             parts.update(_assign_by_seed(each, members, parts, seed))
-    by_part = {part: tuple(pair for pair in pairs if parts[pair.target_path] == part) for part in PARTS}
+    by_part = {
+        part: (
+            *(pair for pair in pairs if parts[pair.target_path] == part),
+            *(pair for pieces in cut.values() for pair in pieces[part]),
+        )
+        for part in PARTS
+    }
     for part, members_of_part in by_part.items():
         if not members_of_part and part not in elsewhere:
             raise DataError(
@@ -84,6 +108,57 @@ def split_pairs(
                 "lists there, so that the scenes are dealt out"
             )
     return PairParts(**by_part)
+
+
+def cut_axis(n: int, choose_fraction: float, report_fraction: float, least: int = 0) -> dict[Part, slice]:
+    """Cut an axis of `n` pixels or frames: the first part fits, the next chooses, the last reports.
+
+    Parameters
+    ----------
+    choose_fraction, report_fraction
+        Shares of the axis.
+    least
+        What these two parts have at least.
+    """
+    n_choose, n_report = (max(least, round(share * n)) for share in (choose_fraction, report_fraction))
+    first, second = n - n_report - n_choose, n - n_report
+    return {"fit": slice(0, first), "choose": slice(first, second), "report": slice(second, n)}
+
+
+def _has_few_scenes(name: str, pairs: Sequence[Pair]) -> bool:
+    """Whether a set has scenes of its own, but too few to give each part one."""
+    scenes = {pair.target_path for pair in pairs if pair.dataset == name}
+    others = {pair.target_path for pair in pairs if pair.dataset != name}
+    return 0 < len(scenes) < len(PARTS) and not scenes & others
+
+
+def _cut_scenes(pairs: Sequence[Pair], split: Split, least: Mapping[str, int]) -> dict[Part, list[Pair]]:
+    """Cut every pair of a set into the three parts, by time or by place."""
+    pieces: dict[Part, list[Pair]] = {part: [] for part in PARTS}
+    for pair in pairs:
+        lengths = pair.source.sizes
+        is_movie = lengths.get("T", 1) >= LEAST_FRAMES and pair.target.sizes.get("T", 1) > 1
+        axis = "T" if is_movie else "Y"
+        smallest = 1 if is_movie else max(1, least.get(axis, 1))
+        bounds = cut_axis(lengths[axis], split.choose_fraction, split.report_fraction, smallest)
+        if bounds["fit"].stop < smallest:
+            raise DataError(
+                f"{pair.name}: a set with fewer than {len(PARTS)} scenes is cut along Y to fit, to choose and to "
+                f"report on, which takes {len(PARTS)} patches of {smallest} pixels, and Y has {lengths[axis]}; add "
+                "images, or take smaller patches (patches.size)"
+            )
+        log.info("%s is cut along %s to fit, to choose and to report on: fewer than 3 scenes", pair.name, axis)
+        for part, bound in bounds.items():
+            piece = {axis: bound}
+            pieces[part].append(
+                replace(
+                    pair,
+                    name=f"{pair.name}, {axis} {bound.start}:{bound.stop}",
+                    source=pair.source.cropped(piece),
+                    target=pair.target.cropped(piece),
+                )
+            )
+    return pieces
 
 
 def _assign_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -> Assignment:

@@ -311,7 +311,7 @@ def _find_starts(pair: Pair, axes: PairAxes, settings: Patches, cache: Path) -> 
         pair.target, pair.target_channels, settings.background_threshold, settings.background_percentile
     )
     cache.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(f"{pair.target_path}|{pair.target_channels}|{settings}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{pair.name}|{pair.target_path}|{pair.target_channels}|{settings}".encode()).hexdigest()[:16]
     path = cache / f"{pair.target_path.stem}-{key}.starts"
     return find_foreground_starts(pair.target, pair.target_channels, size, limits, path)
 

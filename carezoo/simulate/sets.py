@@ -15,7 +15,7 @@ import numpy as np
 
 from carezoo.errors import RecipeError
 from carezoo.pairs.section import FileSet, Split
-from carezoo.pairs.split import PARTS, Part
+from carezoo.pairs.split import PARTS, Part, cut_axis
 from carezoo.simulate.clean_images import CleanImage, check_size
 from carezoo.simulate.files import SOURCES, TARGETS, count_written, write_pairs
 from carezoo.simulate.pairs import AnySimulation, make_whole_pair, prepare
@@ -180,12 +180,10 @@ def _cut_strip(image: CleanImage, split: ImageSplit, part: Part) -> dict[str, sl
     if split.axis not in image.sizes:
         raise RecipeError(f"split.axis: {image.path.name} has axes {image.image.axes}, not {split.axis}")
     n = image.sizes[split.axis]
-    n_report, n_choose = round(split.report_fraction * n), round(split.choose_fraction * n)
-    limits = {"fit": (0, n - n_report - n_choose), "choose": (n - n_report - n_choose, n - n_report)}
-    start, stop = limits.get(part, (n - n_report, n))
-    if start == stop:
+    strip = cut_axis(n, split.choose_fraction, split.report_fraction)[part]
+    if strip.start == strip.stop:
         raise RecipeError(f"split: nothing of {image.path.name} is left to {part}; give it a larger fraction")
-    return {split.axis: slice(start, stop)}
+    return {split.axis: strip}
 
 
 def write_report_files(opened: OpenSet, cache: Path) -> FileSet | None:

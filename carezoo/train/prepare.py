@@ -71,7 +71,9 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     acquired = find_acquired_pairs(recipe)
     computed = find_pairs(replace(recipe.data, sets=written, simulated=()), recipe.model_axes) if written else ()
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
-    parts = _keep_scorable(split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere), recipe)
+    least = recipe.patches.size.by_axis
+    split = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere, least=least)
+    parts = _keep_scorable(split, recipe)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
     how = PatchPlan(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
     registration = check_files(acquired, recipe.pair_axes)

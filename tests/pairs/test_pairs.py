@@ -163,8 +163,27 @@ def test_a_set_may_serve_one_part_alone(tmp_path):
 @pytest.mark.parametrize("n_files", [1, 2])
 def test_too_few_scenes_never_leak(tmp_path, n_files):
     make_pairs(tmp_path, [f"{i}.tif" for i in range(n_files)])
-    with pytest.raises(DataError, match=rf"at least 3 scenes.* found {n_files} \(0\.tif.*cut them into files"):
-        parts_of(data_in(tmp_path))
+    parts = parts_of(data_in(tmp_path))
+    for i in range(n_files):
+        pieces = [getattr(parts, part)[i] for part in ("fit", "choose", "report")]
+        for side in ("source", "target"):
+            whole = tifffile.imread(getattr(pieces[0], f"{side}_path"))
+            put_together = np.concatenate([getattr(piece, side).array() for piece in pieces], axis=-2)
+            np.testing.assert_array_equal(put_together, whole)
+    pairs = find_pairs(data_in(tmp_path), PairAxes("YX"))
+    with pytest.raises(
+        DataError, match=r"cut along Y to fit, to choose and to report on, which takes 3 patches of 400"
+    ):
+        split_pairs(pairs, data_in(tmp_path).sets, 1, least={"Y": 400})
+
+
+def test_a_movie_is_cut_along_time(tmp_path):
+    for side in ("low", "high"):
+        save(tmp_path / side / "a.tif", (20, 24, 32), axes="TYX")
+    data = data_in(tmp_path, FileSet(source=("low",), target=("high",), axes="TYX"))
+    parts = parts_of(data)
+    frames = [getattr(parts, part)[0].source.shape for part in ("fit", "choose", "report")]
+    assert frames == [(14, 24, 32), (2, 24, 32), (4, 24, 32)]
 
 
 def test_three_scenes_suffice(tmp_path):

@@ -223,6 +223,21 @@ def test_a_report_file_that_cannot_be_scored_is_left_out_before_the_training(pai
     assert b"empty.tif" not in package.read_bytes("training_data.csv")
 
 
+@pytest.mark.usefixtures("_quick")
+def test_one_pair_is_enough_to_train(pairs, tmp_path):
+    for side in ("low", "high"):
+        (tmp_path / side).mkdir()
+        shutil.copy(pairs / side / "fit.tif", tmp_path / side)
+    package = open_package(
+        train(
+            recipe_of("", data={"folder": str(tmp_path), "sets": [{"source": "low", "target": "high"}]}),
+            tmp_path / "run",
+        )
+    )
+    assert package.manifest.carezoo.training.data[0].n_files == {"fit": 1, "choose": 1, "report": 1}
+    assert package.manifest.carezoo.scores["n_images"] == 1
+
+
 def test_where_no_report_file_can_be_scored_nothing_is_trained(pairs, tmp_path):
     save_sparse(tmp_path / "data", pairs, "low")
     recipe = recipe_of(tmp_path / "data", data={"folder": str(tmp_path / "data"), **split_of(["empty.tif"])})

@@ -85,7 +85,8 @@ def _validation(draft: Draft, findings: Findings | None) -> Iterator[str]:
         return
     yield (
         "Scores on files that neither trained the model nor chose its checkpoint. The data were split by file, never "
-        "by patch; the package itself was run, as a user runs it."
+        "by patch (of fewer than three, movies are cut along time and images into strips); the package itself was "
+        "run, as a user runs it."
     )
     if findings.largest:
         sizes = " x ".join(str(size) for size in findings.largest.values())

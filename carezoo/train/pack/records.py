@@ -39,7 +39,7 @@ def record_files(parts: PairParts, sets: Sequence[FileSet]) -> tuple[FileRecord,
     Returns
     -------
     tuple of FileRecord
-        Each file once, in the order of the parts.
+        Each file once for each part it serves (an image that is cut serves all), in the order of the parts.
 
     Raises
     ------
@@ -47,13 +47,24 @@ def record_files(parts: PairParts, sets: Sequence[FileSet]) -> tuple[FileRecord,
         If two files of different parts have the same content: scores on pixels that were trained on mean nothing.
     """
     by_name = {each.name: each for each in sets}
-    records: dict[Path, FileRecord] = {}
+    records: dict[tuple[Part, Path], FileRecord] = {}
     for part, pair in parts.all():
         roles: Mapping[Role, Path] = {"source": pair.source_path, "target": pair.target_path}
         for role, path in roles.items():
+<<<<<<< HEAD
             if path not in records:
                 records[path] = _record(path, part, role, by_name[pair.dataset])
     _check_copies(records)
+=======
+            if (part, path) not in records:
+                chosen = by_name[pair.dataset]
+                sha256, n_bytes = hash_file(path)
+                name = f"{path.parent.name}/{path.name}"
+                records[part, path] = FileRecord(
+                    pair.dataset, part, role, name, sha256, n_bytes, chosen.license, chosen.origin
+                )
+    _check_copies([(path, record) for (_, path), record in records.items()])
+>>>>>>> train17
     return tuple(records.values())
 
 
@@ -72,20 +83,24 @@ def record_clean_files(opened: OpenSet) -> tuple[FileRecord, ...]:
             by_path[path] = _record(path, part, "clean", described)
             records.append(by_path[path])
     if described.split.is_by_name:
-        _check_copies(by_path)
+        _check_copies(list(by_path.items()))
     return tuple(records)
 
 
+<<<<<<< HEAD
 def _record(path: Path, part: Part, role: Role, of: FileSet | SimulatedSet) -> FileRecord:
     name, (sha256, n_bytes) = f"{path.parent.name}/{path.name}", hash_file(path)
     return FileRecord(of.name, part, role, name, sha256, n_bytes, of.license, of.origin)
 
 
 def _check_copies(records: Mapping[Path, FileRecord]) -> None:
+=======
+def _check_copies(records: Sequence[tuple[Path, FileRecord]]) -> None:
+>>>>>>> train17
     first: dict[str, tuple[Path, FileRecord]] = {}
-    for path, record in records.items():
+    for path, record in records:
         other_path, other = first.setdefault(record.sha256, (path, record))
-        if other.part != record.part:
+        if other.part != record.part and path != other_path:
             raise DataError(
                 f"{path} ({record.part}) is a copy of {other_path} ({other.part}), and scores on pixels that were "
                 "trained on mean nothing; remove one of them, or name both for the same part (split)"
