@@ -24,11 +24,7 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
-<<<<<<< HEAD
-from carezoo.image import Averages, DerivedPixels, Image
-=======
-from carezoo.image import Averages, Image, Pixels, Window
->>>>>>> train17
+from carezoo.image import Averages, DerivedPixels, Image, Window
 from carezoo.pairs.find import Pair
 from carezoo.statistics import Blocks
 

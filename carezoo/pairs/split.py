@@ -154,8 +154,8 @@ def _cut_scenes(pairs: Sequence[Pair], split: Split, least: Mapping[str, int]) -
                 replace(
                     pair,
                     name=f"{pair.name}, {axis} {bound.start}:{bound.stop}",
-                    source=pair.source.cropped(piece),
-                    target=pair.target.cropped(piece),
+                    source=pair.source.crop(piece),
+                    target=pair.target.crop(piece),
                 )
             )
     return pieces

@@ -51,20 +51,9 @@ def record_files(parts: PairParts, sets: Sequence[FileSet]) -> tuple[FileRecord,
     for part, pair in parts.all():
         roles: Mapping[Role, Path] = {"source": pair.source_path, "target": pair.target_path}
         for role, path in roles.items():
-<<<<<<< HEAD
-            if path not in records:
-                records[path] = _record(path, part, role, by_name[pair.dataset])
-    _check_copies(records)
-=======
             if (part, path) not in records:
-                chosen = by_name[pair.dataset]
-                sha256, n_bytes = hash_file(path)
-                name = f"{path.parent.name}/{path.name}"
-                records[part, path] = FileRecord(
-                    pair.dataset, part, role, name, sha256, n_bytes, chosen.license, chosen.origin
-                )
+                records[part, path] = _record(path, part, role, by_name[pair.dataset])
     _check_copies([(path, record) for (_, path), record in records.items()])
->>>>>>> train17
     return tuple(records.values())
 
 
@@ -87,16 +76,12 @@ def record_clean_files(opened: OpenSet) -> tuple[FileRecord, ...]:
     return tuple(records)
 
 
-<<<<<<< HEAD
 def _record(path: Path, part: Part, role: Role, of: FileSet | SimulatedSet) -> FileRecord:
     name, (sha256, n_bytes) = f"{path.parent.name}/{path.name}", hash_file(path)
     return FileRecord(of.name, part, role, name, sha256, n_bytes, of.license, of.origin)
 
 
-def _check_copies(records: Mapping[Path, FileRecord]) -> None:
-=======
 def _check_copies(records: Sequence[tuple[Path, FileRecord]]) -> None:
->>>>>>> train17
     first: dict[str, tuple[Path, FileRecord]] = {}
     for path, record in records:
         other_path, other = first.setdefault(record.sha256, (path, record))
