@@ -12,6 +12,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: before N
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: at the end, no process waits for one that has just begun with such a file."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/fiji", "tests/train", "tests/check")))
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(monkeypatch):
     """Keep tests away from the user's settings, and the environment as it was."""
