@@ -12,7 +12,7 @@ SPREAD = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 WITHOUT_TORCH = $(SPREAD) -m "not slow" tests --ignore=tests/train --ignore=tests/stories --ignore=tests/contracts
 VENV = .venv
 BIN = $(VENV)/bin
-TIME = more than an hour on two cores
+TIME = about 10 minutes on two cores
 # The newest Python beside the default one, on the path or from pyenv.
 SECOND = $(firstword $(foreach minor,14 13 12,$(foreach python,python3.$(minor) $(wildcard $(HOME)/.pyenv/versions/3.$(minor).*/bin/python),\
 	$(shell $(python) -c "import sys; print(sys.executable)" 2>/dev/null))))
@@ -34,6 +34,7 @@ demo: $(VENV)/installed-demo  ## Install, restore a real image, score it, draw i
 
 announce:
 	@echo "All tests, slow ones too, take $(TIME); make test-fast leaves the slow ones out: at most 8 minutes."
+	@echo "The name of a test appears when it begins. Those with a real ImageJ and those that train come first: a minute each."
 	@echo "Before, pip fetches the packages; on Linux 3 GB of them are PyTorch with CUDA (README.md: how to do without)."
 
 test: announce $(VENV)/installed-dev  ## All tests, slow ones too

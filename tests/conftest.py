@@ -4,12 +4,21 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # packages.py, which builds models for tests of every layer
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: before NumPy and torch count them
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files: at the end, no process waits for one that has just begun with such a file."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/fiji", "tests/train", "tests/check")))
 
 
 @pytest.fixture(autouse=True)

@@ -368,6 +368,7 @@ def test_without_torch_the_extra_is_named(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_quick")
 def test_a_short_training_gains_psnr_on_a_field_it_has_not_seen(pairs, tmp_path):
     recipe = recipe_of(
         pairs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import judging
 import numpy as np
 import pytest
 import tifffile
@@ -161,6 +162,6 @@ def test_both_packages_show_one_calibration_on_the_files_to_choose_on(run):
 
 
 @pytest.mark.slow
-def test_bioimageio_takes_the_packages(run):
-    for package in packages_of(run):
-        assert check(package, bioimageio=True).passed
+def test_bioimageio_takes_the_packages(run, tmp_path):
+    paths = [package.path for package in packages_of(run)]
+    assert judging.verdicts(paths, tmp_path) == {str(path): ("ModelDescr", "passed", ()) for path in paths}
