@@ -30,7 +30,7 @@ def preview(image: Image, largest_side: int = 256) -> NDArray[np.uint8]:
     Raises
     ------
     PixelError
-        If a pixel to be shown is NaN or infinite.
+        If all pixels are NaN or infinite.
     """
     one = {letter: slice(0, 1) for letter in image.axes if letter not in "YX"}
     if "Z" in image.axes:

@@ -265,7 +265,7 @@ def _restore_image(
             restore(
                 image.cropped({"C": slice(channel, channel + 1)}),
                 models[channel].package,
-                order.settings,
+                order.settings.of_channel(channel),
                 session=models[channel].session,
                 make_target=targets.of_channel(channel),
                 progress=progress,

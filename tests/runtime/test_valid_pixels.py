@@ -101,6 +101,12 @@ def test_nan_comes_back_as_asked(opened, nan, dtype):
     assert "33 % of the pixels are NaN or infinite" in found.report.warnings[0]
 
 
+def test_an_image_without_a_valid_pixel_is_refused(opened):
+    for image in (np.full((20, 20), np.nan), np.ma.masked_array(picture(20, 20), True)):
+        with pytest.raises(PixelError, match="image has no valid pixel"):
+            opened("denoise_2d").restore(image, "YX")
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_can_be_refused_with_its_position(opened, bad):
     image = picture(2, 30, 30)
