@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,15 @@ class Standardize:
 
     eps: float = 1e-6
     is_per_channel: bool = True
+
+
+@dataclass(frozen=True)
+class GivenRanges:
+    """What a user knows of some channels in place of what `measured` would find there."""
+
+    measured: ScaleRange | Standardize
+    ranges: Mapping[int, tuple[float, float]]
+    """Dark and bright value by channel of the network."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class MatchMoments:
     is_per_channel: bool = True
 
 
-Operation = Affine | ScaleRange | Standardize | Clip | Binarize | Sigmoid | Softmax | Cast | MatchMoments
+Operation = Affine | ScaleRange | Standardize | GivenRanges | Clip | Binarize | Sigmoid | Softmax | Cast | MatchMoments
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,8 @@ class Normalization:
     """In the units of the input, one number a channel."""
     unmeasured: Mapping[int, str] = field(default_factory=dict)
     """Channels without a range of intensities, and why; there `gain` and `offset` mean nothing."""
+    remarks: Mapping[int, str] = field(default_factory=dict)
+    """What is odd about the intensities of a channel, and what to do about it."""
 
     def apply(self, x: NDArray[np.generic]) -> Float:
         """Return `x` (channel axis first, raw values) as the network wants it, float32."""
@@ -160,24 +172,34 @@ def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: s
         If a given background is not below the bright value.
     """
     unmeasured: dict[int, str] = {}
+    remarks: dict[int, str] = {}
     steps: list[Callable[[Float], Float]] = []
     # normalized = x * a + b, followed through the chain; undone as (y - b) / a.
     a, b = np.ones(len(channels)), np.zeros(len(channels))
     for operation in operations:
         if isinstance(operation, Cast) and operation.dtype == "float32":
             continue
-        gain_offset = _to_affine(operation, channels, name, unmeasured)
+        gain_offset = _to_affine(operation, channels, name, unmeasured, remarks)
         if gain_offset is None:
             steps.append(_elementwise(operation, channels))
             continue
         gain, offset = gain_offset
         a, b = a * gain, b * gain + offset
         steps.append(_affine_step(gain, offset))
-    return Normalization(tuple(steps), 1.0 / a, -b / a, unmeasured)
+    return Normalization(tuple(steps), 1.0 / a, -b / a, unmeasured, remarks)
 
 
-def with_settings(operations: Sequence[Operation], settings: Settings) -> tuple[Operation, ...]:
+def with_settings(
+    operations: Sequence[Operation], settings: Settings, channels: Sequence[int] = (0,)
+) -> tuple[Operation, ...]:
     """Return `operations` with what the user knows in place of what would be measured.
+
+    Parameters
+    ----------
+    operations, settings
+        Of the model, and of the user.
+    channels
+        Index along C of the image for each channel of the network.
 
     Raises
     ------
@@ -188,6 +210,13 @@ def with_settings(operations: Sequence[Operation], settings: Settings) -> tuple[
         return _with_background(operations, settings.background)
     if settings.intensity_range is None:
         return tuple(operations)
+    if isinstance(settings.intensity_range, Mapping):
+        known = settings.intensity_range
+        ranges = {i: known[channel] for i, channel in enumerate(channels) if channel in known}
+        return tuple(
+            GivenRanges(operation, ranges) if isinstance(operation, ScaleRange | Standardize) else operation
+            for operation in operations
+        )
     low, high = settings.intensity_range
     return tuple(
         Affine((1.0 / (high - low),), (-low / (high - low),))
@@ -210,11 +239,17 @@ def _with_background(operations: Sequence[Operation], background: float) -> tupl
 
 
 def _to_affine(
-    operation: Operation, channels: Sequence[Blocks], name: str, unmeasured: dict[int, str]
+    operation: Operation,
+    channels: Sequence[Blocks],
+    name: str,
+    unmeasured: dict[int, str],
+    remarks: dict[int, str],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     if isinstance(operation, Affine):
         ones = np.ones(len(channels))
         return ones * operation.gain, ones * operation.offset
+    if isinstance(operation, GivenRanges):
+        return _with_given(operation, channels, name, unmeasured, remarks)
     if not isinstance(operation, ScaleRange | Standardize):
         return None
     center, width = np.empty(len(channels)), np.empty(len(channels))
@@ -227,34 +262,89 @@ def _to_affine(
         if isinstance(operation, Standardize):
             center[together], spread = moments(blocks)
         else:
-            low, high, why = _range(operation, blocks, name)
-            center[together], spread = low, high - low
-            unmeasured.update(dict.fromkeys(together, why) if why else {})
+            found = _range(operation, blocks, name)
+            center[together], spread = found.low, found.high - found.low
+            if found.remark:
+                (remarks if found.is_measured else unmeasured).update(dict.fromkeys(together, found.remark))
         # Below a range of 1 the constant shrinks with it: images in volts or on a scale to 1 are restored alike.
         width[together] = spread + operation.eps * (min(spread, 1.0) or 1.0)
     return 1.0 / width, -center / width
 
 
-def _range(operation: ScaleRange, blocks: Blocks, name: str) -> tuple[float, float, str]:
-    """Return dark and bright value, and why they are not to be used, or nothing."""
-    wanted = (operation.low_percentile, operation.high_percentile, 0.0, 100.0)
-    low, high, lowest, highest = percentiles(blocks, wanted)
+def _with_given(
+    operation: GivenRanges,
+    channels: Sequence[Blocks],
+    name: str,
+    unmeasured: dict[int, str],
+    remarks: dict[int, str],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    gain, offset = np.ones(len(channels)), np.zeros(len(channels))
+    if len(operation.ranges) < len(channels):
+        measured = _to_affine(operation.measured, channels, name, unmeasured, remarks)
+        assert measured is not None
+        gain, offset = measured
+    for channel, (low, high) in operation.ranges.items():
+        gain[channel], offset[channel] = 1.0 / (high - low), -low / (high - low)
+        unmeasured.pop(channel, None)
+        remarks.pop(channel, None)
+    return gain, offset
+
+
+@dataclass(frozen=True)
+class _Range:
+    low: float
+    high: float
+    is_measured: bool = True
+    remark: str = ""
+
+
+_MOST_ABOVE = 5.0
+"""Times the range up to percentile 98 to which that up to the high percentile reaches in ordinary images."""
+
+_MOST_SATURATED = 0.01
+"""Share of pixels that may have the highest value."""
+
+
+def _range(operation: ScaleRange, blocks: Blocks, name: str) -> _Range:
+    wanted = (operation.low_percentile, operation.high_percentile, 0.0, 98.0, 100.0 * (1 - _MOST_SATURATED), 100.0)
+    low, high, lowest, usual, nearly_highest, highest = percentiles(blocks, wanted)
     if operation.background is not None:
         if operation.background >= high:
             raise InputError(
                 f"{name}: background {operation.background:g} is not below its bright value {high:g} (percentile "
                 f"{wanted[1]:g}); expected the value of pixels without light, in the units of the image"
             )
-        return operation.background, high, ""
+        low = operation.background
     if low == high and lowest < highest:
-        return (
-            low,
-            high,
+        remark = (
             f"percentiles {wanted[0]:g} and {wanted[1]:g} are both {low:g}, though values go from {lowest:g} to "
             f"{highest:g}: too few pixels hold anything to measure a range. Crop to the object, or give the range that "
-            "should be taken as dark and bright (--range LOW,HIGH)",
+            "should be taken as dark and bright (--range LOW,HIGH)"
         )
-    return low, high, ""
+        return _Range(low, high, is_measured=False, remark=remark)
+    if high - low > _MOST_ABOVE * (usual - low) > 0:
+        middle = (low + high) / 2
+        remark = (
+            f"{100 * _share(blocks, lambda values: values > middle):.2g} % of the pixels are so bright that the range "
+            f"of intensities reaches {(high - low) / (usual - low):.2g} times as far (to {high:.6g}) as for 98 % of "
+            f"them (to {usual:.6g}). If they are debris or hot pixels, give the range of the sample, such as --range "
+            f"{low:.6g},{usual:.6g}"
+        )
+        return _Range(low, high, remark=remark)
+    if nearly_highest == highest > lowest:
+        remark = (
+            f"{100 * _share(blocks, lambda values: values >= highest):.2g} % of the pixels have the highest value, "
+            f"{highest:g}: saturated. What was brighter is lost there, and so is the noise that the model knows. Lower "
+            "the exposure or the gain when you acquire"
+        )
+        return _Range(low, high, remark=remark)
+    return _Range(low, high)
+
+
+def _share(blocks: Blocks, condition: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> float:
+    """Return the share of pixels that fulfil a condition."""
+    counts = np.array([(np.count_nonzero(condition(block)), block.size) for block in blocks()]).sum(axis=0)
+    return float(counts[0] / counts[1])
 
 
 def _group_channels(n: int, is_per_channel: bool) -> list[list[int]]:

@@ -10,7 +10,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict, get_args
 
@@ -23,6 +23,7 @@ Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Precision = Literal["exact", "fast"]
 Tile = Literal["auto", "whole"] | int | Sequence[int]
 Nan = Literal["keep", "zero", "refuse"]
+IntensityRange = tuple[float, float] | Mapping[int, tuple[float, float]]
 Nodata = Literal["auto", "none"] | float
 
 
@@ -51,6 +52,8 @@ class Setting:
     """Return the checked value of a text or a value, or raise ValueError or TypeError; None: one of the choices."""
     expected: str = ""
     """What `parse` takes, for messages."""
+    is_repeatable: bool = False
+    """Whether the command line may give it several times; the texts are joined with blanks."""
     decides_pixels: bool = True
     """Whether a result that was made with another value has to be made again."""
 
@@ -151,6 +154,20 @@ def _range(value: Any) -> tuple[float, float]:
     return low, high
 
 
+def _ranges(value: Any) -> tuple[float, float] | dict[int, tuple[float, float]]:
+    if isinstance(value, str) and "=" in value:
+        value = [each.split("=") for each in value.split()]
+        if len({int(channel) for channel, _ in value}) < len(value):
+            raise ValueError
+        value = dict(value)
+    if not isinstance(value, Mapping):
+        return _range(value)
+    found = {int(channel): _range(each) for channel, each in value.items()}
+    if not found or min(found) < 0:
+        raise ValueError
+    return dict(sorted(found.items()))
+
+
 def _nodata(value: Any) -> Any:
     return value if isinstance(value, str) and value in {"auto", "none"} else _number(value)
 
@@ -230,14 +247,17 @@ class Settings:
         flag="dtype",
         help="Type of the restored pixels. Integers are rounded and clipped, and the clipped pixels counted.",
     )
-    intensity_range: tuple[float, float] | None = _row(
+    intensity_range: IntensityRange | None = _row(
         None,
-        parse=_range,
+        parse=_ranges,
         unset="measured",
-        expected="two numbers, dark and bright, the lower one first, such as 100,3000",
+        expected="two numbers, dark and bright, the lower one first, such as 100,3000, or such ranges by channel, "
+        "such as 0=90,1200 1=100,3000",
         flag="range",
-        metavar="LOW,HIGH",
-        help="Dark and bright value to use instead of measured percentiles, in the units of the image.",
+        metavar="[CHANNEL=]LOW,HIGH",
+        is_repeatable=True,
+        help="Dark and bright value to use instead of measured percentiles, in the units of the image; for all "
+        "channels (100,3000), or for some (0=90,1200 1=100,3000).",
     )
     background: float | None = _row(
         None,
@@ -311,8 +331,20 @@ class Settings:
 
     def deciding(self) -> dict[str, Any]:
         """Return what decides pixels, as plain values for JSON: equal values, equal pixels."""
-        values = {row.key: getattr(self, row.key) for row in SETTINGS if row.decides_pixels}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        return {row.key: _plain(getattr(self, row.key)) for row in SETTINGS if row.decides_pixels}
+
+    def of_channel(self, channel: int) -> Settings:
+        """Return the settings for one channel of an image, restored as an image of its own."""
+        if not isinstance(self.intensity_range, Mapping):
+            return self
+        return replace(self, intensity_range=self.intensity_range.get(channel))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 class Options(TypedDict, total=False):
@@ -323,7 +355,7 @@ class Options(TypedDict, total=False):
     precision: Precision
     n_threads: int | None
     dtype: DTypeLike | Literal["input"]
-    intensity_range: tuple[float, float] | None
+    intensity_range: IntensityRange | None
     background: float | None
     average: int
     is_per_frame: bool

@@ -6,7 +6,7 @@ stack larger than memory gets the numbers a small one gets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,26 +66,32 @@ def _order_statistics_16bit(blocks: Blocks, ranks: NDArray[np.int64]) -> NDArray
 
 def _order_statistics_float(blocks: Blocks, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the pixel values of `ranks`: the upper 16 bits of their keys in one pass, the lower ones in a second."""
-    counts = _counts(blocks, None)
+    counts = _count_upper_halves(blocks)
     cumulative = np.cumsum(counts)
     upper = np.searchsorted(cumulative, ranks, side="right")
     before = cumulative[upper] - counts[upper]
-    fine = {key: np.cumsum(_counts(blocks, key)) for key in set(upper.tolist())}
+    fine = {key: np.cumsum(found) for key, found in _count_lower_halves(blocks, set(upper.tolist())).items()}
     lower = [
         np.searchsorted(fine[key], rank, side="right") for key, rank in zip(upper.tolist(), ranks - before, strict=True)
     ]
     return np.array([_from_key((key << 16) | int(low)) for key, low in zip(upper.tolist(), lower, strict=True)])
 
 
-def _counts(blocks: Blocks, upper: int | None) -> NDArray[np.int64]:
-    """Count upper halves of all keys, or lower halves of the keys whose upper half is `upper`."""
+def _count_upper_halves(blocks: Blocks) -> NDArray[np.int64]:
     counts = np.zeros(1 << 16, np.int64)
+    for block in blocks():
+        counts += np.bincount(_keys(block) >> np.uint32(16), minlength=1 << 16)
+    return counts
+
+
+def _count_lower_halves(blocks: Blocks, uppers: Collection[int]) -> dict[int, NDArray[np.int64]]:
+    """Count the lower halves of the keys with each of some upper halves."""
+    counts = {upper: np.zeros(1 << 16, np.int64) for upper in uppers}
     for block in blocks():
         keys = _keys(block)
         halves = keys >> np.uint32(16)
-        if upper is not None:
-            halves = keys[halves == upper] & np.uint32(0xFFFF)
-        counts += np.bincount(halves, minlength=1 << 16)
+        for upper, found in counts.items():
+            found += np.bincount(keys[halves == upper] & np.uint32(0xFFFF), minlength=1 << 16)
     return counts
 
 

@@ -171,6 +171,22 @@ class ValidPixels:
         invalid = self.invalid(position)
         return invalid is not None and bool(invalid.all())
 
+    def require_some(self) -> None:
+        """Refuse an image of which every plane that was asked for is invalid, but those of one value.
+
+        Raises
+        ------
+        PixelError
+            If it is so.
+        """
+        n = self.image.sizes["X"]
+        if (
+            self._planes
+            and not self._blank
+            and all(bits is not None and np.unpackbits(bits, axis=1, count=n).all() for bits in self._planes.values())
+        ):
+            raise PixelError(f"{self.image.name} has no valid pixel: all are NaN, infinite, masked, or without data")
+
     def exclude(self, position: Position) -> None:
         """Take all planes at `position` for not valid."""
         self._excluded.append({letter: i for letter, i in position.items() if letter in self.image.axes})

@@ -117,7 +117,8 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_settings(**given: Any) -> Any:
-        return command(settings=from_words({row.key: given.pop(row.key) for row in OFFERED}), **given)
+        words = {row.key: _joined(given.pop(row.key), row) for row in OFFERED}
+        return command(settings=from_words(words), **given)
 
     declared: Callable[..., Any] = with_settings
     for row in reversed(OFFERED):
@@ -125,8 +126,17 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return declared
 
 
+def _joined(given: Any, row: Setting) -> Any:
+    """Return the value of a setting that may be given several times; as text, which `Setting.checked` reads."""
+    if not row.is_repeatable:
+        return given
+    return row.checked(" ".join(given), f"--{row.flag}") if given else None
+
+
 def _option(row: Setting) -> Declaration:
     name = (f"--{row.flag}", row.key)
+    if row.is_repeatable:
+        return click.option(*name, multiple=True, show_default=row.word, metavar=row.metavar, help=row.help)
     if row.is_flag:
         return click.option(*name, is_flag=True, help=row.help)
     kind = click.Choice(row.choices) if row.choices else _Word(row)

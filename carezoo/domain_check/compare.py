@@ -125,9 +125,19 @@ def _compare_channel(
     seen = look(crops)
     if seen is None:
         return DomainMatch(math.inf, ("the image has one intensity everywhere",))
-    nearest = min((Against(seen, kind) for kind in kinds), key=lambda each: each.distance)
+    saturated = _saturated_share(crops)
+    nearest = min((Against(seen, kind, saturated) for kind in kinds), key=lambda each: each.distance)
     reasons = tuple(nearest.reasons(sizes)) if nearest.distance > 1 else ()
     return DomainMatch(nearest.distance, reasons, str(nearest.kind["name"]))
+
+
+_SATURATED = 0.01
+"""Share of pixels with the highest value above which their missing noise is that of saturation."""
+
+
+def _saturated_share(crops: Sequence[NDArray[np.generic]]) -> float:
+    highest = max(crop.max() for crop in crops)
+    return float(np.mean([np.mean(crop == highest) for crop in crops]))
 
 
 def look(crops: Sequence[NDArray[np.generic]]) -> NDArray[np.float64] | None:
@@ -142,6 +152,8 @@ class Against:
 
     values: NDArray[np.float64]
     kind: Mapping[str, Any]
+    saturated: float = 0.0
+    """Share of the pixels that have the highest value."""
     any_kind: tuple[NDArray[np.float64], NDArray[np.float64]] = population()
     """Mean and covariance over images of any kind."""
 
@@ -239,6 +251,8 @@ class Against:
         if noise > 1.2 * high and (is_found or self.z("noise") > 2.5):
             return [f"noise {noise / high:.1f} times the highest seen in training"]
         if noise < low / 2 and self.z("noise") < -2.5:
+            if self.saturated > _SATURATED:
+                return [f"{self.saturated:.0%} of the pixels have the highest value: saturated, without noise"]
             return [f"noise {low / noise:.1f} times lower than the lowest seen in training"]
         return ["more noise than in training images of this contrast"] if is_found else []
 

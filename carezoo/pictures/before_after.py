@@ -68,7 +68,7 @@ def before_after(
         If an image does not have two or three axes, the images differ in Y and X, a panel lacks a title, or `path`
         cannot be written.
     PixelError
-        If a pixel to be shown is NaN or infinite.
+        If all pixels are NaN or infinite.
     MissingExtraError
         If matplotlib is not installed.
     """

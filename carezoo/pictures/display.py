@@ -41,7 +41,7 @@ def to_plane(image: NDArray[Any], name: str) -> tuple[Plane, int]:
     InputError
         If the image has another number of axes, or is empty.
     PixelError
-        If a pixel to be shown is NaN or infinite.
+        If all pixels are NaN or infinite; some are shown as the darkest of the others.
     """
     image = np.asarray(image)
     shape = image.shape
@@ -49,9 +49,12 @@ def to_plane(image: NDArray[Any], name: str) -> tuple[Plane, int]:
         image = image[0]
     if image.ndim not in {2, 3} or not image.size:
         raise InputError(f"a picture shows one channel with axes YX or ZYX; {name} has shape {shape}")
+    finite = np.isfinite(image)
+    if not finite.all():
+        if not finite.any():
+            raise PixelError(f"{name} has only NaN and infinite pixels; expected some to show")
+        image = np.where(finite, image, image[finite].min())
     plane = (image if image.ndim == 2 else image.max(axis=0)).astype(np.float32)
-    if not np.isfinite(plane).all():
-        raise PixelError(f"{name} has NaN or infinite pixels; expected finite ones")
     return plane, 1 if image.ndim == 2 else len(image)
 
 
@@ -108,7 +111,7 @@ def preview(image: Image) -> NDArray[np.uint8]:
     Raises
     ------
     PixelError
-        If a pixel to be shown is NaN or infinite.
+        If all pixels are NaN or infinite.
     """
     region = {letter: slice(0, 1) for letter in image.axes if letter not in "YX"}
     if "Z" in image.axes:

@@ -289,7 +289,7 @@ def _restore_image(
         return restore(
             part,
             package,
-            order.settings,
+            order.settings if key is None else order.settings.of_channel(key),
             session=session,
             make_target=make_target,
             progress=progress,

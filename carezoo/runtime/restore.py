@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import prod
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from carezoo import intensity
 from carezoo.domain_check import compare
-from carezoo.errors import Cancelled, OutOfMemoryError
+from carezoo.errors import Cancelled, InputError, OutOfMemoryError
 from carezoo.image import Image
 from carezoo.intensity import Normalization
 from carezoo.package.manifest import Result
@@ -61,6 +61,7 @@ def restore(
     settings = settings or Settings()
     started = time.perf_counter()
     averaged = image.average_frames(settings.average)
+    _check_ranges(averaged, settings)
     layout = lay_out(
         averaged,
         package.manifest,
@@ -75,12 +76,13 @@ def restore(
     dtype = result_dtype(image.dtype if settings.dtype == "input" else settings.dtype)
     plan = plan_tiles(layout, settings)
     measured = [_Measured(frames, _measure(layout, frames, settings)) for _, frames in layout.groups()]
-    passed_through = [remark for each in measured for remark in _pass_through(layout, each)]
+    layout.valid.require_some()
+    remarks = [remark for each in measured for remark in _pass_through(layout, each)]
     unlike = _unlike_training(layout.valid, package)
     warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]
     warnings += [f"unlike the training images: {reason}" for reason in unlike]
     warnings += _left_out(image, settings.average)
-    warnings += passed_through
+    warnings += remarks if len(remarks) <= _MOST_REMARKS else [*remarks[:_MOST_REMARKS], _more(remarks)]
     while True:
         provenance = replace(
             _provenance(package, network.session, plan), unlike_training=unlike, average=settings.average
@@ -144,8 +146,18 @@ def _left_out(image: Image, average: int) -> list[str]:
     return [f"{image.name}: its last {n} of {image.sizes['T']} frames fill no average of {average}"] if n else []
 
 
+def _check_ranges(image: Image, settings: Settings) -> None:
+    n_channels = image.sizes.get("C", 1)
+    if isinstance(settings.intensity_range, Mapping) and max(settings.intensity_range) >= n_channels:
+        raise InputError(
+            f"intensity range of channel {max(settings.intensity_range)}: {image.name} has {n_channels} channel(s), "
+            "counted from 0"
+        )
+
+
 def _measure(layout: Layout, frames: list[Index], settings: Settings) -> Normalization:
-    operations = intensity.with_settings(layout.manifest.input.preprocessing, settings)
+    channels = [frames[0].get("C", channel) for channel in range(layout.n_channels)]
+    operations = intensity.with_settings(layout.manifest.input.preprocessing, settings, channels)
     blocks = [layout.blocks(frames, channel) for channel in range(layout.n_channels)]
     return intensity.measure(operations, blocks, layout.image.name)
 
@@ -159,7 +171,7 @@ class _Measured:
 
 
 def _pass_through(layout: Layout, measured: _Measured) -> Iterator[str]:
-    """Take channels without a range of intensities for invalid, and yield why."""
+    """Take channels without a range of intensities for invalid; yield why, and what is odd about others."""
     for channel, why in measured.normalization.unmeasured.items():
         blank = True
         for frame in measured.frames:
@@ -167,7 +179,22 @@ def _pass_through(layout: Layout, measured: _Measured) -> Iterator[str]:
                 blank = blank and layout.valid.is_blank(plane)
             layout.valid.exclude({"C": channel, **frame})
         if not blank:
-            yield f"{layout.name_part(channel, measured.frames[0])}: passed through as it is, because {why}"
+            yield f"{_part(layout, channel, measured)}: passed through as it is, because {why}"
+    for channel, remark in measured.normalization.remarks.items():
+        yield f"{_part(layout, channel, measured)}: {remark}"
+
+
+def _part(layout: Layout, channel: int, measured: _Measured) -> str:
+    """Return what messages call one channel of frames with shared statistics."""
+    first, last = measured.frames[0], measured.frames[-1]
+    return layout.name_part(channel, {letter: i for letter, i in first.items() if last[letter] == i})
+
+
+_MOST_REMARKS = 5
+
+
+def _more(remarks: Sequence[str]) -> str:
+    return f"... and {len(remarks) - _MOST_REMARKS} more remarks on intensities"
 
 
 def plan_tiles(layout: Layout, settings: Settings) -> Plan:

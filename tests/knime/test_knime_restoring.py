@@ -82,7 +82,7 @@ def test_a_broken_row_is_a_row_that_says_so(models, images):
     said = [
         "truncated",
         "missing.tif does not exist",
-        "holds nan at y=0, x=0",
+        "has no valid pixel",
         "axes",
         "not a TIFF file although it is called one",
         "text.docx",

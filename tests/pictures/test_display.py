@@ -34,8 +34,10 @@ def test_what_is_not_one_channel_is_told(shape):
 
 
 def test_pixels_that_cannot_be_shown_are_told():
-    with pytest.raises(PixelError, match=r"cell\.tif has NaN"):
+    with pytest.raises(PixelError, match=r"cell\.tif has only NaN"):
         display.to_plane(np.full((8, 8), np.nan), "cell.tif")
+    shown, _ = display.to_plane(np.array([[3.0, np.nan, np.inf, 5.0]]), "cell.tif")
+    assert shown.tolist() == [[3, 3, 3, 5]]
 
 
 def test_hot_pixels_do_not_set_the_display_range():

@@ -101,6 +101,12 @@ def test_nan_comes_back_as_asked(opened, nan, dtype):
     assert "33 % of the pixels are NaN or infinite" in found.report.warnings[0]
 
 
+def test_an_image_without_a_valid_pixel_is_refused(opened):
+    for image in (np.full((20, 20), np.nan), np.ma.masked_array(picture(20, 20), True)):
+        with pytest.raises(PixelError, match="image has no valid pixel"):
+            opened("denoise_2d").restore(image, "YX")
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_can_be_refused_with_its_position(opened, bad):
     image = picture(2, 30, 30)
@@ -267,6 +273,6 @@ def test_planes_are_judged_one_by_one_in_any_order_of_axes(axes):
 def test_a_crop_of_a_masked_array_is_masked(opened):
     image = np.ma.masked_array(picture(60, 60), False)
     image[:, :20] = np.ma.masked
-    crop = Image(image, "YX").cropped({"X": slice(10, 60)})
+    crop = Image(image, "YX").crop({"X": slice(10, 60)})
     found = restore(crop, opened("denoise_2d").package, Settings())
     np.testing.assert_array_equal(found.mean[:, :10], image.data[:, 10:20])
