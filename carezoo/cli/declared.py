@@ -130,7 +130,7 @@ def _joined(given: Any, row: Setting) -> Any:
     """Return the value of a setting that may be given several times; as text, which `Setting.checked` reads."""
     if not row.is_repeatable:
         return given
-    return row.checked(" ".join(given), f"--{row.flag}") if given else None
+    return row.check(" ".join(given), f"--{row.flag}") if given else None
 
 
 def _option(row: Setting) -> Declaration:

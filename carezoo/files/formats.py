@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,7 +51,7 @@ READERS = {
 
 @dataclass(frozen=True, eq=False)
 class DaskPages:
-    """The planes of a dask array; a plane is read whole, and kept for a while."""
+    """The planes of a dask array; its chunks are read whole, and kept for a while."""
 
     array: Any
     """dask array whose last dimensions are those of a plane."""
@@ -62,13 +64,19 @@ class DaskPages:
 
     def read(self, page: int, region: tuple[slice, ...]) -> NDArray[Any]:
         """Return a region of one plane."""
-        return DECODED.get((self.token, page), lambda: self._compute(page))[region]
-
-    def _compute(self, page: int) -> NDArray[Any]:
         counting = self.array.shape[: -len(self.page_shape)]
         index = tuple(int(i) for i in np.unravel_index(page, counting))
+        asked = [*(slice(i, i + 1) for i in index), *region]
+        found = np.empty([bound.stop - bound.start for bound in asked], self.dtype)
+        for pieces in itertools.product(*map(_pieces, self.array.chunks, asked)):
+            chunk = tuple(piece.chunk for piece in pieces)
+            values = DECODED.get((self.token, chunk), partial(self._compute, chunk, page))
+            found[tuple(piece.target for piece in pieces)] = values[tuple(piece.source for piece in pieces)]
+        return found.reshape(found.shape[len(counting) :])
+
+    def _compute(self, chunk: tuple[int, ...], page: int) -> NDArray[Any]:
         try:
-            return np.asarray(self.array[index].compute(scheduler="synchronous"))
+            return np.asarray(self.array.blocks[chunk].compute(scheduler="synchronous"))
         except Exception as error:  # every reader has its own
             if _is_bug(error, self.reader):
                 raise
@@ -76,6 +84,26 @@ class DaskPages:
                 f"{self.name}: plane {page} cannot be read ({error}). The file is damaged, or its reader does not know "
                 "this kind of scan; save it as OME-TIFF from the program that made it"
             ) from error
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The part of a region that lies in one chunk, along one dimension."""
+
+    chunk: int
+    source: slice
+    """In the chunk."""
+    target: slice
+    """In the region."""
+
+
+def _pieces(lengths: Sequence[int], asked: slice) -> Iterator[_Piece]:
+    start = 0
+    for chunk, length in enumerate(lengths):
+        first, last = max(start, asked.start), min(start + length, asked.stop)
+        if first < last:
+            yield _Piece(chunk, slice(first - start, last - start), slice(first - asked.start, last - asked.start))
+        start += length
 
 
 def missing_package(path: Path) -> str | None:

@@ -104,17 +104,22 @@ def _page_number(index: tuple[int, ...], shape: tuple[int, ...]) -> int:
 
 
 class DecodedCache:
-    """Keeps the most recently used arrays, up to a number of bytes. Threads may share it."""
+    """Keeps the most recently used arrays, up to a number of bytes. Threads may share it.
+
+    Of arrays larger than that, such as a plane of one compressed strip, the last one is kept, so that tile after tile
+    does not decode it again.
+    """
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._n_bytes = 0
         self._arrays: OrderedDict[Hashable, Array] = OrderedDict()
+        self._large: tuple[Hashable, Array] | None = None
         self._lock = threading.Lock()
 
     @property
     def n_bytes(self) -> int:
-        """Size of all arrays that are kept."""
+        """Size of all arrays that are kept, but for the large one."""
         return self._n_bytes
 
     def get(self, key: Hashable, make: Callable[[], Array]) -> Array:
@@ -126,10 +131,14 @@ class DecodedCache:
             if key in self._arrays:
                 self._arrays.move_to_end(key)
                 return self._arrays[key]
+            if self._large is not None and self._large[0] == key:
+                return self._large[1]
         array = np.ascontiguousarray(make())
         array.flags.writeable = False
         if array.nbytes <= self._most_bytes:
             self._keep(key, array)
+        else:
+            self._large = (key, array)
         return array
 
     def _keep(self, key: Hashable, array: Array) -> None:
