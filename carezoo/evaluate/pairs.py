@@ -1,4 +1,4 @@
-"""From folders of images to checked pairs for one model. Nothing is read here but names, shapes and axes."""
+"""From folders of images to checked pairs for one model. Pixels are read once, to find the valid ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from carezoo.files.listing import match
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
+from carezoo.pairs.valid_part import keep_valid_parts
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def conditions(source: Paths, target: Paths) -> list[Condition]:
 def find_pairs(
     conditions: Sequence[Condition], manifest: Manifest, axes: str | None = None, average: int = 1
 ) -> list[Pair]:
-    """Find the pairs of all conditions, and check that they fit the model.
+    """Find the pairs of all conditions, check that they fit the model, and keep their valid parts.
 
     Which files of a folder are images, and which are pairs: see `carezoo.files.listing`. Two single files are a pair
     whatever they are called.
@@ -74,7 +75,7 @@ def find_pairs(
             pair = replace(pair, source=pair.source.average_frames(average))
             _check(pair, manifest)
             pairs.append(pair)
-    return pairs
+    return list(keep_valid_parts(pairs))
 
 
 def _open(condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None) -> Pair:
