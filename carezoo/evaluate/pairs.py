@@ -1,4 +1,4 @@
-"""From folders of images to checked pairs for one model. Nothing is read here but names, shapes and axes."""
+"""From folders of images to checked pairs for one model. Pixels are read once, to find the valid ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from carezoo.files.scenes import Scene
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
+from carezoo.pairs.valid_part import keep_valid_parts
 
 Condition = tuple[str, Path, Path]
 """Name of one kind of source images, such as one exposure; their folder, or one file; that of their targets."""
@@ -44,7 +45,7 @@ def find_pairs(
     average: int = 1,
     scene: int | str | None = None,
 ) -> list[Pair]:
-    """Find the pairs of all conditions, and check that they fit the model.
+    """Find the pairs of all conditions, check that they fit the model, and keep their valid parts.
 
     Which files of a folder are images, and which are pairs: see `carezoo.files.listing`. Two single files are a pair
     whatever they are called.
@@ -74,7 +75,7 @@ def find_pairs(
                 pair = replace(pair, source=pair.source.average_frames(average))
                 _check(pair, manifest)
                 pairs.append(pair)
-    return pairs
+    return list(keep_valid_parts(pairs))
 
 
 def _open(

@@ -24,7 +24,7 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
-from carezoo.image import Averages, DerivedPixels, Image, Window
+from carezoo.image import Averages, DerivedPixels, Image, Pixels, Window
 from carezoo.pairs.find import Pair
 from carezoo.statistics import Blocks
 
@@ -114,12 +114,19 @@ def _map_file(image: Image) -> Image | None:
 def _locate_decoded(path: Path, image: Image, cache: Path) -> Path:
     """Return where `image` is decoded to: another place when its file changes, or is read in another way."""
     state = path.stat()
-    cut = image.pixels if isinstance(image.pixels, Window) else None
-    pixels, bounds = (cut.pixels, str(cut.bounds)) if cut else (image.pixels, "")
-    average = pixels.n if isinstance(pixels, Averages) else 1
-    shift = pixels.shift if isinstance(pixels, MovedPixels) else ()
-    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{average}|{shift}{bounds}"
+    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{_describe_view(image.pixels)}"
     return cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.raw"
+
+
+def _describe_view(pixels: Pixels) -> str:
+    """Return in what way pixels are read out of their file."""
+    if isinstance(pixels, Averages):
+        return f"average {pixels.n}, {_describe_view(pixels.pixels)}"
+    if isinstance(pixels, MovedPixels):
+        return f"moved {pixels.shift}, {_describe_view(pixels.pixels)}"
+    if isinstance(pixels, Window):
+        return f"cropped {pixels.bounds}, {_describe_view(pixels.pixels)}"
+    return "whole"
 
 
 def _check_room(images: Sequence[tuple[Path, Image]], cache: Path) -> None:

@@ -18,6 +18,7 @@ from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Matching, Relation, check_scorable, make_identity
 from carezoo.pairs.registration import RegistrationReport, check_files, refuse_mistakes, register_pairs
 from carezoo.pairs.split import PairParts, Part, split_pairs
+from carezoo.pairs.valid_part import keep_valid_parts
 from carezoo.patches.files import Sampler
 from carezoo.patches.sampler import PatchPlan, prepare_all
 from carezoo.simulate import pairs as pairs_
@@ -102,14 +103,15 @@ def _keep_scorable(parts: PairParts, recipe: Recipe) -> PairParts:
 
 
 def find_acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
-    """Return the pairs of all files of a recipe, targets moved onto their sources where a set asks for that.
+    """Return the valid parts of all files of a recipe, targets moved onto their sources where a set asks for that.
 
     Raises
     ------
     DataError
-        See `find_pairs` and `register_pairs`.
+        See `find_pairs`, `keep_valid_parts` and `register_pairs`.
     """
-    return register_pairs(find_pairs(recipe.data, recipe.pair_axes), recipe.data.sets, recipe.pair_axes)
+    pairs = keep_valid_parts(find_pairs(recipe.data, recipe.pair_axes))
+    return register_pairs(pairs, recipe.data.sets, recipe.pair_axes)
 
 
 def list_known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:

@@ -1,0 +1,107 @@
+"""Pairs are trained on and scored where both images have valid pixels."""
+
+from pathlib import Path
+
+import numpy as np
+import packages
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carezoo import api
+from carezoo.errors import DataError
+from carezoo.image import Image
+from carezoo.package.write import write_package
+from carezoo.pairs.cache import make_raw
+from carezoo.pairs.find import Pair
+from carezoo.pairs.valid_part import keep_valid_parts, trim
+
+
+def make_pair(source, target, axes="YX", name="a"):
+    images = [Image(np.asarray(each), axes, name=name) for each in (source, target)]
+    return Pair(name, *images, Path(f"{name}_source.tif"), Path("target.tif"), "", (0,), (0,))
+
+
+def clean(*shape):
+    return packages.picture(shape).astype(np.float32) + 100
+
+
+def test_pairs_without_invalid_pixels_are_left_as_they_are():
+    pair = make_pair(clean(60, 60), clean(60, 60))
+    assert keep_valid_parts([pair])[0] is pair
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_both_images_are_cropped_to_what_is_valid_in_both(value, side):
+    images = {"source": clean(60, 50), "target": clean(60, 50)}
+    images[side][:, :13] = value
+    images[side][:7] = value
+    (kept,) = keep_valid_parts([make_pair(**images)])
+    for name, found in (("source", kept.source), ("target", kept.target)):
+        np.testing.assert_array_equal(found.array(), images[name][7:, 13:])
+
+
+def test_drift_and_blank_frames():
+    movie, target = clean(4, 60, 50), clean(60, 50)
+    movie[1, :9], movie[2, -8:], movie[3] = 0, 0, 0
+    pair = make_pair(movie, movie, "TYX")
+    (kept,) = keep_valid_parts([pair])
+    assert kept.source.shape == (4, 43, 50)
+    pairs = [make_pair(frame, target, name=str(i)) for i, frame in enumerate(movie[:3])]
+    assert {one.source.shape for one in keep_valid_parts(pairs)} == {(43, 50)}
+
+
+def test_a_pair_with_hardly_a_valid_pixel_is_refused_with_the_share():
+    image = clean(60, 60)
+    image[::7, ::7] = np.nan
+    with pytest.raises(DataError, match="a: too little of it is valid: 2% of the pixels"):
+        keep_valid_parts([make_pair(image, clean(60, 60))])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_what_is_left_holds_no_invalid_pixel(seed):
+    rng = np.random.default_rng(seed)
+    invalid = rng.random((20, 30)) < rng.choice([0.002, 0.02])
+    rows, columns = trim(invalid)
+    assert not invalid[rows, columns].any()
+    border = np.ones((20, 30), bool)
+    border[3:15, 4:28] = False
+    assert trim(border) == (slice(3, 15), slice(4, 28))
+
+
+def test_cropped_files_are_decoded_apart(tmp_path):
+    paths = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    for path in paths:
+        tifffile.imwrite(path, clean(60, 60), compression="zlib")
+    from carezoo.files import open_image
+
+    image = open_image(paths[0])
+    pair = Pair("a", image, open_image(paths[1]), *paths, "", (0,), (0,))
+    crop = {"Y": slice(5, 40)}
+    cropped = Pair("a", image.cropped(crop), pair.target.cropped(crop), *paths, "", (0,), (0,))
+    whole, part = make_raw([pair, cropped], tmp_path / "cache")
+    assert whole.source.sizes["Y"] == 60
+    np.testing.assert_array_equal(part.source.array().squeeze(), clean(60, 60)[5:40])
+
+
+def test_scores_leave_padding_out(tmp_path):
+    pytest.importorskip("skimage")
+    model = api.load(write_package(packages.denoise_2d(), tmp_path / "m.zip"))
+    target = clean(64, 70)
+    source = target + np.random.default_rng(0).normal(0, 30, target.shape).astype(np.float32)
+    for name, value in (("alone", None), ("zero", 0), ("nan", np.nan)):
+        images = (
+            [source, target]
+            if value is None
+            else [np.pad(each, ((0, 30), (20, 0)), constant_values=value) for each in (source, target)]
+        )
+        for side, image in zip(("s", "t"), images, strict=True):
+            tifffile.imwrite(tmp_path / f"{name}_{side}.tif", image)
+    scores = [
+        model.evaluate(tmp_path / f"{name}_s.tif", tmp_path / f"{name}_t.tif", baselines=()).overall.scores
+        for name in ("alone", "zero", "nan")
+    ]
+    assert len({one.restored.mean.psnr_db for one in scores}) == 1
