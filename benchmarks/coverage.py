@@ -1,7 +1,7 @@
 """Figures: how often the true value lies in intervals of 50, 90 and 95 %, on acquired pairs that no training has seen.
 
 Models are those that ship and learned from acquired pairs, or the packages that the variables of `MODELS` name. Which
-files their recipes report on stands in the packages; the files need CAREZOO_DATA. Intervals are those that a user gets:
+files their recipes report on is in the packages; the files need CAREZOO_DATA. Intervals are those that a user gets:
 recalibrated, where a package has measured at which levels they hold.
 """
 

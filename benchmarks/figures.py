@@ -56,7 +56,7 @@ class Figure:
     def line(self) -> str:
         """Return the figure for a person."""
         verdict = {True: "ok", False: "MISSED", None: ""}[self.is_reached]
-        return f"{self.name:<62} {self.measure:>22}  {self.target:<16} {verdict:<7} {self.note}"
+        return f"{self.name:<62} {self.measured:>22}  {self.target:<16} {verdict:<7} {self.note}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -112,7 +112,7 @@ def _psf(numbers: dict[str, float]) -> Float:
 def _on_microtubules(model: carezoo.Model) -> Iterator[Figure]:
     """Restore a real image, blurred and with little light, and compare with the image as it was acquired.
 
-    That image is no ground truth: it has haze, which the model takes away, and a PSF, which the model narrows. So
+    That image is not a ground truth: it has haze, which the model takes away, and a PSF, which the model narrows. So
     images are compared without what is wider than half a micrometer, and each at the blur at which it is nearest.
     """
     if "CAREZOO_DATA" not in os.environ:

@@ -83,7 +83,7 @@ def _lines(results: list[Result]) -> Iterator[str]:
 
 def _measured(figure: Figure) -> str:
     note = f" ({figure.note})" if figure.note else ""
-    return figure.measure + note
+    return figure.measured + note
 
 
 def _verdict(figure: Figure) -> str:

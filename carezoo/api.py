@@ -88,10 +88,11 @@ class Model:
         Parameters
         ----------
         image
-            NumPy array, anything that is indexed like one (Dask, Zarr, h5py), an `Image`, or the path of a file.
+            NumPy array, anything that is indexed like one (Dask, Zarr, h5py), a torch tensor, an xarray.DataArray (its
+            dimensions give the axes, its coordinates the pixel size), an `Image`, or the path of a file.
         axes
-            Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model; for files
-            their metadata decide unless given.
+            Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model or their
+            dimensions are named; for files their metadata decide unless given.
         scene
             Name or number (from 0) of the image in a file that holds several; None: the first.
         settings
@@ -109,8 +110,8 @@ class Model:
 
         Raises
         ------
-        AxesError, PixelError, FileFormatError
-            If the image does not fit.
+        InputError, AxesError, PixelError, FileFormatError
+            If the image cannot be taken, or does not fit.
 
         Examples
         --------
@@ -241,7 +242,7 @@ class Model:
             from carezoo.evaluate.evaluation import EvaluationSettings, evaluate
             from carezoo.evaluate.pairs import conditions, find_pairs
             from carezoo.evaluate.report.files import check_folder, write_evaluation
-        except ModuleNotFoundError as error:  # SciPy, of which much of the data layer is made
+        except ModuleNotFoundError as error:  # SciPy, on which much of the data layer rests
             raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
 
         folder = None if report is None else Path(report)
@@ -259,10 +260,11 @@ class Model:
             return files.open_image(Path(image), axes, scene=scene)
         if scene is not None:
             raise InputError(f"scene {scene!r} names an image of a file; expected the path of one, found pixels")
-        if isinstance(image, Image):
-            return image
-        pixels = image if isinstance(image, Pixels) else np.asarray(image)
-        return Image(pixels, axes or self._guess(pixels))
+        return files.to_image(image, axes, self._guess)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or another process gets: the package, by its path; sessions are opened anew there."""
+        return {**self.__dict__, "_sessions": {}}
 
     def _guess(self, pixels: Pixels) -> str:
         """Return the model's own axes for an array that has as many dimensions."""

@@ -1,6 +1,7 @@
 """Every error a user can meet, as one tree. The command line ends with the exit code of the branch.
 
     CarezooError                1
+    +-- BugError                1   a fault of carezoo that ends the work on one of many files, not on the others
     +-- InputError              2   what the user gave: images, axes, options
     |   +-- AxesError               axes string and array do not fit
     |   +-- FileFormatError         a file that cannot be read or written as an image
@@ -32,6 +33,7 @@ A message says what was expected, what was found, where, and what to do next.
 from __future__ import annotations
 
 import platform
+import traceback
 
 from carezoo.version import __version__
 
@@ -39,10 +41,30 @@ BUGS = (AttributeError, ImportError, NameError, TypeError)
 """A fault of carezoo, or a library that does not fit it. Whoever reads files lets these pass: no file is blamed."""
 
 
+def is_raised_in(error: BaseException, *packages: str) -> bool:
+    """Return whether `error` was raised in one of `packages` or in what it called.
+
+    A call of `packages` that does not fit them is carezoo's error, not theirs: their code never ran.
+    """
+    names = {str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)}
+    return any(name.partition(".")[0] in packages for name in names)
+
+
 class CarezooError(Exception):
     """Base of all errors carezoo raises on purpose."""
 
     exit_code = 1
+
+
+class BugError(CarezooError):
+    """A fault of carezoo that ends the work on one of many files; its cause is the error that nobody foresaw."""
+
+    @classmethod
+    def of(cls, error: Exception, where: object) -> BugError:
+        """Return what to say of `error`, met while working on `where`."""
+        found = cls(f"{where}: {bug(error)}")
+        found.__cause__ = error
+        return found
 
 
 class InputError(CarezooError):

@@ -163,7 +163,7 @@ class Image:
         Raises
         ------
         InputError
-            If `n` is no whole number from 1 on, or the image has fewer frames.
+            If `n` is not a whole number from 1 on, or the image has fewer frames.
         AxesError
             If the image has no T axis.
         """
@@ -220,8 +220,10 @@ class Window(DerivedPixels):
         return tuple(bound.stop - bound.start for bound in self.bounds)
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
-        """Read a region of the region."""
-        return np.asarray(self.pixels[tuple(_shift(item, bound) for item, bound in zip(key, self.bounds, strict=True))])
+        """Read a region of the region; of a masked array, a masked one."""
+        return np.asanyarray(
+            self.pixels[tuple(_shift(item, bound) for item, bound in zip(key, self.bounds, strict=True))]
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ operation, which is also what bioimageio.core does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import InputError, PixelError
+from carezoo.errors import InputError
 from carezoo.settings import Settings
 from carezoo.statistics import Blocks, moments, percentiles
 
@@ -105,6 +105,8 @@ class Normalization:
     """``normalized = (x - offset) / gain`` of the affine steps, one number a channel."""
     offset: NDArray[np.float64]
     """In the units of the input, one number a channel."""
+    unmeasured: Mapping[int, str] = field(default_factory=dict)
+    """Channels without a range of intensities, and why; there `gain` and `offset` mean nothing."""
 
     def apply(self, x: NDArray[np.generic]) -> Float:
         """Return `x` (channel axis first, raw values) as the network wants it, float32."""
@@ -140,8 +142,8 @@ def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: s
     operations
         In the order in which they are applied.
     channels
-        Pixels of each channel of the image, over everything that is normalized together (space, and time if the series
-        shares its statistics).
+        Valid pixels of each channel of the image, over everything that is normalized together (space, and time if the
+        series shares its statistics).
     name
         What messages call the image.
 
@@ -149,27 +151,29 @@ def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: s
     -------
     Normalization
         `gain` and `offset` describe the affine operations (`Affine`, `ScaleRange`, `Standardize`) before the first one
-        that is not affine.
+        that is not affine. Channels are `unmeasured` that have no valid pixel, or where the two percentiles of a
+        `ScaleRange` coincide although the channel is not constant.
 
     Raises
     ------
-    PixelError
-        If the two percentiles of a `ScaleRange` coincide although the image is not constant.
+    InputError
+        If a given background is not below the bright value.
     """
+    unmeasured: dict[int, str] = {}
     steps: list[Callable[[Float], Float]] = []
     # normalized = x * a + b, followed through the chain; undone as (y - b) / a.
     a, b = np.ones(len(channels)), np.zeros(len(channels))
     for operation in operations:
         if isinstance(operation, Cast) and operation.dtype == "float32":
             continue
-        gain_offset = _to_affine(operation, channels, name)
+        gain_offset = _to_affine(operation, channels, name, unmeasured)
         if gain_offset is None:
             steps.append(_elementwise(operation, channels))
             continue
         gain, offset = gain_offset
         a, b = a * gain, b * gain + offset
         steps.append(_affine_step(gain, offset))
-    return Normalization(tuple(steps), 1.0 / a, -b / a)
+    return Normalization(tuple(steps), 1.0 / a, -b / a, unmeasured)
 
 
 def with_settings(operations: Sequence[Operation], settings: Settings) -> tuple[Operation, ...]:
@@ -206,23 +210,33 @@ def _with_background(operations: Sequence[Operation], background: float) -> tupl
 
 
 def _to_affine(
-    operation: Operation, channels: Sequence[Blocks], name: str
+    operation: Operation, channels: Sequence[Blocks], name: str, unmeasured: dict[int, str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     if isinstance(operation, Affine):
         ones = np.ones(len(channels))
         return ones * operation.gain, ones * operation.offset
-    if isinstance(operation, ScaleRange):
-        low, high = np.array(
-            [_range(operation, b, name) for b in _group_channels(channels, operation.is_per_channel)]
-        ).T
-        return _spread(1.0 / (high - low + operation.eps), -low / (high - low + operation.eps), len(channels))
-    if isinstance(operation, Standardize):
-        mean, std = np.array([moments(blocks) for blocks in _group_channels(channels, operation.is_per_channel)]).T
-        return _spread(1.0 / (std + operation.eps), -mean / (std + operation.eps), len(channels))
-    return None
+    if not isinstance(operation, ScaleRange | Standardize):
+        return None
+    center, width = np.empty(len(channels)), np.empty(len(channels))
+    for together in _group_channels(len(channels), operation.is_per_channel):
+        blocks = _chain([channels[i] for i in together])
+        if next(iter(blocks()), None) is None:
+            center[together], width[together] = 0.0, 1.0
+            unmeasured.update(dict.fromkeys(together, "no pixel is valid"))
+            continue
+        if isinstance(operation, Standardize):
+            center[together], spread = moments(blocks)
+        else:
+            low, high, why = _range(operation, blocks, name)
+            center[together], spread = low, high - low
+            unmeasured.update(dict.fromkeys(together, why) if why else {})
+        # Below a range of 1 the constant shrinks with it: images in volts or on a scale to 1 are restored alike.
+        width[together] = spread + operation.eps * (min(spread, 1.0) or 1.0)
+    return 1.0 / width, -center / width
 
 
-def _range(operation: ScaleRange, blocks: Blocks, name: str) -> tuple[float, float]:
+def _range(operation: ScaleRange, blocks: Blocks, name: str) -> tuple[float, float, str]:
+    """Return dark and bright value, and why they are not to be used, or nothing."""
     wanted = (operation.low_percentile, operation.high_percentile, 0.0, 100.0)
     low, high, lowest, highest = percentiles(blocks, wanted)
     if operation.background is not None:
@@ -231,27 +245,25 @@ def _range(operation: ScaleRange, blocks: Blocks, name: str) -> tuple[float, flo
                 f"{name}: background {operation.background:g} is not below its bright value {high:g} (percentile "
                 f"{wanted[1]:g}); expected the value of pixels without light, in the units of the image"
             )
-        return operation.background, high
+        return operation.background, high, ""
     if low == high and lowest < highest:
-        raise PixelError(
-            f"{name}: percentiles {wanted[0]:g} and {wanted[1]:g} are both {low:g}, though values go from {lowest:g} "
-            f"to {highest:g}: too few pixels hold anything to measure a range. Crop to the object, or give the range "
-            "that should be taken as dark and bright (--range LOW,HIGH)"
+        return (
+            low,
+            high,
+            f"percentiles {wanted[0]:g} and {wanted[1]:g} are both {low:g}, though values go from {lowest:g} to "
+            f"{highest:g}: too few pixels hold anything to measure a range. Crop to the object, or give the range that "
+            "should be taken as dark and bright (--range LOW,HIGH)",
         )
-    return low, high
+    return low, high, ""
 
 
-def _spread(
-    gain: NDArray[np.float64], offset: NDArray[np.float64], n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.ones(n) * gain, np.ones(n) * offset
-
-
-def _group_channels(channels: Sequence[Blocks], is_per_channel: bool) -> Sequence[Blocks]:
+def _group_channels(n: int, is_per_channel: bool) -> list[list[int]]:
     """Return the channels one by one, or all of them as one."""
-    if is_per_channel:
-        return channels
-    return [lambda: (block for channel in channels for block in channel())]
+    return [[i] for i in range(n)] if is_per_channel else [list(range(n))]
+
+
+def _chain(channels: Sequence[Blocks]) -> Blocks:
+    return lambda: (block for channel in channels for block in channel())
 
 
 def _per_channel(values: Sequence[float] | NDArray[np.float64], x: Float) -> Float:
@@ -287,11 +299,16 @@ def _softmax(x: Float) -> Float:
 
 
 def _clip_limits(operation: Clip, channels: Sequence[Blocks]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    groups = _group_channels(channels, operation.is_per_channel)
+    groups = [
+        _chain([channels[i] for i in group]) for group in _group_channels(len(channels), operation.is_per_channel)
+    ]
 
     def limit(constant: float | None, percentile: float | None, default: float) -> NDArray[np.float64]:
         if percentile is not None:
-            return np.array([percentiles(blocks, (percentile,))[0] for blocks in groups])
+            found = [
+                percentiles(blocks, (percentile,))[0] if any(True for _ in blocks()) else default for blocks in groups
+            ]
+            return np.array(found)
         return np.array([default if constant is None else constant])
 
     return (

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import InputError, MissingExtraError, PixelError
+from carezoo.regression import fit_line
 
 PERCENTILES = (0.1, 99.9)
 """The percentiles of the target that become 0 and 1."""
@@ -75,7 +76,7 @@ class IntensityErrors:
     """How far restored intensities are from expected ones, in the same units and without any fit in the scores."""
 
     gain_error: float
-    """``gain - 1`` of the least-squares fit ``restored = gain * expected + offset``."""
+    """``gain - 1`` of the fit ``restored = gain * expected + offset``, which allows for noise in `expected`."""
     offset_error: float
     """Value of that fit at the mean expected level, minus that level: how much too bright the image is on average, as a
     fraction of the expected image's range between percentiles 0.1 and 99.9. (Intensity 0 may be far outside of the
@@ -127,6 +128,22 @@ def fit_affine(values: Array, reference: Array) -> AffineFit:
     return _fit(values, reference)
 
 
+def fit_units(target: Array, image: Array) -> AffineFit:
+    """Return the gain and offset that map `target` into the units of `image`, whatever the noise of both.
+
+    `fit_affine` is least squares, which the scores of the paper ask for; noise in its `values` makes its gain too small
+    (`carezoo.regression`).
+
+    Raises
+    ------
+    InputError, PixelError
+        As `fit_affine`.
+    """
+    target, image = _comparable(target, image, ("target", "image"))
+    line = fit_line(image, target)
+    return AffineFit(float(line.gain[0]), float(line.offset[0]))
+
+
 def score(restored: Array, target: Array, *, with_ssim: bool = True, name: str = "restored image") -> Scores:
     """Return PSNR, NRMSE and SSIM of `restored` against `target` after the paper's affine fit.
 
@@ -170,12 +187,12 @@ def intensity_errors(restored: Array, expected: Array) -> IntensityErrors:
     ----------
     restored, expected
         Arrays of one shape in the same intensity units, usually those of the input: for `expected`, map the target
-        there first (`fit_affine(target, noisy)`).
+        there first (`fit_units(target, noisy)`).
 
     Notes
     -----
     The fit runs from expected to restored. The best possible estimate of an image from a noisy one has less contrast
-    than the image, by the share of variance it cannot explain; a gain error down to minus that share is no bias.
+    than the image, by the share of variance it cannot explain; a gain error down to minus that share is not a bias.
 
     Raises
     ------
@@ -186,7 +203,7 @@ def intensity_errors(restored: Array, expected: Array) -> IntensityErrors:
     """
     restored, expected = _comparable(restored, expected, ("restored image", "expected image"))
     _, width = _range(expected, "expected image")
-    fit = _fit(expected, restored)
+    fit = fit_units(expected, restored)
     raw_nrmse = math.sqrt(_mean_squared_difference(restored, expected, AffineFit(1.0, 0.0))) / width
     level = float(expected.mean(dtype=np.float64))
     too_bright = fit.gain * level + fit.offset - level

@@ -1,4 +1,4 @@
-"""What a user may choose for one restoration: one table, of which every surface makes its own options.
+"""What a user may choose for one restoration: one table, from which every surface makes its own options.
 
 A new setting is a field of `Settings` and the place that uses it. Python, the command line, the dialogs of Fiji and
 KNIME, the worker, and what decides whether a finished file is restored again all read the table.
@@ -22,7 +22,8 @@ from carezoo.errors import InputError
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Precision = Literal["exact", "fast"]
 Tile = Literal["auto", "whole"] | int | Sequence[int]
-Nan = Literal["refuse", "zero"]
+Nan = Literal["keep", "zero", "refuse"]
+Nodata = Literal["auto", "none"] | float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +151,10 @@ def _range(value: Any) -> tuple[float, float]:
     return low, high
 
 
+def _nodata(value: Any) -> Any:
+    return value if isinstance(value, str) and value in {"auto", "none"} else _number(value)
+
+
 def _dtype(value: Any) -> str:
     if isinstance(value, str) and value == "input":
         return value
@@ -174,7 +179,7 @@ def _row(default: Any, **how: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a user may choose for one restoration. Everything else stands in the package.
+    """What a user may choose for one restoration. The package decides everything else.
 
     Fields take values or texts, and hold what they mean: ``Settings(tile="16,256,256").tile`` is ``(16, 256, 256)``.
 
@@ -259,10 +264,20 @@ class Settings:
         help="Measure intensities for every time point, not once for the series.",
     )
     nan: Nan = _row(
-        "refuse",
+        "keep",
         choices=get_args(Nan),
         label="NaN pixels",
-        help="refuse: an image with NaN or infinite pixels is an error. zero: they are taken as zero.",
+        help="NaN and infinite pixels are left out of statistics. keep: they come back as they are (in integer results "
+        "NaN as 0). zero: they come back as 0. refuse: they are an error.",
+    )
+    nodata: Nodata = _row(
+        "auto",
+        parse=_nodata,
+        expected="auto, none, or the value of pixels without data, such as 0",
+        metavar="auto|none|VALUE",
+        label="Value without data",
+        help="Pixels of this value are no image: left out of statistics, and kept as they are. auto: padding, which is "
+        "an exactly constant region at the border, and planes of one value. none: every pixel counts.",
     )
     memory_bytes: int | None = _row(
         None,
@@ -291,7 +306,7 @@ class Settings:
             raise InputError("background and intensity_range both name the dark value; give one of them")
 
     def list_changed(self) -> tuple[Setting, ...]:
-        """Return the rows of which the value is not the default."""
+        """Return the rows whose value is not the default."""
         return tuple(row for row in SETTINGS if getattr(self, row.key) != row.default)
 
     def deciding(self) -> dict[str, Any]:
@@ -313,6 +328,7 @@ class Options(TypedDict, total=False):
     average: int
     is_per_frame: bool
     nan: Nan
+    nodata: Nodata
     memory_bytes: int | None
     keep_members: bool | None
 

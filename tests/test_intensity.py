@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from carezoo import intensity, statistics
-from carezoo.errors import PixelError
 from carezoo.intensity import Affine, Binarize, Cast, Clip, ScaleRange, Sigmoid, Softmax, Standardize
 from carezoo.settings import Settings
 
@@ -82,11 +81,14 @@ def test_a_constant_image_keeps_its_value():
     np.testing.assert_allclose(normalization.undo(np.zeros((1, 4, 4), np.float32), [0], is_scale=False), 7)
 
 
-def test_an_almost_empty_image_is_refused_with_advice():
+def test_an_almost_empty_channel_is_named_with_advice_and_does_not_stop_the_others():
     x = np.zeros((1, 100, 100), np.uint8)
     x[0, 0, 0] = 255
-    with pytest.raises(PixelError, match=r"cell: percentiles 2 and 99.8 are both 0, though values go from 0 to 255"):
-        intensity.measure([ScaleRange(2, 99.8)], [lambda: [x]], "cell")
+    measured = intensity.measure([ScaleRange(2, 99.8)], [lambda: [x], lambda: [], lambda: [np.arange(1000)]], "cell")
+    assert measured.unmeasured[0].startswith("percentiles 2 and 99.8 are both 0, though values go from 0 to 255")
+    assert measured.unmeasured[1] == "no pixel is valid"
+    assert measured.unmeasured.keys() == {0, 1}
+    assert measured.gain[2] == pytest.approx(977.022)
 
 
 def test_a_given_range_replaces_the_measured_one():

@@ -18,6 +18,7 @@ from carezoo.runtime.layout import Layout
 from carezoo.runtime.predict import TENSOR_TYPES
 from carezoo.runtime.session import Session
 from carezoo.tiling import AxisRule
+from carezoo.valid import ValidPixels
 
 Float = NDArray[np.float32]
 
@@ -67,7 +68,8 @@ class Subject:
         """Return the rules as the runtime uses them, with what the network cuts off."""
         spatial = self.manifest.spatial_axes
         blank = Image(np.zeros((len(self.manifest.input.channels),) + (1,) * len(spatial), np.float32), "C" + spatial)
-        return dict(zip(spatial, Layout(blank, self.manifest, loops="", is_per_frame=False).rules(), strict=True))
+        layout = Layout(blank, self.manifest, loops="", is_per_frame=False, valid=ValidPixels(blank))
+        return dict(zip(spatial, layout.rules(), strict=True))
 
     def image(self, sizes: Mapping[str, int]) -> Float:
         """Return a random image in normalized units, axes C and then the spatial ones."""

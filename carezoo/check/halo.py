@@ -27,16 +27,9 @@ OTHER_PIXELS = 8
 
 
 def measure_halo(session: Session, manifest: Manifest, rng: np.random.Generator) -> dict[str, int]:
-    """Measure the halo that tiles need along each axis that may be tiled.
+    """Measure the halo that tiles need along each axis that may be tiled, by a graph in exact precision.
 
-    Parameters
-    ----------
-    session
-        The graph, in exact precision.
-    manifest
-        Its manifest: the declared halo only decides how long the tested axis is.
-    rng
-        Of image and disturbance.
+    The halo that `manifest` declares only decides how long the tested axis is.
 
     Returns
     -------

@@ -8,10 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from carezoo.check import bioimageio as bioimageio_
+from carezoo.check.bioimageio import judge
 from carezoo.check.finding import Finding, Subject
-from carezoo.check.graph import check_graph
-from carezoo.check.tensors import check_sizes, check_test_tensors
+from carezoo.check.tensors import check_graph, check_sizes, check_test_tensors
 from carezoo.check.tiles import check_halo, check_tiles
 from carezoo.errors import CarezooError, CheckError, MissingExtraError
 from carezoo.package.read import Package
@@ -61,8 +60,6 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
 
     Parameters
     ----------
-    package
-        The model.
     bioimageio
         True: also run bioimageio.core's own test, in a process of its own.
     progress
@@ -92,7 +89,7 @@ def check(package: Package, *, bioimageio: bool = False, progress: Callable[[str
             findings += _run_guarded(name, partial(look, work))
     if bioimageio:
         tell("bioimageio")
-        passed, detail = bioimageio_.judge(package)
+        passed, detail = judge(package)
         findings.append(Finding("bioimageio", passed, detail))
     return CheckReport(package.manifest.reference, tuple(findings))
 

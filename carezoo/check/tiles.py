@@ -53,7 +53,7 @@ def _tilings(rules: Mapping[str, AxisRule]) -> Iterator[str]:
 
 
 def _tiling_size(rule: AxisRule, work: Subject, n_tiled_axes: int) -> int:
-    """Return a size that is no multiple of anything: some tiles of the smallest kind, or just enough for one.
+    """Return a size that is not a multiple of the step: some tiles of the smallest kind, or just enough for one.
 
     Two to four tiles on one axis alone, two on each of several axes.
     """

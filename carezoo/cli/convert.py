@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,96 +14,7 @@ from carezoo.errors import InputError
 from carezoo.tasks import TASKS
 
 
-@click.command("convert")
-@click.argument("model", metavar="CSBDEEP_MODEL", type=declared.PATH)
-@declared.file_option("target", "The package: a .zip, or a folder.", required=True)
-@click.option(
-    "--as",
-    "task",
-    type=click.Choice(list(TASKS)),
-    help="What the model does. config.json does not tell IsotropicCARE (isotropic) and UpsamplingCARE (upsample) from "
-    "CARE (denoise).  [default: denoise or project; with a factor: isotropic or upsample]",
-)
-@click.option(
-    "--factor", metavar="N", help="Planes made of one, such as 4, 10.2 or 51/5: the factor given to CSBDeep's predict."
-)
-@click.option("--weights", metavar="NAME", help="File of weights in the folder.  [default: the best ones]")
-@click.option(
-    "--percentiles",
-    default="2,99.8",
-    show_default=True,
-    metavar="LOW,HIGH",
-    help="Of CSBDeep's normalizer; those given to its predict.",
-)
-@click.option("--pixel-size", metavar="[Z,]Y,X", help="Pixel size in µm of the images the model is made for.")
-@click.option("--name", help="Name of the package: lower-case letters, digits, hyphens.  [default: from the folder]")
-@click.option("--version", default="0.1.0", show_default=True, help="Version of the package.")
-@click.option("--description", default="", help="One or two sentences: which structure, which microscope.")
-@click.option("--author", "authors", multiple=True, help="Who trained the model; repeat it for several.")
-@click.option("--license", "license_", default="CC-BY-4.0", show_default=True, help="SPDX identifier of the licence.")
-@click.option("--channels", metavar="A,B,...", help="Names of the input channels.")
-@click.option("--target-channels", metavar="A,B,...", help="Names of the restored channels, if they are others.")
-@click.option(
-    "--sample",
-    type=declared.PATH,
-    help="Image for cover and test, of the kind the model restores; everybody will see it.  [default: simulated]",
-)
-@click.option("--sample-axes", help="Axes of the sample.  [default: from its metadata]")
-@click.option("--sample-license", default="", help="Licence of the sample.")
-@declared.overwrite_option("an existing package")
-def convert_command(
-    model: Path,
-    target: Path,
-    task: str | None,
-    factor: str | None,
-    weights: str | None,
-    percentiles: str,
-    pixel_size: str | None,
-    name: str | None,
-    version: str,
-    description: str,
-    authors: tuple[str, ...],
-    license_: str,
-    channels: str | None,
-    target_channels: str | None,
-    sample: Path | None,
-    sample_axes: str | None,
-    sample_license: str,
-    overwrite: bool,
-) -> None:
-    """Make a package of CSBDEEP_MODEL, a folder in which CSBDeep trained a model. Needs the extra "train".
-
-    The folder holds config.json and weights (.h5). The package gives the same numbers as CSBDeep; TensorFlow is not
-    needed.
-    """
-    from carezoo.train.convert.choices import Choices
-    from carezoo.train.convert.run import convert
-
-    choices = Choices(
-        task=task,
-        factor=_factor(factor),
-        weights=weights,
-        percentiles=_percentiles(percentiles),
-        name=name,
-        version=version,
-        description=description,
-        authors=authors,
-        license=license_,
-        channels=_words(channels),
-        target_channels=_words(target_channels),
-        pixel_size_um=_pixel_size(pixel_size),
-        sample=sample,
-        sample_axes=sample_axes,
-        sample_license=sample_license,
-    )
-    with talk_on_stderr():
-        package = convert(model, target, choices, overwrite=overwrite)
-    click.echo(str(package))
-
-
-def _factor(text: str | None) -> Fraction | None:
-    if text is None:
-        return None
+def _factor(text: str) -> Fraction:
     try:
         factor = Fraction(text)
     except (ValueError, ZeroDivisionError):
@@ -119,9 +31,7 @@ def _percentiles(text: str) -> tuple[float, float]:
     return numbers[0], numbers[1]
 
 
-def _pixel_size(text: str | None) -> dict[str, float]:
-    if text is None:
-        return {}
+def _pixel_size(text: str) -> dict[str, float]:
     numbers = _numbers("--pixel-size", text, (2, 3))
     if min(numbers) <= 0:
         raise InputError(f"--pixel-size {text}: expected sizes above 0")
@@ -139,5 +49,69 @@ def _numbers(option: str, text: str, lengths: tuple[int, ...]) -> tuple[float, .
     return numbers
 
 
-def _words(text: str | None) -> tuple[str, ...]:
+def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",")) if text else ()
+
+
+@click.command("convert")
+@click.argument("model", metavar="CSBDEEP_MODEL", type=declared.PATH)
+@declared.file_option("target", "The package: a .zip, or a folder.", required=True)
+@click.option(
+    "--as",
+    "task",
+    type=click.Choice(list(TASKS)),
+    help="What the model does. config.json does not tell IsotropicCARE (isotropic) and UpsamplingCARE (upsample) from "
+    "CARE (denoise).  [default: denoise or project; with a factor: isotropic or upsample]",
+)
+@click.option(
+    "--factor",
+    type=_factor,
+    metavar="N",
+    help="Planes made of one, such as 4, 10.2 or 51/5: the factor given to CSBDeep's predict.",
+)
+@click.option("--weights", metavar="NAME", help="File of weights in the folder.  [default: the best ones]")
+@click.option(
+    "--percentiles",
+    type=_percentiles,
+    default="2,99.8",
+    show_default=True,
+    metavar="LOW,HIGH",
+    help="Of CSBDeep's normalizer; those given to its predict.",
+)
+@click.option(
+    "--pixel-size",
+    "pixel_size_um",
+    type=_pixel_size,
+    metavar="[Z,]Y,X",
+    help="Pixel size in µm of the images the model is made for.",
+)
+@click.option("--name", help="Name of the package: lower-case letters, digits, hyphens.  [default: from the folder]")
+@click.option("--version", default="0.1.0", show_default=True, help="Version of the package.")
+@click.option("--description", default="", help="One or two sentences: which structure, which microscope.")
+@click.option("--author", "authors", multiple=True, help="Who trained the model; repeat it for several.")
+@click.option("--license", default="CC-BY-4.0", show_default=True, help="SPDX identifier of the licence.")
+@click.option("--channels", type=_words, metavar="A,B,...", help="Names of the input channels.")
+@click.option(
+    "--target-channels", type=_words, metavar="A,B,...", help="Names of the restored channels, if they are others."
+)
+@click.option(
+    "--sample",
+    type=declared.PATH,
+    help="Image for cover and test, of the kind the model restores; everybody will see it.  [default: simulated]",
+)
+@click.option("--sample-axes", help="Axes of the sample.  [default: from its metadata]")
+@click.option("--sample-license", default="", help="Licence of the sample.")
+@declared.overwrite_option("an existing package")
+def convert_command(model: Path, target: Path, overwrite: bool, **given: Any) -> None:
+    """Make a package of CSBDEEP_MODEL, a folder in which CSBDeep trained a model. Needs the extra "train".
+
+    The folder holds config.json and weights (.h5). The package gives the same numbers as CSBDeep; TensorFlow is not
+    needed.
+    """
+    from carezoo.train.convert.folder import Choices
+    from carezoo.train.convert.run import convert
+
+    choices = Choices(**{name: value for name, value in given.items() if value is not None})
+    with talk_on_stderr():
+        package = convert(model, target, choices, overwrite=overwrite)
+    click.echo(str(package))

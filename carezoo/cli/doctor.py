@@ -1,4 +1,4 @@
-"""``carezoo doctor``: what is installed, what really loads, and what is wrong."""
+"""``carezoo doctor`` and ``carezoo demo``: what is installed and what is wrong; a restoration to see that it works."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ import platform
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 import click
+import numpy as np
 
+import carezoo
+from carezoo import files
 from carezoo.cli import declared
 from carezoo.errors import InputError, MissingExtraError, ZooError
+from carezoo.files.atomic import make_folder
+from carezoo.pictures.before_after import before_after
 from carezoo.registry import cache, zoo
 from carezoo.runtime import providers
-from carezoo.runtime import providers as providers_
 from carezoo.version import __version__
 
 DISTRIBUTIONS = (
     "numpy", "tifffile", "imagecodecs", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "torch",
     "lightning-fabric", "onnx", "scikit-image", "matplotlib", "bioio", "bioimageio.core", "bioimageio.spec", "pydantic",
 )  # fmt: skip
+
+DEMO_MODEL = "denoise-bpae-2d"
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def diagnose() -> list[Diagnosis]:
         Diagnosis("fact", "carezoo", __version__),
         Diagnosis("fact", "python", f"{platform.python_version()} ({sys.executable}), {platform.platform()}"),
         Diagnosis(
-            "fact", "processor", f"{providers_.describe_processor()}, {providers_.free_bytes() / 2**30:.1f} GiB free"
+            "fact", "processor", f"{providers.describe_processor()}, {providers.free_bytes() / 2**30:.1f} GiB free"
         ),
         _bfloat16(),
         *_versions(),
@@ -78,7 +85,7 @@ def _versions() -> list[Diagnosis]:
 
 
 def _bfloat16() -> Diagnosis:
-    has = providers_.has_bfloat16()
+    has = providers.has_bfloat16()
     text = {True: "yes: fast precision pays", False: "no: fast precision runs as exact", None: "unknown on this system"}
     return Diagnosis("fact", "bfloat16 arithmetic", text[has])
 
@@ -151,3 +158,23 @@ def _zoos() -> list[Diagnosis]:
     held = f"{len(pulled)} pulled model(s), {n_bytes / 1e6:.1f} MB" if pulled else "nothing pulled yet"
     configured = ", ".join(each.name for each in zoo.list_zoos()) or f"none ({zoo.VARIABLE} is not set)"
     return [Diagnosis("fact", "cache", f"{cache.folder()}: {held}"), Diagnosis("fact", "zoos", configured)]
+
+
+@click.command("demo")
+@declared.folder_option("folder", "Folder for the results.", default="demo", show_default=True)
+def demo_command(folder: Path) -> None:
+    """Restore a real noisy image, score it against a long exposure of the same cell, and draw all three."""
+    images = zoo.open_embedded().folder / "demo"
+    noisy, clean = files.open_image(images / "noisy.tif"), files.open_image(images / "clean.tif")
+    restoration = carezoo.load(DEMO_MODEL).restore(noisy)
+    make_folder(folder)
+    run = restoration.report.provenance
+    files.write_image(folder / "restored.tif", restoration.images["mean"], {"carezoo": {"run": run.to_dict()}})
+    arrays = [np.asarray(image, np.float32) for image in (noisy.array(), restoration.mean, clean.array())]
+    before, after = (carezoo.score(array, arrays[2]) for array in arrays[:2])
+    before_after(*arrays, path=folder / "before_after.png", pixel_size_um=noisy.pixel_size_um.get("X"))
+    click.echo(f"model {run.model} {run.version}, {run.provider} {run.precision}, {restoration.report.seconds:.2f} s")
+    click.echo(f"{'':<16}{'PSNR (dB)':>10}{'NRMSE':>10}{'SSIM':>10}")
+    for name, scores in (("noisy", before), ("restored", after)):
+        click.echo(f"{name:<16}{scores.psnr_db:>10.2f}{scores.nrmse:>10.4f}{scores.ssim:>10.3f}")
+    click.echo(f"written: {folder / 'restored.tif'}, {folder / 'before_after.png'}")

@@ -18,6 +18,16 @@ from carezoo.errors import InputError
 from carezoo.settings import Settings
 
 
+def _split_baselines(text: str) -> tuple[str, ...] | None:
+    if text == "auto":
+        return None
+    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _open_psf(path: str) -> NDArray[np.generic]:
+    return np.squeeze(files.open_image(Path(path)).array())
+
+
 @click.command("evaluate")
 @declared.model_option("reference", required=True)
 @declared.zoo_option
@@ -40,13 +50,14 @@ from carezoo.settings import Settings
 @declared.folder_option("folder", "Folder for the report.", required=True)
 @click.option(
     "--baselines",
+    type=_split_baselines,
     default="auto",
     show_default=True,
     metavar="auto|none|NAME,NAME",
     help="Classical methods to compare with, such as gaussian,median,nlm,bm3d,richardson-lucy. auto: all that fit but "
     "BM3D, which is slow.",
 )
-@click.option("--psf", type=declared.PATH, help="Image of a point, for Richardson-Lucy.")
+@click.option("--psf", type=_open_psf, metavar="PATH", help="Image of a point, for Richardson-Lucy.")
 @click.option(
     "--segment",
     "diameter",
@@ -72,8 +83,8 @@ def evaluate_command(
     sources: Sequence[str],
     targets: Sequence[str],
     folder: Path,
-    baselines: str,
-    psf: Path | None,
+    baselines: tuple[str, ...] | None,
+    psf: NDArray[np.generic] | None,
     diameter: float | None,
     most_frames: int,
     settings: Settings,
@@ -99,8 +110,8 @@ def evaluate_command(
             progress=progress,
             axes=axes,
             scene=scene,
-            baselines=_baselines(baselines),
-            psf=_psf(psf),
+            baselines=baselines,
+            psf=psf,
             diameter=diameter,
             most_frames=most_frames,
             settings=settings,
@@ -133,13 +144,3 @@ def _conditions(sources: Sequence[str], targets: Sequence[str]) -> list[tuple[st
     if len(set(names)) < len(names):
         raise InputError(f"--source: conditions need different names, such as C1=FOLDER; found {', '.join(names)}")
     return named
-
-
-def _baselines(text: str) -> tuple[str, ...] | None:
-    if text == "auto":
-        return None
-    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _psf(path: Path | None) -> NDArray[np.generic] | None:
-    return None if path is None else np.squeeze(files.open_image(path).array())

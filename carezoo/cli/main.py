@@ -6,12 +6,12 @@ import difflib
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
+from carezoo.cli import debug
 from carezoo.errors import CarezooError, InputError, bug
 from carezoo.version import __version__
 
@@ -28,15 +28,15 @@ COMMANDS = {
     "check": ("carezoo.cli.package", "Check that a package does what it says."),
     "info": ("carezoo.cli.package", "Tell what a package is."),
     "list": ("carezoo.cli.zoo", "List models: those that ship, those pulled, those of other zoos."),
-    "suggest": ("carezoo.cli.suggest", "Rank models by how well an image fits them."),
+    "suggest": ("carezoo.cli.zoo", "Rank models by how well an image fits them."),
     "pull": ("carezoo.cli.zoo", "Bring a model of a zoo or of bioimage.io onto this machine."),
     "remove": ("carezoo.cli.zoo", "Delete a model that was pulled."),
     "outdated": ("carezoo.cli.zoo", "List models here of which there is a newer version."),
     "publish": ("carezoo.cli.publish", "Put a package into a zoo."),
-    "site": ("carezoo.cli.site", "Make the web pages of a zoo."),
+    "site": ("carezoo.cli.publish", "Make the web pages of a zoo."),
     "fiji": ("carezoo.cli.fiji", "Use carezoo inside Fiji or ImageJ."),
     "knime": ("carezoo.cli.knime", "Use carezoo inside KNIME."),
-    "demo": ("carezoo.cli.demo", "Restore a real image with a model that ships, and score it."),
+    "demo": ("carezoo.cli.doctor", "Restore a real image with a model that ships, and score it."),
     "doctor": ("carezoo.cli.doctor", "Say what is installed, what runs, and what is wrong."),
 }
 """Home and one line of help of every command."""
@@ -111,21 +111,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a disk, a network drive, a permission: no bug of ours
-        _trace()
+        debug.trace(error)
         named = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         click.echo(f"error: {named + ': ' if named else ''}{error.strerror or error}", err=True)
         return InputError.exit_code
     except Exception as error:  # a bug: told in two lines, with the way to more
-        _trace()
-        click.echo(
-            f"error: {bug(error)}. Please report it with the output of the same command after setting the environment "
-            "variable CAREZOO_DEBUG=1",
-            err=True,
-        )
+        debug.trace(error)
+        click.echo(f"error: {bug(error)}. {debug.REPORT}", err=True)
         return 1
     return result if isinstance(result, int) else 0
-
-
-def _trace() -> None:
-    if os.environ.get("CAREZOO_DEBUG"):
-        traceback.print_exc()

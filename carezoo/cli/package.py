@@ -39,7 +39,7 @@ def check_command(reference: str, zoos: Sequence[str], bioimageio: bool, as_json
 @click.command("info")
 @click.argument("reference", metavar="PACKAGE", type=declared.REFERENCE)
 @declared.zoo_option
-@declared.json_option("all that is told")
+@declared.json_option("everything shown")
 def info_command(reference: str, zoos: Sequence[str], as_json: bool) -> None:
     """Tell what PACKAGE (name or path) is: task, axes, channels, intensities, scores, licence."""
     from carezoo.package.info import describe, summary

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from carezoo.cli import declared, options
-from carezoo.cli.declared import open_reference
+from carezoo.cli import debug, declared
+from carezoo.cli.declared import open_reference, parse_crop, parse_models, parse_position
 from carezoo.cli.progress import Bar, talk_on_stderr
-from carezoo.errors import InputError
+from carezoo.errors import BugError, InputError
 from carezoo.files.listing import collect_images
 from carezoo.files.scenes import ALL
 from carezoo.runtime.batch import Job, Outcome, restore_files
@@ -70,11 +70,11 @@ def restore_command(
     command is run again.
     """
     order = Job(
-        models={channel: open_reference(reference, zoos) for channel, reference in options.models(models).items()},
+        models={channel: open_reference(reference, zoos) for channel, reference in parse_models(models).items()},
         settings=settings,
         axes=axes,
         scene=scene,
-        crop=options.crop(crop) if crop else {},
+        crop=parse_crop(crop) if crop else {},
         output=output,
         is_overwriting=overwrite,
     )
@@ -115,7 +115,7 @@ def _write_flicker(path: Path, file: Path, order: Job, at: str) -> None:
     from carezoo import files
     from carezoo.pictures import flicker, view
 
-    position = options.position(at) if at else {}
+    position = parse_position(at) if at else {}
     image = files.open_image(file, order.axes, scene=order.scene)
     image = image.crop(order.crop) if order.crop else image
     shown = view.view_model(image, order.models[None], position, order.settings)
@@ -127,6 +127,9 @@ def _write_flicker(path: Path, file: Path, order: Job, at: str) -> None:
 def _tell(outcome: Outcome) -> None:
     if outcome.error is not None:
         told = str(outcome.error)
+        if isinstance(outcome.error, BugError):
+            debug.trace(outcome.error)
+            told = f"{told}. {debug.REPORT}"
         click.echo(
             f"failed   {told}" if outcome.source.name in told else f"failed   {_source(outcome)}: {told}", err=True
         )
@@ -154,12 +157,13 @@ def _source(outcome: Outcome) -> str:
 
 
 def _summary(outcomes: Sequence[Outcome]) -> int:
-    """Say how it went, and return the exit code of the first failure."""
-    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    """Say how it went, and return the exit code of a bug if there was one, of the first failure otherwise."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if len(outcomes) > 1:
         counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
         n_unlike = sum(any(report.provenance.unlike_training for report in each.reports) for each in outcomes)
         told = [f"{n} {status}" for status, n in counts.items() if n]
         told += [f"{n_unlike} of them unlike the training images"] if n_unlike else []
         click.echo(", ".join(told), err=True)
-    return failed[0].error.exit_code if failed and failed[0].error else 0
+    errors.sort(key=lambda error: not isinstance(error, BugError))
+    return errors[0].exit_code if errors else 0

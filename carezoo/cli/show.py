@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from carezoo.cli import declared, options
-from carezoo.cli.declared import open_reference
+from carezoo.cli import declared
+from carezoo.cli.declared import open_reference, parse_position
 from carezoo.errors import InputError
 from carezoo.settings import Settings
 
@@ -58,7 +58,7 @@ def show_command(
     from carezoo.pictures import uncertainty, view
     from carezoo.runtime.batch import result_path
 
-    position = options.position(at) if at else {}
+    position = parse_position(at) if at else {}
     if settings.list_changed() and not reference:
         flags = ", ".join(f"--{row.flag}" for row in settings.list_changed())
         raise InputError(f"{flags} goes with a model (--model); a restored file says itself how it was made")

@@ -16,7 +16,7 @@ N_SHOWN = 6
 
 
 class _PairsByDefault(click.Group):
-    """Takes a first word that is no command for the recipe of `pairs`."""
+    """Takes a first word that is not a command as the recipe of `pairs`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
@@ -64,7 +64,7 @@ def pairs_command(
     from tqdm import tqdm
 
     from carezoo.files.atomic import make_folder
-    from carezoo.pictures.contact_sheet import contact_sheet
+    from carezoo.pictures.simulation import contact_sheet
     from carezoo.simulate import pairs as pairs_
     from carezoo.simulate.files import write_pairs
     from carezoo.train.simulation_file import load
@@ -112,7 +112,7 @@ def fit_noise_command(
     FILES are a series of frames of one scene along T, several files with a frame each, or a noisy and a clean image.
     """
     from carezoo.files.atomic import make_folder, replacing
-    from carezoo.pictures.noise import noise_plot
+    from carezoo.pictures.simulation import noise_plot
     from carezoo.simulate.noise import fit_files, format_camera, to_numbers
 
     if path is not None and path.suffix not in {".yaml", ".yml"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,36 +32,20 @@ from carezoo.errors import InputError
     help="Train one member of an ensemble, unless it is trained, and pack it alone under the recipe's name.",
 )
 @click.option("--from", "start_from", metavar="REF", help="Fine-tune: start from the weights in this package.")
-@click.option("--explain", is_flag=True, help="Print every field of a recipe with its default and meaning.")
-def train_command(
-    recipe: Path | None,
-    out: Path | None,
-    data: Path | None,
-    resume: bool,
-    max_minutes: float | None,
-    start_from: str | None,
-    member: int | None,
-    explain: bool,
-) -> None:
+@click.option(
+    "--explain", "is_explaining", is_flag=True, help="Print every field of a recipe with its default and meaning."
+)
+def train_command(recipe: Path | None, out: Path | None, is_explaining: bool, **given: Any) -> None:
     """Train a model from RECIPE (YAML) and pack it. Needs the extra "train"."""
-    if explain:
-        from carezoo.train.explain import explain as explanation
+    if is_explaining:
+        from carezoo.train.explain import explain
 
-        click.echo(explanation())
+        click.echo(explain())
         return
     if recipe is None or out is None:
         raise InputError("expected a recipe and a folder: carezoo train RECIPE.yaml -o RUN (or --explain)")
     from carezoo.train.run import train
 
     with talk_on_stderr(), Bar("step") as progress:
-        package = train(
-            recipe,
-            out,
-            data=data,
-            resume=resume,
-            max_minutes=max_minutes,
-            start_from=start_from,
-            member=member,
-            progress=progress,
-        )
+        package = train(recipe, out, progress=progress, **given)
     click.echo(str(package))

@@ -1,10 +1,11 @@
-"""``carezoo list``, ``pull``, ``remove`` and ``outdated``."""
+"""``carezoo list``, ``suggest``, ``pull``, ``remove`` and ``outdated``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,11 @@ from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.registry import cache, catalog
 from carezoo.registry.catalog import Listed
 from carezoo.registry.resolve import pull
+from carezoo.registry.suggest import Suggestion, suggest
 from carezoo.tasks import TASKS
+
+_KNOWN = ("title", "description", "task", "axes", "results", "n_members", "license", "scores", "tags")
+"""What --json prints of the entry of a model."""
 
 
 @click.command("list")
@@ -38,6 +43,33 @@ def list_command(task: str | None, dims: str | None, search: str | None, zoos: S
         click.echo(f"{row.name:<{width}}  {row.version:<7} {_facts(row)}  {where}")
         if row.entry and row.entry.description:
             click.echo(f"{'':<{width}}  {row.entry.description}")
+
+
+@click.command("suggest")
+@click.argument("source", metavar="IMAGE", type=declared.PATH)
+@declared.axes_option
+@click.option("--task", type=click.Choice(list(TASKS)), help="Models for this task only.")
+@declared.zoo_option
+@declared.json_option("the ranking")
+def suggest_command(source: Path, axes: str | None, task: str | None, zoos: Sequence[str], as_json: bool) -> None:
+    """Rank models by how well IMAGE fits what they were trained on, with the reasons.
+
+    Give the noisy image that is to be restored. Models on this machine and in folders are judged; nothing is
+    downloaded.
+    """
+    with talk_on_stderr():
+        found = suggest(source, axes, task=task, zoos=zoos or None)
+    if as_json:
+        click.echo(json.dumps([_suggestion(each) for each in found], indent=2))
+        return
+    if not found:
+        click.echo("no model for this task is here; carezoo list --zoo URL shows those of a zoo", err=True)
+    width = max((len(each.name) for each in found), default=0)
+    for each in found:
+        distance = f"{each.distance:.2f}" if each.verdict in {"fits", "unlike"} else ""
+        click.echo(f"{each.name:<{width}}  {each.version:<7} {each.task:<9} {each.verdict:<10} {distance}")
+        for reason in each.reasons or _why(each):
+            click.echo(f"{'':<{width}}  - {reason}")
 
 
 @click.command("pull")
@@ -90,20 +122,15 @@ def _facts(row: Listed) -> str:
 
 def _plain(row: Listed) -> dict[str, object]:
     entry = row.entry
-    known = (
-        {}
-        if entry is None
-        else {
-            "title": entry.title,
-            "description": entry.description,
-            "task": entry.task,
-            "axes": entry.axes,
-            "results": list(entry.results),
-            "n_members": entry.n_members,
-            "license": entry.license,
-            "scores": dict(entry.scores),
-            "tags": list(entry.tags),
-            "size_bytes": entry.zip.size,
-        }
-    )
+    known = {} if entry is None else {**{key: getattr(entry, key) for key in _KNOWN}, "size_bytes": entry.zip.size}
     return {"name": row.name, "version": row.version, "zoo": row.zoo, "is_here": row.is_here, **known}
+
+
+def _why(each: Suggestion) -> tuple[str, ...]:
+    """Return what a model is suggested for."""
+    return (f"like its training images {each.nearest}" + ", which are simulated" * each.is_synthetic,)
+
+
+def _suggestion(each: Suggestion) -> dict[str, object]:
+    distance = each.distance if each.verdict in {"fits", "unlike"} else None
+    return {**vars(each), "distance": distance, "verdict": each.verdict}

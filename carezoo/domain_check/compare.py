@@ -19,6 +19,7 @@ from carezoo.domain_check.odds import inputs, log_odds
 from carezoo.domain_check.prior import population, symmetric
 from carezoo.domain_check.record import SHIFTS, VERSION, is_readable
 from carezoo.image import Image
+from carezoo.valid import ValidPixels
 
 log = logging.getLogger("carezoo")
 
@@ -40,13 +41,8 @@ class DomainMatch:
     kind: str = ""
     """Name of the training images that are nearest."""
 
-    @property
-    def is_like(self) -> bool:
-        """Whether nothing speaks against restoring the image."""
-        return not self.reasons
 
-
-def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | None:
+def compare(image: Image, record: Mapping[str, Any] | None, valid: ValidPixels | None = None) -> DomainMatch | None:
     """Compare an image with the training images of a model.
 
     Reads at most three planes, or some crops of them.
@@ -57,12 +53,14 @@ def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | Non
         Any axes with Y and X. It has as many channels as the model takes, or, for a model of one channel, any number.
     record
         Section `training_images` of `config.carezoo`.
+    valid
+        Which pixels of the image count; None: all.
 
     Returns
     -------
     DomainMatch or None
         None where nothing can be said: the package has no record, or one of another version, or the image is smaller
-        than 64 pixels.
+        than 64 pixels, or has no valid region of that size.
     """
     if not record or record.get("version") != VERSION:
         return None
@@ -77,7 +75,7 @@ def compare(image: Image, record: Mapping[str, Any] | None) -> DomainMatch | Non
     found = [
         each
         for channel in range(n_channels)
-        if (each := _compare_channel(image, channel, known[min(channel, len(known) - 1)]["kinds"], sizes))
+        if (each := _compare_channel(image, valid, channel, known[min(channel, len(known) - 1)]["kinds"], sizes))
     ]
     if not found:
         return None
@@ -118,10 +116,10 @@ def _pixel_size(image: Image, trained: Mapping[str, Sequence[float]]) -> _PixelS
 
 
 def _compare_channel(
-    image: Image, channel: int, kinds: Sequence[Mapping[str, Any]], sizes: _PixelSize
+    image: Image, valid: ValidPixels | None, channel: int, kinds: Sequence[Mapping[str, Any]], sizes: _PixelSize
 ) -> DomainMatch | None:
     n_pixels = prod(image.shape) // image.sizes.get("C", 1)
-    crops = informative(image, channel, min(max(n_pixels // (2 * SIDE**2), 1), _N_CROPS))
+    crops = informative(image, channel, min(max(n_pixels // (2 * SIDE**2), 1), _N_CROPS), valid=valid)
     if not crops:
         return None
     seen = look(crops)
@@ -204,7 +202,7 @@ class Against:
         """Whether a known change explains best what is unlike."""
         return self.distance > 1 and max(self._log_odds, key=self._log_odds.__getitem__) == change
 
-    def of(self, name: str) -> float:
+    def feature(self, name: str) -> float:
         """Return one feature."""
         return float(self.values[INDEX[name]])
 
@@ -229,15 +227,13 @@ class Against:
         return found
 
     def _name_resampling(self) -> list[str]:
-        if self.z("whiteness") > 6 or self.z("sharpness") > 6:
-            smooth = 2 ** (self.deviation[INDEX["whiteness"]] / 2)
-            if self.z("whiteness") > 6 and smooth > 1.3:
-                return ["neighbouring pixels share their noise; was the image enlarged, filtered or compressed before?"]
+        if self.z("whiteness") > 6 and 2 ** (self.deviation[INDEX["whiteness"]] / 2) > 1.3:
+            return ["neighbouring pixels share their noise; was the image enlarged, filtered or compressed before?"]
         return []
 
     def _noise(self) -> list[str]:
         low, _, high = self.kind["noise"]
-        noise, is_found = 2.0 ** self.of("noise"), self._is("noise")
+        noise, is_found = 2.0 ** self.feature("noise"), self._is("noise")
         if noise > 100 * high:  # of an image without contrast: a number would say nothing
             return ["hardly anything but noise"]
         if noise > 1.2 * high and (is_found or self.z("noise") > 2.5):
@@ -264,7 +260,7 @@ class Against:
 
     def _foreground(self) -> list[str]:
         low, _, high = self.kind["foreground"]
-        share = foreground_share(self.of("foreground"))
+        share = foreground_share(self.feature("foreground"))
         if abs(self.z("foreground")) < 2.5 or low <= share <= high:
             return []
         return [f"{share:.0%} of the pixels bright, in training {low:.0%} to {high:.0%}"]

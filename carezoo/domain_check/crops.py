@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from carezoo.domain_check.features import SMALLEST
 from carezoo.image import Image
+from carezoo.valid import ValidPixels, read_plane
 
 SIDE = 256
 """Pixels: crops are squares of this side, and what the image has where it is smaller."""
@@ -21,7 +22,9 @@ _READ_WHOLE = 2048**2
 """Pixels of a plane that is read at once."""
 
 
-def informative(image: Image, channel: int, n_kept: int, *, step: int = SIDE // 2) -> list[NDArray[np.generic]]:
+def informative(
+    image: Image, channel: int, n_kept: int, *, step: int = SIDE // 2, valid: ValidPixels | None = None
+) -> list[NDArray[np.generic]]:
     """Return crops of one channel with the most structure; those with less than half of the most are left out.
 
     Parameters
@@ -34,11 +37,14 @@ def informative(image: Image, channel: int, n_kept: int, *, step: int = SIDE // 
         Crops at most.
     step
         Pixels between neighbouring candidates in an image that has few; there are at most five along each axis.
+    valid
+        Which pixels may be looked at; None: all.
 
     Returns
     -------
     list of NDArray
-        YX, in the data type of the image; none if the image is smaller than `SMALLEST` along Y or X.
+        YX, in the data type of the image, of valid pixels only; none if the image is smaller than `SMALLEST` along Y or
+        X, or has no such crop.
     """
     sizes = image.sizes
     sides = [min(sizes[letter], SIDE) for letter in "YX"]
@@ -48,7 +54,7 @@ def informative(image: Image, channel: int, n_kept: int, *, step: int = SIDE // 
     found = [
         each
         for position in _positions(image)
-        for region in _regions(image, {**position, "C": channel}, starts, sides)
+        for region in _regions(image, valid, {**position, "C": channel}, starts, sides)
         for each in region
     ]
     structure = np.array([amount for amount, _ in found])
@@ -72,21 +78,25 @@ def _positions(image: Image) -> list[dict[str, int]]:
 
 
 def _regions(
-    image: Image, position: dict[str, int], starts: list[list[int]], sides: list[int]
+    image: Image,
+    valid: ValidPixels | None,
+    position: dict[str, int],
+    starts: list[list[int]],
+    sides: list[int],
 ) -> Iterator[list[tuple[float, NDArray[np.generic]]]]:
-    """Read a plane at once, or crop by crop if it is large."""
-    corners = list(itertools.product(*starts))
+    """Read a plane at once, or crop by crop if it is large; leave out crops with invalid pixels."""
+    height, width = sides
+    corners = [
+        (y, x)
+        for y, x in itertools.product(*starts)
+        if valid is None or valid.invalid(position, slice(y, y + height), slice(x, x + width)) is None
+    ]
     if image.sizes["Y"] * image.sizes["X"] <= _READ_WHOLE:
-        yield _crops(_read(image, position, slice(None), slice(None)), corners, sides)
+        yield _crops(read_plane(image, position), corners, sides)
     else:
         for y, x in corners:
-            yield _crops(_read(image, position, slice(y, y + sides[0]), slice(x, x + sides[1])), [(0, 0)], sides)
-
-
-def _read(image: Image, position: dict[str, int], rows: slice, columns: slice) -> NDArray[np.generic]:
-    bounds: dict[str, int | slice] = {**position, "Y": rows, "X": columns}
-    plane = np.asarray(image.pixels[tuple(bounds[letter] for letter in image.axes)])
-    return plane if image.axes.index("Y") < image.axes.index("X") else plane.T
+            crop = read_plane(image, position, slice(y, y + height), slice(x, x + width))
+            yield _crops(crop, [(0, 0)], sides)
 
 
 def _crops(

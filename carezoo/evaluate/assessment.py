@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,10 @@ from carezoo.evaluate.fourier import Correlation, Spectrum
 from carezoo.evaluate.frames import ScoredFrame
 from carezoo.evaluate.scores import FileScores
 from carezoo.evaluate.segmentation import SegmentationScores
-from carezoo.metrics import PERCENTILES, AffineFit, fit_affine, intensity_errors, score
+from carezoo.metrics import PERCENTILES, AffineFit, fit_units, intensity_errors, score
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.levels import Recalibration
-from carezoo.uncertainty.mixture import Mixture
+from carezoo.uncertainty.mixture import Mixture, map_distribution
 
 INPUT, RESTORED, TARGET = "input", "restored", "target"
 """Names of images beside those of the baselines."""
@@ -80,7 +81,7 @@ def assess(frame: ScoredFrame, images: Mapping[str, NDArray[Any]], options: Asse
     """
     target, restored = frame.target, images[RESTORED]
     scored = {name: score(image, target, name=f"{name} image") for name, image in images.items()}
-    fit = frame.units or fit_affine(target, restored if options.has_own_units else images[INPUT])
+    fit = frame.units or fit_units(target, restored if options.has_own_units else images[INPUT])
     expected = _fit_to(target, fit)
     low, high = (float(p) for p in np.percentile(target, PERCENTILES))
     width = abs(fit.gain) * (high - low) or 1.0
@@ -128,7 +129,9 @@ def _calibration(
     parts = {"foreground": bright, "background": ~bright, "all": np.ones_like(bright)}
     return {
         part + words: calibration.calibration(
-            _at(each, mask), expected[mask] / np.float32(width), recalibration=recalibration
+            map_distribution(each, operator.itemgetter(mask)),
+            expected[mask] / np.float32(width),
+            recalibration=recalibration,
         )
         for words, (each, recalibration) in predicted.items()
         for part, mask in parts.items()
@@ -142,12 +145,6 @@ def _in_shares(predicted: Laplace | Mixture, width: float, factor: float) -> Lap
         assert isinstance(members, Laplace)
         return Mixture(members)
     return Laplace(predicted.mean / np.float32(width), predicted.scale / np.float32(width * factor))
-
-
-def _at(predicted: Laplace | Mixture, mask: NDArray[np.bool_]) -> Laplace | Mixture:
-    if isinstance(predicted, Mixture):
-        return Mixture(Laplace(predicted.members.mean[:, mask], predicted.members.scale[:, mask]))
-    return Laplace(predicted.mean[mask], predicted.scale[mask])
 
 
 def _sparsification(frame: ScoredFrame, expected: NDArray[Any], width: float) -> dict[str, Sparsification]:

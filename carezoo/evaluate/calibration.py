@@ -56,7 +56,7 @@ def calibration(
     predicted
         One distribution per pixel of `target`; for ensembles their mixture.
     target
-        True values in the same intensity units (map the target there first: `carezoo.metrics.fit_affine`). Background
+        True values in the same intensity units (map the target there first: `carezoo.metrics.fit_units`). Background
         outnumbers everything else in most images; to judge foreground apart, give only its pixels.
     levels
         Ascending, between 0 and 1.

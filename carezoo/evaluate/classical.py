@@ -51,12 +51,12 @@ def nlm(image: Floats, strength: float, patch: int, *, is_root: bool) -> Floats:
     """
     from skimage.restoration import denoise_nl_means
 
-    def filtered(planes: Floats) -> Floats:
+    def denoise_planes(planes: Floats) -> Floats:
         sigma = noise_sigma(planes) or 1e-6
         how = {"patch_size": patch, "patch_distance": _SEARCH, "h": strength * sigma, "sigma": sigma}
         return _by_plane(lambda plane: denoise_nl_means(plane, fast_mode=True, **how), planes)
 
-    return _on_roots(filtered, image) if is_root else filtered(image)
+    return _on_roots(denoise_planes, image) if is_root else denoise_planes(image)
 
 
 def bm3d(image: Floats, strength: float, *, is_root: bool) -> Floats:
@@ -66,12 +66,12 @@ def bm3d(image: Floats, strength: float, *, is_root: bool) -> Floats:
     """
     from bm3d import bm3d as denoise
 
-    def filtered(planes: Floats) -> Floats:
+    def denoise_planes(planes: Floats) -> Floats:
         low, width = float(planes.min()), float(np.ptp(planes)) or 1.0
         sigma = max(strength * noise_sigma(planes) / width, 1e-6)
         return _by_plane(lambda plane: denoise((plane - low) / width, sigma), planes) * np.float32(width) + low
 
-    return _on_roots(filtered, image) if is_root else filtered(image)
+    return _on_roots(denoise_planes, image) if is_root else denoise_planes(image)
 
 
 def richardson_lucy(image: Floats, psf: Floats, iterations: int) -> Floats:

@@ -20,6 +20,7 @@ from carezoo.evaluate.findings import Findings
 from carezoo.evaluate.frames import ScoredFrame
 from carezoo.evaluate.report import panels
 from carezoo.evaluate.report.panels import Example
+from carezoo.metrics import PERCENTILES
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
@@ -56,16 +57,7 @@ def evaluate(
 ) -> Findings:
     """Restore the sources of pairs, and compare them, their inputs and baselines with the targets.
 
-    Parameters
-    ----------
-    package
-        The model.
-    pairs
-        Files it has not seen; `dataset` is the condition of each.
-    wanted
-        What to measure.
-    progress
-        Called after every step.
+    `dataset` is the condition of a pair.
 
     Raises
     ------
@@ -122,13 +114,22 @@ class _EvaluationWork:
 
     def restore_and_assess(self) -> None:
         """Go over the files."""
-        for pair, restoration in frames.restore_pairs(self.package, self.pairs, self.wanted.settings):
-            self.provenance = {**restoration.report.provenance.to_dict(), "average": self.average}
-            self._step(f"restored {pair.name}")
-            relation = self.wanted.relations.get(pair.source_path)
-            for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration, relation):
-                self._assess(frame.cropped(self.wanted.largest))
+        restore = frames.open_restorer(self.package, self.wanted.settings)
+        for pair in self.pairs:
+            try:
+                restoration = restore(pair)
+                self.provenance = {**restoration.report.provenance.to_dict(), "average": self.average}
+                self._step(f"restored {pair.name}")
+                relation = self.wanted.relations.get(pair.source_path)
+                for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration, relation):
+                    self._assess(frame.cropped(self.wanted.largest))
+            except InputError as error:
+                self._skip(pair.name, error)
             self._step(f"scored {pair.name}")
+
+    def _skip(self, name: str, error: InputError) -> None:
+        log.warning("%s is left out: %s", name, error)
+        self.skipped.append((name, str(error)))
 
     def _assess(self, frame: ScoredFrame) -> None:
         assert frame.restored is not None
@@ -138,8 +139,7 @@ class _EvaluationWork:
             images[RESTORED] = frame.restored
             found = assessment.assess(frame, images, self.options)
         except InputError as error:
-            log.warning("%s is left out: %s", frame.name, error)
-            self.skipped.append((frame.name, str(error)))
+            self._skip(frame.name, error)
             return
         if found.scores.restored.gain <= 0:
             log.warning("%s: the restored image is unrelated to its target, or inverted", frame.name)
@@ -184,7 +184,7 @@ class _EvaluationWork:
         most = max(1, -(-baselines.N_EXAMPLES // len(self.pairs)))
         for pair in self.pairs:
             for frame in frames.frames(pair, self.manifest, most):
-                if frame.group == group and frame.target.min() < frame.target.max():
+                if frame.group == group and np.ptp(np.percentile(frame.target, PERCENTILES)):
                     found.append((frame.source, frame.target))
             if len(found) >= baselines.N_EXAMPLES:
                 break

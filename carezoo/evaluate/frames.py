@@ -24,7 +24,7 @@ from carezoo.runtime.restoration import Restoration
 from carezoo.runtime.restore import open_session, restore
 from carezoo.settings import Settings
 from carezoo.uncertainty.laplace import Laplace
-from carezoo.uncertainty.mixture import Mixture
+from carezoo.uncertainty.mixture import Mixture, map_distribution
 
 log = logging.getLogger("carezoo")
 
@@ -72,7 +72,7 @@ class ScoredFrame:
             source=middle(self.source),
             target=middle(self.target),
             restored=None if self.restored is None else middle(self.restored),
-            predicted=None if self.predicted is None else _map_distribution(self.predicted, middle),
+            predicted=None if self.predicted is None else map_distribution(self.predicted, middle),
             disagreement=None if self.disagreement is None else middle(self.disagreement),
         )
 
@@ -139,34 +139,20 @@ def frames(
             )
 
 
-def restore_pairs(
-    package: Package, pairs: Iterable[Pair], settings: Settings | None = None
-) -> Iterator[tuple[Pair, Restoration]]:
-    """Restore the sources of `pairs`, one file at a time, with one loaded network.
+def open_restorer(package: Package, settings: Settings | None = None) -> Callable[[Pair], Restoration]:
+    """Return what restores the source of a pair, always with the same loaded network.
 
     Sources are means of frames already, where `settings` ask for them.
     """
     settings = replace(settings or Settings(), average=1, keep_members=True)
     session = open_session(package, settings)
-    for pair in pairs:
-        yield pair, restore(_model_input(pair), package, settings, session=session)
+    return lambda pair: restore(_model_input(pair), package, settings, session=session)
 
 
 def gather_given(manifest: Manifest, psf: NDArray[Any] | None = None) -> Given:
-    """Return what baselines are told beside the images."""
+    """Return what baselines get beside the images."""
     factor = manifest.factor("Z")
     return Given(None if psf is None else np.asarray(psf, np.float32), None if factor == 1 else float(factor))
-
-
-def _map_distribution(
-    predicted: Laplace | Mixture, function: Callable[[NDArray[Any]], NDArray[Any]]
-) -> Laplace | Mixture:
-    """Return the distribution of the pixels that `function` chooses of an image."""
-    if isinstance(predicted, Laplace):
-        return Laplace(function(predicted.mean), function(predicted.scale))
-    members = predicted.members
-    chosen = [np.stack([function(one) for one in each]) for each in (members.mean, members.scale)]
-    return Mixture(Laplace(*chosen))
 
 
 def _n_channels(pair: Pair) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from carezoo.errors import InputError
@@ -15,17 +15,8 @@ from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
 
-
-@dataclass(frozen=True)
-class Condition:
-    """One kind of source images, such as one exposure, and their targets."""
-
-    name: str
-    source: Path
-    """A folder, or one file."""
-    target: Path
-    """A folder with files of the same names, or one file."""
-
+Condition = tuple[str, Path, Path]
+"""Name of one kind of source images, such as one exposure; their folder, or one file; that of their targets."""
 
 Paths = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 """One path, or one for each condition by its name."""
@@ -43,7 +34,7 @@ def conditions(source: Paths, target: Paths) -> list[Condition]:
     targets = target if isinstance(target, Mapping) else dict.fromkeys(sources, target)
     if set(sources) != set(targets):
         raise InputError(f"sources are named {sorted(sources)}, targets {sorted(targets)}; expected the same names")
-    return [Condition(name, Path(path), Path(targets[name])) for name, path in sources.items()]
+    return [(name, Path(path), Path(targets[name])) for name, path in sources.items()]
 
 
 def find_pairs(
@@ -76,10 +67,10 @@ def find_pairs(
         If frames are to be averaged and a source has none.
     """
     pairs = []
-    for condition in conditions:
-        for source, target in match([condition.source], [condition.target]):
+    for name, sources, targets in conditions:
+        for source, target in match([sources], [targets]):
             for each in (None,) if scene is None else choose_scenes(source, scene):
-                pair = _open(condition.name, source, target, manifest, axes, each)
+                pair = _open(name, source, target, manifest, axes, each)
                 pair = replace(pair, source=pair.source.average_frames(average))
                 _check(pair, manifest)
                 pairs.append(pair)

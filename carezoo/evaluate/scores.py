@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import json
 import logging
@@ -17,12 +16,11 @@ from numpy.typing import NDArray
 
 from carezoo.errors import InputError
 from carezoo.metrics import (
-    AffineFit,
     IntensityErrors,
     MeanScores,
     S,
     Scores,
-    fit_affine,
+    fit_units,
     intensity_errors,
     mean_scores,
     score,
@@ -91,18 +89,14 @@ class Evaluation:
         return [math.fsum(one.psnr_gain_db for one in of_file) / len(of_file) for of_file in _by_file(self.files)]
 
 
-def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) -> Evaluation:
-    """Score restored images and their noisy inputs against targets.
+def evaluate_pairs(pairs: Iterable[Pair]) -> Evaluation:
+    """Score restored images and their noisy inputs against targets; errors of intensity are in the units of the inputs.
 
     Parameters
     ----------
     pairs
         Name, noisy image, restored image and target, YX or ZYX and of one shape; taken one at a time, so that only one
         has to be in memory.
-    to_input
-        The affine map from the units of the targets to those of the inputs, for the errors of intensity:
-        ``AffineFit(1.0, 0.0)`` if they are the same, the fit of the training data if there is one. None fits every
-        target to its own noisy image by least squares.
 
     Raises
     ------
@@ -114,7 +108,7 @@ def evaluate_pairs(pairs: Iterable[Pair], *, to_input: AffineFit | None = None) 
         If scikit-image is not installed.
     """
     # starmap lets go of one pair before it asks for the next; a loop variable would not.
-    return collect(tuple(itertools.starmap(functools.partial(_score_file, to_input=to_input), pairs)))
+    return collect(tuple(itertools.starmap(_score_file, pairs)))
 
 
 def collect(files: Sequence[FileScores]) -> Evaluation:
@@ -174,12 +168,10 @@ def to_markdown_table(evaluation: Evaluation) -> str:
     return "\n\n".join(["\n".join(lines), *_notes(evaluation)]) + "\n"
 
 
-def _score_file(
-    name: str, noisy: NDArray[Any], restored: NDArray[Any], target: NDArray[Any], to_input: AffineFit | None
-) -> FileScores:
+def _score_file(name: str, noisy: NDArray[Any], restored: NDArray[Any], target: NDArray[Any]) -> FileScores:
     try:
         of_input, of_restored = score(noisy, target, name="noisy image"), score(restored, target)
-        fit = to_input or fit_affine(target, noisy)
+        fit = fit_units(target, noisy)
         expected = target.astype(np.float32) * np.float32(fit.gain) + np.float32(fit.offset)
         intensities = intensity_errors(restored, expected)
     except InputError as error:
@@ -237,13 +229,13 @@ def _percent(value: float) -> str:
 
 def _mean_line(evaluation: Evaluation) -> str:
     before, after, intensities = evaluation.input, evaluation.restored, evaluation.intensities
-    cells = [f"{_mean(before, name, n)} → {_mean(after, name, n)}" for name, n in _DECIMALS.items()]
+    cells = [f"{format_mean(before, name, n)} → {format_mean(after, name, n)}" for name, n in _DECIMALS.items()]
     for name in ("gain_error", "offset_error"):
-        cells.append("–" if intensities is None else f"{_mean(intensities, name, 1, percent=True)} %")
+        cells.append("–" if intensities is None else f"{format_mean(intensities, name, 1, percent=True)} %")
     return f"| **mean of {evaluation.restored.n}** | {' | '.join(cells)} |"
 
 
-def _mean(means: MeanScores[Any], name: str, n_decimals: int, *, percent: bool = False) -> str:
+def format_mean(means: MeanScores[Any], name: str, n_decimals: int, *, percent: bool = False) -> str:
     """Return mean and standard error as text."""
     factor, sign = (100.0, "+") if percent else (1.0, "")
     mean = getattr(means.mean, name)
@@ -266,7 +258,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
         "its target by gain and offset, and the target normalized by its percentiles 0.1 and 99.9, as in Weigert et "
         "al. 2018. ± is the standard error of the mean.",
         "SSIM keeps the means; with means removed, as in the scripts of 2018: "
-        f"{_mean(before, 'ssim_care2018', 3)} → {_mean(after, 'ssim_care2018', 3)}.",
+        f"{format_mean(before, 'ssim_care2018', 3)} → {format_mean(after, 'ssim_care2018', 3)}.",
         "Gain and offset error: restored = gain × expected + offset in the intensity units of the input, as gain − 1 "
         "and as excess at the mean level over the range of the expected image.",
     ]

@@ -9,12 +9,22 @@ from typing import Any
 
 from carezoo.errors import FileFormatError, InputError
 from carezoo.files import formats, listing, tiff_read, units
+from carezoo.files.arrays import to_image
 from carezoo.files.scenes import ALL, Scene, choose
 from carezoo.files.tiff_target import TiffTarget
 from carezoo.files.tiff_write import create_image, write_image
 from carezoo.image import Image
 
-__all__ = ["TiffTarget", "applicable_scene", "choose_scenes", "create_image", "open_image", "read_notes", "write_image"]
+__all__ = [
+    "TiffTarget",
+    "applicable_scene",
+    "choose_scenes",
+    "create_image",
+    "open_image",
+    "read_notes",
+    "to_image",
+    "write_image",
+]
 
 
 def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: int | str | None = None) -> Image:

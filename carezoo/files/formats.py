@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carezoo.errors import BUGS, AxesError, CarezooError, FileFormatError, MissingExtraError
+from carezoo.errors import BUGS, AxesError, CarezooError, FileFormatError, MissingExtraError, is_raised_in
 from carezoo.files import file_axes, scenes
 from carezoo.files.plane_pixels import DECODED, PlanePixels
 from carezoo.image import Image, Metadata
@@ -29,6 +29,8 @@ class Reader:
     """A bioio reader carezoo knows by name."""
 
     module: str
+    library: str
+    """Module with which it reads the file."""
     package: str
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments that make it read plane by plane."""
@@ -39,10 +41,10 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 _PLANEWISE = {"chunk_dims": ["Y", "X"]}
 
 READERS = {
-    ".czi": Reader("bioio_czi", "bioio-czi", _PLANEWISE),
-    ".lif": Reader("bioio_lif", "bioio-lif", _PLANEWISE),
-    ".nd2": Reader("bioio_nd2", "bioio-nd2"),
-    ".zarr": Reader("bioio_ome_zarr", "bioio-ome-zarr"),
+    ".czi": Reader("bioio_czi", "pylibCZIrw", "bioio-czi", _PLANEWISE),
+    ".lif": Reader("bioio_lif", "liffile", "bioio-lif", _PLANEWISE),
+    ".nd2": Reader("bioio_nd2", "nd2", "bioio-nd2"),
+    ".zarr": Reader("bioio_ome_zarr", "zarr", "bioio-ome-zarr"),
 }
 """By suffix. Files with other suffixes go to whatever bioio readers are installed."""
 
@@ -56,6 +58,8 @@ class DaskPages:
     page_shape: tuple[int, ...]
     dtype: np.dtype[Any]
     name: str
+    reader: Reader | None
+    """None: one that carezoo does not know by name."""
     token: object = field(default_factory=object)
 
     def read(self, page: int, region: tuple[slice, ...]) -> NDArray[Any]:
@@ -73,9 +77,9 @@ class DaskPages:
     def _compute(self, chunk: tuple[int, ...], page: int) -> NDArray[Any]:
         try:
             return np.asarray(self.array.blocks[chunk].compute(scheduler="synchronous"))
-        except BUGS:
-            raise
         except Exception as error:  # every reader has its own
+            if _is_bug(error, self.reader):
+                raise
             raise FileFormatError(
                 f"{self.name}: plane {page} cannot be read ({error}). The file is damaged, or its reader does not know "
                 "this kind of scan; save it as OME-TIFF from the program that made it"
@@ -113,7 +117,7 @@ def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open a file that is not TIFF; parameters and errors as in `carezoo.files.open_image`."""
     with _opened(path) as opened:
         opened.set_scene(scenes.choose_number(path, opened.scenes, scene))
-        return _to_image(opened, path, axes)
+        return _to_image(opened, path, axes, READERS.get(path.suffix.lower()))
 
 
 def read_scenes(path: Path) -> tuple[str, ...]:
@@ -134,16 +138,26 @@ def _opened(path: Path) -> Iterator[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the readers' own dependencies: nothing a user could act on
             yield bioio.BioImage(path, **options)
-    except (CarezooError, *BUGS):
+    except CarezooError:
         raise
     except Exception as error:  # every reader has its own
+        if _is_bug(error, reader):
+            raise
         if reader is None:
             raise _make_unknown_error(path) from error
-        reason = " ".join(str(error).split())[-200:]  # bioio tells at length who failed, and at the end why
+        reason = " ".join(str(error).split())[-200:]  # bioio lists at length who failed, and at the end says why
         raise FileFormatError(
             f"{path} cannot be read by {reader.package} ({reason}). It may be damaged; "
             "save it as OME-TIFF from the program that made it"
         ) from error
+
+
+def _is_bug(error: Exception, reader: Reader | None) -> bool:
+    """Return whether no file is to blame. A part that a damaged file lacks is None in a reader: no bug of ours."""
+    is_missing_part = isinstance(error, AttributeError | TypeError)
+    if reader is not None and is_missing_part and is_raised_in(error, reader.module, reader.library):
+        return False
+    return isinstance(error, BUGS)
 
 
 def _import(module: str, package: str, path: Path) -> ModuleType:
@@ -162,7 +176,7 @@ def _make_unknown_error(path: Path) -> FileFormatError:
     )
 
 
-def _to_image(opened: Any, path: Path, axes: str | None) -> Image:
+def _to_image(opened: Any, path: Path, axes: str | None, reader: Reader | None) -> Image:
     """Return the chosen scene; bioio orders it TCZYX, and S behind for colour."""
     array, letters = opened.dask_data, str(opened.dims.order)
     if not letters.startswith("TCZYX"):
@@ -170,13 +184,14 @@ def _to_image(opened: Any, path: Path, axes: str | None) -> Image:
     page_shape = tuple(int(n) for n in array.shape[3:])
     stored = file_axes.StoredAxes(path.name, letters, tuple(map(int, array.shape)), has_colour_samples="S" in letters)
     given, kept = file_axes.assign(stored, axes)
-    pixels = PlanePixels(DaskPages(array, page_shape, np.dtype(array.dtype), path.name), stored.shape, kept)
+    pixels = PlanePixels(DaskPages(array, page_shape, np.dtype(array.dtype), path.name, reader), stored.shape, kept)
     sizes = dict(zip(given, pixels.shape, strict=True))
+    metadata = Metadata(tuple(map(str, opened.channel_names or ())), _frame_interval_s(opened))
     return Image(
         pixels,
         given,
         {letter: size for letter, size in _pixel_size_um(opened).items() if letter in given},
-        _metadata(opened).for_channels(sizes.get("C", 1)),
+        metadata.for_channels(sizes.get("C", 1)),
         path.name,
     )
 
@@ -191,13 +206,6 @@ def _pixel_size_um(opened: Any) -> dict[str, float]:
         if size is not None and size > 0:
             size_um[letter] = float(size) * factor
     return size_um
-
-
-def _metadata(opened: Any) -> Metadata:
-    return Metadata(
-        channel_names=tuple(map(str, opened.channel_names or ())),
-        frame_interval_s=_frame_interval_s(opened),
-    )
 
 
 def _frame_interval_s(opened: Any) -> float | None:

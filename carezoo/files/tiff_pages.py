@@ -141,6 +141,10 @@ class EncodedPages:
         block[tuple(target)] = pixels[(*source, inside[4])]
 
     def _decode_segment(self, page: int, place: Place, index: int) -> Array:
+        if index >= min(len(place.byte_counts), len(place.offsets)):
+            raise FileFormatError(
+                f"{place.path} is damaged: plane {page} has fewer strips or tiles than its size asks for"
+            )
         n_bytes = place.byte_counts[index]
         data = None
         if n_bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
-from carezoo.errors import BUGS, CarezooError, FileFormatError
+from carezoo.errors import BUGS, CarezooError, FileFormatError, is_raised_in
 from carezoo.files import file_axes, imagej, notes, ome, ome_set, plain, scenes
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import dimensions, open_tif, pages_of, series_of
@@ -118,10 +118,12 @@ def _open(path: Path, *, is_plain: bool = False) -> Iterator[TiffFile]:
             yield tif
     except CarezooError:
         raise
-    except BUGS as error:
-        error.add_note(f"{path} could not be read. If other programs cannot open it either, it is damaged")
-        raise
     except Exception as error:
+        # A number that damage turned into several, or into a text, ends as TypeError inside tifffile.
+        is_damage = isinstance(error, TypeError) and is_raised_in(error, "tifffile")
+        if isinstance(error, BUGS) and not is_damage:
+            error.add_note(f"{path} could not be read. If other programs cannot open it either, it is damaged")
+            raise
         raise FileFormatError(
             f"{path} cannot be read as TIFF ({type(error).__name__}: {error}). It is damaged or truncated; copy it "
             "again, or save it again from the program that made it"
@@ -176,7 +178,7 @@ def _require_last_page(tif: TiffFile, series: TiffPageSeries, path: Path) -> Non
 
 
 def _require_intensities(series: TiffPageSeries, path: Path) -> None:
-    """Refuse palettes whose index is no intensity. ImageJ saves 8-bit images with a colour LUT as palettes."""
+    """Refuse palettes that do not grow with intensity. ImageJ saves 8-bit images with a colour LUT as palettes."""
     page = series.keyframe
     if page.photometric != PHOTOMETRIC.PALETTE or series.kind == "imagej":
         return

@@ -52,7 +52,7 @@ class FileLayout:
 class TiffTarget:
     """A TIFF file whose pixels are being written: ``target[region] = array``.
 
-    A region is a tuple of integers and slices with step 1, one for each of `axes`; `array` has the region's shape
+    A region is a tuple of integers and slices with step 1, one for each axis; `array` has the region's shape
     without the integers. Every pixel is written once. Threads may write different regions.
     """
 
@@ -64,35 +64,21 @@ class TiffTarget:
         self._coverage = Coverage(layout.stored_shape)
         self._lock = threading.Lock()
 
-    @property
-    def axes(self) -> str:
-        """Axes in which regions are given."""
-        return self._layout.axes
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Length of each axis."""
-        return self._layout.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of one pixel."""
-        return self._layout.dtype
-
     def __setitem__(self, key: tuple[int | slice, ...], values: NDArray[Any]) -> None:
         """Write one region.
 
         Raises ValueError if `values` have another shape, TypeError if they could overflow the type of the file.
         """
-        region = bounds(key, self.shape)
+        layout = self._layout
+        region = bounds(key, layout.shape)
         values = np.asarray(values)
         wanted = tuple(b.stop - b.start for item, b in zip(key, region, strict=True) if isinstance(item, slice))
         if values.shape != wanted:
             raise ValueError(f"region of {self._name} has shape {wanted}, values have {values.shape}")
-        if not (np.can_cast(values.dtype, self.dtype) or (values.dtype.kind == "f" == self.dtype.kind)):
-            raise TypeError(f"{self._name} has pixels of type {self.dtype}; convert the {values.dtype} values first")
+        if not (np.can_cast(values.dtype, layout.dtype) or (values.dtype.kind == "f" == layout.dtype.kind)):
+            raise TypeError(f"{self._name} has pixels of type {layout.dtype}; convert the {values.dtype} values first")
         block = values.reshape([bound.stop - bound.start for bound in region])
-        stored = axes_.move(block, self.axes, self._layout.stored_axes).astype(self._layout.stored_dtype, copy=False)
+        stored = axes_.move(block, layout.axes, layout.stored_axes).astype(layout.stored_dtype, copy=False)
         place = self._place(region)
         with self._lock:
             self._write(stored, place)
@@ -101,7 +87,7 @@ class TiffTarget:
     def forget(self, key: tuple[int | slice, ...]) -> None:
         """Take back what was written to a region of whole planes, so that it can be written again."""
         with self._lock:
-            self._coverage.forget(self._place(bounds(key, self.shape)))
+            self._coverage.forget(self._place(bounds(key, self._layout.shape)))
 
     def finish(self) -> None:
         """Hand all pixels to the system; `RestoreError` if some are missing or were written twice."""
@@ -110,7 +96,7 @@ class TiffTarget:
 
     def _place(self, region: Sequence[slice]) -> tuple[slice, ...]:
         """Return where a region lies along the stored axes."""
-        by_letter = dict(zip(self.axes, region, strict=True))
+        by_letter = dict(zip(self._layout.axes, region, strict=True))
         return tuple(by_letter.get(letter, slice(0, 1)) for letter in self._layout.stored_axes)
 
     def _write(self, stored: NDArray[Any], place: tuple[slice, ...]) -> None:

@@ -27,6 +27,7 @@ from numpy.typing import DTypeLike
 from carezoo import axes as axes_
 from carezoo.errors import FileFormatError, RestoreError
 from carezoo.files import imagej, ome, plain, units
+from carezoo.files.arrays import to_image
 from carezoo.files.atomic import replacing
 from carezoo.files.notes import append
 from carezoo.files.tiff_pages import series_of
@@ -96,8 +97,21 @@ def create_image(
             writing.finish()
 
 
-def write_image(path: str | os.PathLike[str], image: Image, notes: Mapping[str, Any] | None = None) -> None:
-    """Write an image plane by plane; parameters and errors as in `create_image`."""
+def write_image(
+    path: str | os.PathLike[str], image: object, notes: Mapping[str, Any] | None = None, *, axes: str | None = None
+) -> None:
+    """Write an image plane by plane.
+
+    Parameters
+    ----------
+    path, notes
+        As in `create_image`, as are the errors.
+    image
+        An `Image`, or an array: of NumPy or indexed like one, a torch tensor, an xarray.DataArray.
+    axes
+        Of an array that does not name its dimensions: letters over STCZYX in array order.
+    """
+    image = to_image(image, axes)
     with create_image(path, shape=image.shape, axes=image.axes, dtype=image.dtype, like=image, notes=notes) as target:
         planes: list[Iterable[int | slice]] = [
             (slice(None),) if letter in "YX" else range(n) for letter, n in image.sizes.items()

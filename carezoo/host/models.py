@@ -11,6 +11,7 @@ from pathlib import Path
 from carezoo import api
 from carezoo.errors import (
     AxesError,
+    BugError,
     Cancelled,
     CarezooError,
     DownloadError,
@@ -35,6 +36,7 @@ HINTS: dict[type[Exception], str] = {
     OutOfMemoryError: "Close other images, or give a smaller tile.",
     ProviderError: "Choose provider auto, or run carezoo doctor.",
     Cancelled: "No image was changed.",
+    BugError: "Please report it with what the log says.",
 }
 """What to do next, for the nearest class of an error; the messages themselves say the rest."""
 
@@ -55,7 +57,7 @@ class Problem:
         """Return what to tell of `error`."""
         if isinstance(error, CarezooError):
             hint = next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), "")
-            # Modules have finer classes of their own; scripts are told the one of the public tree.
+            # Modules have finer classes of their own; scripts get the class of the public tree.
             public = next(kind for kind in type(error).__mro__ if kind.__module__ == CarezooError.__module__)
             return cls(public.__name__, str(error), hint)
         if isinstance(error, MemoryError):
@@ -63,7 +65,7 @@ class Problem:
             return cls(OutOfMemoryError.__name__, text, HINTS[OutOfMemoryError])
         if isinstance(error, OSError):
             return cls(InputError.__name__, str(error), "Check that the file exists and that the disk is not full.")
-        return cls(type(error).__name__, bug(error), "Please report it with what the log says.")
+        return cls(type(error).__name__, bug(error), HINTS[BugError])
 
     @property
     def text(self) -> str:

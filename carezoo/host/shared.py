@@ -1,7 +1,7 @@
 """Arrays in named shared memory, described as Appose describes them (``NDArray``).
 
-Who made a block answers for it: the caller frees what it passed, `SharedArrays` what it returned. A block the caller
-has freed in the meantime is no error. If this process is killed, Python's resource tracker frees its blocks.
+Who made a block answers for it: the caller frees what it passed, `SharedArrays` what it returned. A block that the
+caller has freed in the meantime does no harm. If this process is killed, Python's resource tracker frees its blocks.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ PROTOCOL = 1
 """Raised when a verb changes so that callers must."""
 
 _UPDATE_S = 0.05
-"""Progress is told at most this often."""
+"""Shortest time between two reports of progress."""
 
 Tell = Callable[[str, int, int], None]
 """Called with a message, and how much of how much is done."""

@@ -24,17 +24,10 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse(content: bytes, name: str) -> Mapping[str, Any]:
-    """Return the mapping a YAML file holds.
+    """Return the mapping a YAML file holds; messages call it `name`.
 
     Only plain values are made (no tags that construct objects). Aliases are allowed, as other tools write them, but not
     those that refer to themselves or multiply into a huge document.
-
-    Parameters
-    ----------
-    content
-        The file.
-    name
-        What messages call it.
 
     Raises
     ------

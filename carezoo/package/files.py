@@ -76,7 +76,7 @@ class Folder:
                 if name in files:
                     sizes[relative] = status.st_size
             if len(sizes) > MAX_FILES:
-                raise IntegrityError(f"{self.path}: more than {MAX_FILES} files; this is no package folder")
+                raise IntegrityError(f"{self.path}: more than {MAX_FILES} files; this is not a package folder")
         return sizes
 
     def has(self, relative: str) -> bool:

@@ -46,6 +46,12 @@ class _Found:
     domains: set[str]
     external_files: set[str]
 
+    def add_text(self, value: int | memoryview, *, is_metadata: bool) -> None:
+        if is_metadata:
+            self.metadata.add(_entry(value)[0])
+        elif len(_bytes(value)):
+            self.metadata.add("doc_string")
+
 
 def read_facts(weights: bytes, name: str = "weights.onnx") -> GraphFacts:
     """Read an ONNX file; `ManifestError` if it is none."""
@@ -65,10 +71,8 @@ def read_facts(weights: bytes, name: str = "weights.onnx") -> GraphFacts:
             elif number == MODEL_GRAPH:
                 has_graph = True
                 _graph(value, found, 0)
-            elif number == MODEL_METADATA:
-                found.metadata.add(_entry(value)[0])
-            elif number == MODEL_DOC and len(_bytes(value)):
-                found.metadata.add("doc_string")
+            elif number in {MODEL_METADATA, MODEL_DOC}:
+                found.add_text(value, is_metadata=number == MODEL_METADATA)
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise ManifestError(f"{name} is not an ONNX file: {error}") from error
     if not has_graph or not ir_version:
@@ -91,20 +95,16 @@ def _graph(graph: int | memoryview, found: _Found, depth: int) -> None:
             _node(value, found, depth)
         elif number == GRAPH_INITIALIZER:
             _tensor(value, found)
-        elif number == GRAPH_METADATA:
-            found.metadata.add(_entry(value)[0])
-        elif number == GRAPH_DOC and len(_bytes(value)):
-            found.metadata.add("doc_string")
+        elif number in {GRAPH_METADATA, GRAPH_DOC}:
+            found.add_text(value, is_metadata=number == GRAPH_METADATA)
 
 
 def _node(node: int | memoryview, found: _Found, depth: int) -> None:
     for number, value in _fields(_bytes(node)):
         if number == NODE_DOMAIN:
             found.domains.add(_text(value))
-        elif number == NODE_METADATA:
-            found.metadata.add(_entry(value)[0])
-        elif number == NODE_DOC and len(_bytes(value)):
-            found.metadata.add("doc_string")
+        elif number in {NODE_METADATA, NODE_DOC}:
+            found.add_text(value, is_metadata=number == NODE_METADATA)
         elif number == NODE_ATTRIBUTE:
             for kind, part in _fields(_bytes(value)):
                 if kind in {ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS}:

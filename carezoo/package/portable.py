@@ -113,7 +113,7 @@ def _check_sizes(manifest: Manifest) -> Iterator[str]:
         for axis in _read_list(tensor, "axes"):
             size = axis.get("size") if isinstance(axis, Mapping) else None
             if isinstance(size, Mapping) and "min" in size and size["min"] % size["step"]:
-                yield f"axis {axis.get('id')}: min {size['min']} is no multiple of step {size['step']}, as Fiji assumes"
+                yield f"axis {axis.get('id')}: min {size['min']} is not a multiple of step {size['step']} (for Fiji)"
     for letter, rule in manifest.input.rules.items():
         if rule.step and not rule.halo and letter in "YX" and rule.is_tileable:
             yield f"axis {letter.lower()} has no halo: readers that tile will show seams"

@@ -113,7 +113,7 @@ def _implicit_size(letter: str, scale: float | None, offset: float, source: Tens
     if scale < 0:
         raise shape["scale"].error("numbers above 0")
     if letter == "C":
-        # The product may be infinite, which is no whole number; one too many is refused all the same.
+        # The product may be infinite, which is not a whole number; one too many is refused all the same.
         return int(min(len(source.channels) * scale + offset, MAX_CHANNELS + 1))
     return Reference(source.name, letter, simple_fraction(Fraction(scale)), int(offset))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -98,15 +98,10 @@ def _rdf(draft: Draft) -> dict[str, Any]:
 
 def _input(draft: Draft, test: tuple[tuple[int, ...], str]) -> dict[str, Any]:
     shape, dtype = test
-    axes = [{"type": "batch"}, {"type": "channel", "channel_names": consistency.format_names(draft.input_channels)}]
+    axes = _leading_axes(draft.input_channels)
     for letter, size in zip(draft.axes, shape[2:], strict=True):
-        axis: dict[str, Any] = {"type": "space", "id": letter.lower(), "size": _input_size(draft, letter, size)}
-        if letter in draft.pixel_size_um:
-            axis["unit"] = "micrometer"
-        axis["scale"] = _scales(draft, letter)[0]
-        if draft.rules[letter].is_tileable:
-            axis["concatenable"] = True
-        axes.append(axis)
+        tiling = {"concatenable": True} if draft.rules[letter].is_tileable else {}
+        axes.append(_axis(draft, letter, _input_size(draft, letter, size), _scales(draft, letter)[0]) | tiling)
     return {
         "id": INPUT_NAME,
         "description": f"image to restore, axes {draft.axes}",
@@ -133,25 +128,11 @@ def _input_size(draft: Draft, letter: str, test_size: int) -> int | dict[str, in
 
 
 def _output(draft: Draft) -> dict[str, Any]:
-    axes: list[dict[str, Any]] = [
-        {"type": "batch"},
-        {
-            "type": "channel",
-            "channel_names": consistency.format_names([meaning.name for meaning in draft.output_channels]),
-        },
-    ]
+    axes = _leading_axes([meaning.name for meaning in draft.output_channels])
     for letter in draft.output_axes:
-        axis: dict[str, Any] = {
-            "type": "space",
-            "id": letter.lower(),
-            "size": {"tensor_id": INPUT_NAME, "axis_id": letter.lower(), "offset": 0},
-        }
-        if letter in draft.pixel_size_um:
-            axis["unit"] = "micrometer"
-        axis["scale"] = _scales(draft, letter)[1]
-        if draft.rules[letter].halo:
-            axis["halo"] = consistency.format_halo(draft.rules[letter], draft.factors.get(letter, ONE))[0]
-        axes.append(axis)
+        size = {"tensor_id": INPUT_NAME, "axis_id": letter.lower(), "offset": 0}
+        halo = consistency.format_halo(draft.rules[letter], draft.factors.get(letter, ONE))[0]
+        axes.append(_axis(draft, letter, size, _scales(draft, letter)[1]) | ({"halo": halo} if halo else {}))
     units = "intensities of the input" if isinstance(draft.normalization, Constants) else "normalized intensities"
     return {
         "id": OUTPUT_NAME,
@@ -162,6 +143,15 @@ def _output(draft: Draft) -> dict[str, Any]:
         "data": {"type": "float32", "unit": "arbitrary unit"},
         "postprocessing": _postprocessing(draft),
     }
+
+
+def _leading_axes(channels: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"type": "batch"}, {"type": "channel", "channel_names": consistency.format_names(channels)}]
+
+
+def _axis(draft: Draft, letter: str, size: Any, scale: float) -> dict[str, Any]:
+    unit = {"unit": "micrometer"} if letter in draft.pixel_size_um else {}
+    return {"type": "space", "id": letter.lower(), "size": size, **unit, "scale": scale}
 
 
 def _scales(draft: Draft, letter: str) -> tuple[float, float]:

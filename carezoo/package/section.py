@@ -52,7 +52,7 @@ MODES = ("matched", "own", "fixed")
 UNDO_MODES = ("input_range", "in_rdf", "none")
 
 FRACTION = re.compile(r"[0-9]{1,9}(/[0-9]{1,9}|\.[0-9]{1,18})?")
-"""How a factor is written. `Fraction` also takes exponents, of which a few digits (1e3000000) fill the memory."""
+"""How a factor is written. `Fraction` also takes exponents, whose few digits (1e3000000) fill the memory."""
 
 MEMBERS_OUTPUT = "members"
 """Name of the output of an ensemble's graph that gives what each member says."""
@@ -123,7 +123,7 @@ def overlay(manifest: Manifest, section: Entry) -> Manifest:
 
 
 def contract(manifest: Manifest) -> Plain:
-    """Return what others rely on, as it stands in the section; None where a key is missing."""
+    """Return what others rely on, as the section has it; None where a key is missing."""
     section = ((manifest.rdf.get("config") or {}).get("carezoo") or {}) if manifest.is_by_carezoo else {}
     return {key: section.get(key) for key in CONTRACT}
 

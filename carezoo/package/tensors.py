@@ -174,7 +174,7 @@ def _halos(source: Tensor, outputs: Sequence[Tensor]) -> dict[str, int]:
 def _untie_axes(source: Tensor, halos: Mapping[str, int]) -> Tensor:
     """Give axes whose sizes depend on each other one fixed size: the runtime chooses sizes for each axis alone.
 
-    It is the smallest one of which at least half is left when the halos are cut off.
+    It is the smallest one that keeps at least half of itself when the halos are cut off.
     """
     tied = {axis.size.letter for axis in source.axes if isinstance(axis.size, Reference)}
     fixed: dict[str, int] = {}

@@ -40,7 +40,7 @@ def write_package(draft: Draft, target: str | os.PathLike[str], *, overwrite: bo
     Raises
     ------
     InputError
-        If something stands at `target` already; with `overwrite`, if it is no package.
+        If something stands at `target` already; with `overwrite`, if it is not a package.
     PackageError
         If the draft contradicts itself, or the disk is full or read-only.
     """

@@ -12,11 +12,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo import metrics
 from carezoo.errors import DataError, RecipeError
 from carezoo.image import Image
 from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.cache import channel_blocks, plane_regions, read
 from carezoo.pairs.find import Pair
+from carezoo.regression import Scatter
 from carezoo.statistics import Blocks, percentiles
 
 log = logging.getLogger("carezoo")
@@ -48,8 +50,9 @@ the gain of restored images is then arbitrary. fixed: as matched, but with two c
     """Draw the percentiles anew for each patch, from 1 to 3 and from 99.5 to 99.9, as CSBDeep does. Images are \
 restored with `percentiles` all the same."""
     fit: Literal["dataset", "pair", "none"] = "dataset"
-    """Least-squares fit of target to source (gain and offset of each channel): one for each data set, one for each \
-pair (if exposures differ within the set), or none (targets are in the units of the sources, such as averages)."""
+    """Fit of target to source (gain and offset of each channel, whatever the noise of both): one for each data set, \
+one for each pair (if exposures differ within the set), or none (targets are in the units of the sources, such as \
+averages)."""
     range: tuple[float, ...] = ()
     """Mode fixed only: the two intensities that become 0 and 1; empty: `percentiles` of all sources to fit together."""
 
@@ -192,11 +195,10 @@ def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = No
 
 
 def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation:
-    """Fit ``source = gain * target + offset`` to all pixels of `pairs` by least squares, channel by channel.
+    """Fit ``source = gain * target + offset`` to all pixels of `pairs`, channel by channel.
 
-    The noisy side is regressed on the clean one, not the other way round: noise with mean 0 in the source then changes
-    neither gain nor offset, while noise in the regressor would pull the gain towards 0 (regression dilution; what noise
-    is left in the target still does, by the share of noise in its variance).
+    Noise with mean 0 changes neither gain nor offset, be it in the source, in the target or in both
+    (`carezoo.regression`).
 
     Parameters
     ----------
@@ -212,21 +214,14 @@ def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation
     DataError
         If pixels are not finite, a target is constant, or falls where its source rises.
     """
-    n, mean, scatter = 0, np.zeros((2, 1)), np.zeros((3, 1))
-    for block in (block for pair in pairs for block in _read_jointly(pair, factor)):
-        # Sums about the mean of each block, merged (Chan et al. 1979): no digits are lost to a large offset.
-        n_block, block_mean = block.shape[-1], block.mean(axis=-1)
-        source, target = block - block_mean[..., None]
-        block_scatter = np.stack([(source * source).sum(-1), (source * target).sum(-1), (target * target).sum(-1)])
-        delta, weight = block_mean - mean, n * n_block / (n + n_block)
-        scatter = scatter + block_scatter + weight * np.stack([delta[0] ** 2, delta[0] * delta[1], delta[1] ** 2])
-        mean = mean + delta * (n_block / (n + n_block))
-        n += n_block
-    source_source, source_target, target_target = scatter
-    if not target_target.all():
-        raise DataError(f"{name}: the target is constant in channel {int(np.argmin(target_target))}; is it an image?")
-    gain = source_target / target_target
-    correlation = source_target / np.sqrt(np.maximum(source_source * target_target, np.finfo(float).tiny))
+    scatter = Scatter(len(pairs[0].target_channels))
+    for source, target in (planes for pair in pairs for planes in _read_jointly(pair, factor)):
+        scatter.add(source, target)
+    if scatter.constant_target.any():
+        channel = int(np.argmax(scatter.constant_target))
+        raise DataError(f"{name}: the target is constant in channel {channel}; is it an image?")
+    line = scatter.fit()
+    gain, correlation = line.gain, line.correlation
     if not (gain > 0).all():
         raise DataError(
             f"{name}: source and target are not brighter in the same places (correlation {correlation.min():.2f}); "
@@ -238,8 +233,28 @@ def relate(pairs: Sequence[Pair], name: str, factor: Fraction = ONE) -> Relation
             name,
             correlation.min(),
         )
-    log.info("%s: source = %s * target + %s", name, gain, mean[0] - gain * mean[1])
-    return Relation(gain, mean[0] - gain * mean[1])
+    log.info("%s: source = %s * target + %s", name, gain, line.offset)
+    return Relation(gain, line.offset)
+
+
+def check_scorable(pair: Pair, settings: Intensity) -> None:
+    """Check that both images of a pair have intensities to normalize and to score by.
+
+    Raises
+    ------
+    DataError
+        If the percentiles of a channel coincide (nearly empty or constant images), or pixels are not finite.
+    """
+    if settings.mode != "fixed":
+        for s in range(pair.source.sizes.get("S", 1)):
+            _measure_levels(_list_blocks(pair.source, pair.source_channels, s), settings, pair.source.name)
+    for channel in pair.target_channels:
+        dark, bright = percentiles(channel_blocks(pair.target, channel), metrics.PERCENTILES)
+        if dark == bright:
+            raise DataError(
+                f"{pair.target.name}: percentiles {metrics.PERCENTILES[0]} and {metrics.PERCENTILES[1]} of channel "
+                f"{channel} are both {dark:g}; there is no structure to score against"
+            )
 
 
 def make_identity(n_channels: int) -> Relation:
@@ -247,12 +262,11 @@ def make_identity(n_channels: int) -> Relation:
     return Relation(np.ones(n_channels), np.zeros(n_channels))
 
 
-def _read_jointly(pair: Pair, factor: Fraction) -> Iterator[NDArray[np.float64]]:
-    """Read source and target plane by plane: arrays 2 x channels x pixels."""
+def _read_jointly(pair: Pair, factor: Fraction) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Read source and target plane by plane: arrays with axes CZYX."""
     for region in plane_regions(pair.source):
         source = read(pair.source, region)[list(pair.source_channels)]
-        target = _read_plane_beside(pair.target, region, factor)[list(pair.target_channels)]
-        yield np.stack([source, target]).astype(np.float64).reshape(2, len(source), -1)
+        yield source, _read_plane_beside(pair.target, region, factor)[list(pair.target_channels)]
 
 
 def _read_plane_beside(target: Image, region: Mapping[str, slice], factor: Fraction) -> NDArray[Any]:

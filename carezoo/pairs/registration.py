@@ -37,6 +37,10 @@ MAX_COMMON_SHIFT_PX = 0.25
 MIN_CORRELATION = 0.3
 """Pearson correlation after light smoothing, below which source and target hardly show the same scene."""
 
+MIN_NOISE, SWAPPED_RATIO = 0.06, 4.0
+"""From which share of noise on, and from how many times the share of the source on, a target is the noisy image. Sharp
+clean targets have shares up to 0.05, sources of real pairs 0.07 to 0.5, at least 6 times that of their targets."""
+
 _SMOOTHING_PX = 1.5
 """Standard deviation of the smoothing before images are compared, against noise."""
 
@@ -59,6 +63,15 @@ class PairMatch:
     """Offset of that line, grey levels of the source."""
     correlation: float
     """Pearson correlation of source and target after smoothing by 1.5 pixels."""
+    source_noise: float
+    """Share of white noise in the variance of the source."""
+    target_noise: float
+    """The same of the target."""
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether the target is much the noisier image of the two."""
+        return self.target_noise > max(MIN_NOISE, SWAPPED_RATIO * self.source_noise)
 
     @property
     def mismatch(self) -> str:
@@ -116,7 +129,10 @@ class RegistrationReport:
             lines += [f"  {pair.name}: {'; '.join(pair.problems)}" for pair in bad[:10]]
             if len(bad) > 10:
                 lines.append(f"  and {len(bad) - 10} more")
-            lines.append("Register or remove them: a network trained on them learns to blur or to move structures.")
+            lines.append(
+                "A network trained on them learns to blur or to move structures. Targets that are merely shifted are "
+                "moved by register: true in the set; others have to be left out (split)."
+            )
         else:
             lines.append(
                 f"{len(self.pairs)} pairs match: shifts up to {max(shifts):.2f} pixels, median PSNR of source against "
@@ -133,7 +149,7 @@ class RegistrationReport:
         if self.gain_spread > 0.1:
             lines.append(
                 f"The intensity relation differs between pairs (gain varies by {self.gain_spread:.0%}): match "
-                "intensities pair by pair, not once for the data set."
+                "intensities pair by pair, not once for the data set (intensity: {fit: pair} in the recipe)."
             )
         return "\n".join(lines)
 
@@ -163,7 +179,7 @@ def check_pair(source: NDArray[np.generic], target: NDArray[np.generic], name: s
         raise DataError(f"{name}: {error}; leave the pair out") from error
     part = _locate_middle(source.shape)
     smooth_first, smooth_second = _smooth(source[part].astype(np.float32)), _smooth(target[part].astype(np.float32))
-    fit = metrics.fit_affine(target, source)
+    fit = metrics.fit_units(target, source)
     shift = measure_shift_px(smooth_first, smooth_second)
     return PairMatch(
         name=name,
@@ -173,7 +189,25 @@ def check_pair(source: NDArray[np.generic], target: NDArray[np.generic], name: s
         gain=fit.gain,
         offset=fit.offset,
         correlation=float(np.corrcoef(smooth_first.ravel(), smooth_second.ravel())[0, 1]),
+        source_noise=measure_noise_share(source[part]),
+        target_noise=measure_noise_share(target[part]),
     )
+
+
+def measure_noise_share(image: NDArray[np.generic]) -> float:
+    """Return the share of white noise in the variance of an image: what its autocorrelation lacks at shift 0.
+
+    The autocorrelation of structure is smooth, and continued to 0 from shifts of 1, 2 and 3 pixels; of Y and X the axis
+    counts along which less is missing.
+    """
+    centred = image.astype(np.float64) - image.mean(dtype=np.float64)
+    missing = []
+    for axis in (-2, -1):
+        line = np.moveaxis(centred, axis, -1)
+        if line.shape[-1] > 3:
+            one, two, three = (float((line[..., :-k] * line[..., k:]).mean()) for k in (1, 2, 3))
+            missing.append(1 - (15 * one - 6 * two + three) / 10 / float((centred**2).mean()))
+    return max(0.0, min(missing, default=0.0))
 
 
 def measure_shift_px(source: NDArray[np.float32], target: NDArray[np.float32]) -> tuple[float, ...]:
@@ -343,6 +377,43 @@ def check_files(pairs: Sequence[Pair], axes: PairAxes) -> RegistrationReport | N
         log.info("registration was checked on %d of %d pairs", len(chosen), len(pairs))
     log.log(logging.INFO if report.is_fine else logging.WARNING, "%s", report.verdict)
     return report
+
+
+def refuse_mistakes(report: RegistrationReport, pairs: Sequence[Pair], sets: Sequence[FileSet]) -> None:
+    """Refuse sets whose folders are swapped or whose pairs do not belong together, unless they say `accept: true`.
+
+    Parameters
+    ----------
+    report
+        Of `pairs`, as `check_files` returns it.
+    sets
+        The sets they come from.
+
+    Raises
+    ------
+    DataError
+        If that holds for most pairs of a set.
+    """
+    set_of = {pair.name: pair.dataset for pair in pairs}
+    for each in sets:
+        matches = [match for match in report.pairs if set_of[match.name] == each.name]
+        if each.accept or not matches:
+            continue
+        swapped = [match for match in matches if match.is_swapped]
+        unlike = [match for match in matches if match.correlation < MIN_CORRELATION]
+        remedy = "accept: true in the set trains all the same"
+        if 2 * len(unlike) > len(matches):
+            raise DataError(
+                f"set {each.name}: {len(unlike)} of {len(matches)} pairs hardly show the same scene, such as "
+                f"{unlike[0].name} (correlation {unlike[0].correlation:.2f} after smoothing); check which files belong "
+                f"together, and the channels. {remedy}"
+            )
+        if 2 * len(swapped) > len(matches):
+            raise DataError(
+                f"set {each.name}: targets are noisier than their sources in {len(swapped)} of {len(matches)} pairs, "
+                f"such as {swapped[0].name} (noise is {swapped[0].target_noise:.0%} of the target's variance, "
+                f"{swapped[0].source_noise:.0%} of the source's); exchange source and target. {remedy}"
+            )
 
 
 def write_table(report: RegistrationReport, path: Path) -> None:

@@ -69,6 +69,9 @@ frame for each mean, or one for all. 1: every frame alone."""
     """Whether every target is moved onto its source by the shift between them, measured to parts of a pixel. Where a \
 stage drifts between two exposures, a network learns to move images, or to blur them. One shift for a file: that of \
 its first channel in the middle frame."""
+    accept: bool = False
+    """Whether to train although the check of the pairs refuses the set: targets noisier than their sources, or pairs \
+that hardly show the same scene."""
     source_channels: tuple[int, ...] = ()
     """Which channels of the source files are used, counted from 0; empty: all."""
     target_channels: tuple[int, ...] = ()

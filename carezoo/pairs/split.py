@@ -118,7 +118,9 @@ def _check_patterns(each: FileSet, patterns: Mapping[Part, Sequence[str]], names
             if not any(fnmatchcase(name, pattern) for name in names):
                 near = difflib.get_close_matches(pattern, names, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"its first file is {names[0]}"
-                raise DataError(f"set {each.name}: split.{part} names {pattern!r}, which is no file of the set; {hint}")
+                raise DataError(
+                    f"set {each.name}: split.{part} names {pattern!r}, which is not a file of the set; {hint}"
+                )
 
 
 def _assign_by_seed(each: FileSet, pairs: Sequence[Pair], earlier: Assignment, seed: int) -> Assignment:

@@ -19,7 +19,7 @@ from carezoo.image import Image
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.cache import make_raw, read
 from carezoo.pairs.find import Pair
-from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Scaling, match
+from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Ranges, Scaling, match
 from carezoo.pairs.split import PairParts
 from carezoo.patches.foreground import Starts, find_foreground_starts, list_all_starts, measure_bright_limits
 
@@ -164,10 +164,7 @@ class PatchSampler:
         ranges = one.scalings[in_source["S"]].ranges(percentiles)
         source = _read_piece(pair.source, in_source, size)[list(pair.source_channels)]
         target = _read_piece(pair.target, in_target, self.axes.target_size(size))[list(pair.target_channels)]
-        return (
-            normalize(source, ranges.source_low, ranges.source_high),
-            normalize(target, ranges.target_low, ranges.target_high),
-        )
+        return normalize(source, target, ranges)
 
     def _places(
         self, pair: Pair, place: dict[str, int], rng: np.random.Generator
@@ -291,7 +288,15 @@ def _read_piece(image: Image, place: Mapping[str, int], size: Mapping[str, int])
     return piece if "Z" in size else piece[:, 0]
 
 
-def normalize(x: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]) -> Float:
+def normalize(source: NDArray[np.generic], target: NDArray[np.generic], ranges: Ranges) -> tuple[Float, Float]:
+    """Return a patch of source and target, C first, with what `ranges` says as 0 and 1."""
+    return (
+        _scale(source, ranges.source_low, ranges.source_high),
+        _scale(target, ranges.target_low, ranges.target_high),
+    )
+
+
+def _scale(x: NDArray[np.generic], low: NDArray[np.float64], high: NDArray[np.float64]) -> Float:
     """Return `x` (C first) so that `low` of each channel becomes 0 and `high` becomes 1."""
     per_channel = (-1,) + (1,) * (x.ndim - 1)
     low32, range32 = low.astype(np.float32), (high - low).astype(np.float32)

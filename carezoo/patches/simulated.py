@@ -140,11 +140,7 @@ class SimulatedSampler:
         size, (z_source, z_target) = self.settings.size.by_axis, self.axes.align_planes(place.get("Z", 0))
         source = _cut_piece(made.source, place | {"Z": z_source}, size)
         target = _cut_piece(made.target, place | {"Z": z_target}, self.axes.target_size(size))
-        ranges = made.scaling.ranges(percentiles)
-        return (
-            normalize(source, ranges.source_low, ranges.source_high),
-            normalize(target, ranges.target_low, ranges.target_high),
-        )
+        return normalize(source, target, made.scaling.ranges(percentiles))
 
 
 def _cut_piece(image: NDArray[np.generic], place: dict[str, int], size: dict[str, int]) -> NDArray[np.generic]:

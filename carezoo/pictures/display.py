@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo import axes as axes_
 from carezoo.errors import InputError, PixelError
+from carezoo.image import Image
 
 PERCENTILES = (0.5, 99.8)
 """Shown as black and white."""
+
+_PREVIEW_SIDE = 256
+"""Most pixels of a preview along Y and X."""
 
 Plane = NDArray[np.float32]
 
@@ -84,6 +89,37 @@ def informative_region(plane: Plane, shape: tuple[int, int], *, in_both_halves: 
         by_corner = np.minimum(by_corner[:, : n - width], by_corner[:, width - n :])
     top, left = np.unravel_index(int(np.argmax(by_corner)), by_corner.shape)
     return slice(int(top), int(top) + height), slice(int(left), int(left) + width)
+
+
+def preview(image: Image) -> NDArray[np.uint8]:
+    """Return one plane of `image` as a small grey picture; nothing but that plane is read.
+
+    Parameters
+    ----------
+    image
+        Any axes. Shown is the middle Z plane of the first channel, time point and sample; of large planes every
+        second, third, ... pixel.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Axes YX, black and white at `display_range`.
+
+    Raises
+    ------
+    PixelError
+        If a pixel to be shown is NaN or infinite.
+    """
+    region = {letter: slice(0, 1) for letter in image.axes if letter not in "YX"}
+    if "Z" in image.axes:
+        middle = image.sizes["Z"] // 2
+        region["Z"] = slice(middle, middle + 1)
+    plane, _ = to_plane(axes_.move(image.crop(region).array(), image.axes, "YX"), image.name)
+    low, high = display_range(plane)
+    step = math.ceil(max(plane.shape) / _PREVIEW_SIDE)
+    shown = np.clip((plane[::step, ::step] - low) / (high - low), 0, 1)
+    grey: NDArray[np.uint8] = np.rint(shown * 255).astype(np.uint8)
+    return grey
 
 
 def scale_bar_um(width_um: float) -> float:

@@ -27,7 +27,7 @@ _LARGEST, _SMALLEST = 1024, 256
 
 
 def check_name(path: Path) -> None:
-    """Refuse a name that is no video, before any work.
+    """Refuse a name that is not a video, before any work.
 
     Raises
     ------
@@ -39,23 +39,12 @@ def check_name(path: Path) -> None:
 
 
 def frames(view: View, z: int | None = None, n: int = 48, seed: int = 0) -> NDArray[np.uint8]:
-    """Return grey frames, all at the display range of the mean.
+    """Return `n` grey frames (frames, Y, X), all at the display range of the mean; the same for the same seed.
 
     Parameters
     ----------
-    view
-        A restoration with a distribution.
     z
         Plane of a stack; None: maximum projection of what is drawn for all its planes.
-    n
-        How many.
-    seed
-        The same seed draws the same frames.
-
-    Returns
-    -------
-    NDArray
-        Frames, Y, X.
 
     Raises
     ------
@@ -86,7 +75,7 @@ def write(shown: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
     Raises
     ------
     InputError
-        If the name is no video, or the file cannot be written.
+        If the name is not a video, or the file cannot be written.
     MissingExtraError
         If the extra `video` is not installed.
     """

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from carezoo.pictures import before_after, display, figures
 from carezoo.pictures.view import View
-from carezoo.uncertainty.laplace import Laplace
-from carezoo.uncertainty.mixture import Mixture
+from carezoo.uncertainty.mixture import map_distribution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,20 +84,20 @@ def picture(view: View, at: Mapping[str, int] | None = None, path: str | os.Path
 
 def _panels(view: View, cut: _Cut) -> list[_Panel]:
     shared = display.display_range(cut.plane(view.restored))
-    source = cut.of_source(view)
+    source = cut.show_source(view)
     own = display.display_range(source[: len(cut.plane(view.restored)), : cut.n_columns])
     common = min(own[1], shared[1]) - max(own[0], shared[0])
     is_shared = common > _LEAST_COMMON * (max(own[1], shared[1]) - min(own[0], shared[0]))
     how = ["maximum"] * (view.source.ndim > view.restored.ndim) + ["own contrast"] * (not is_shared)
     panels = [
         _Panel(f"Input ({', '.join(how)})" if how else "Input", source, "gray", shared if is_shared else own),
-        _Panel("Restored", cut.of(view.restored), "gray", shared),
+        _Panel("Restored", cut.show(view.restored), "gray", shared),
     ]
     if view.scale is not None:
-        top = float(np.nanpercentile(cut.of(view.scale), 99.8)) or 1.0
-        panels.append(_Panel("Scale (intensities)", cut.of(view.scale), _MAP, (0.0, top)))
+        top = float(np.nanpercentile(cut.show(view.scale), 99.8)) or 1.0
+        panels.append(_Panel("Scale (intensities)", cut.show(view.scale), _MAP, (0.0, top)))
     if view.disagreement is not None:
-        panels.append(_Panel("Disagreement", cut.of(view.disagreement), _MAP, (0.0, 1.0)))
+        panels.append(_Panel("Disagreement", cut.show(view.disagreement), _MAP, (0.0, 1.0)))
     return panels
 
 
@@ -117,17 +116,16 @@ class _Cut:
         self.y = min(at.get("Y", (rows.start + rows.stop) // 2), shown.shape[0] - 1)
         self.x = min(at.get("X", (columns.start + columns.stop) // 2), shown.shape[1] - 1)
         self._stretch = _stretch(view.size_um)
-        self._source_stretch = _stretch(view.source_size_um)
 
     def plane(self, image: NDArray[Any]) -> NDArray[Any]:
         """Return the plane that is shown."""
         return image if image.ndim == 2 else image[self.z]
 
-    def of(self, image: NDArray[Any]) -> NDArray[Any]:
+    def show(self, image: NDArray[Any]) -> NDArray[Any]:
         """Return a plane, or the three planes of a stack."""
         return image if image.ndim == 2 else _orthogonal(image, (self.z, self.y, self.x), self._stretch)
 
-    def of_source(self, view: View) -> NDArray[Any]:
+    def show_source(self, view: View) -> NDArray[Any]:
         """Return the same of the input, which may have other planes, or be projected."""
         source = view.source
         if source.ndim == 3 and self.stack is None:
@@ -140,7 +138,7 @@ class _Cut:
             return _orthogonal(source, (z, self.y, self.x), stretch)
         return source
 
-    def line(self, image: NDArray[Any]) -> NDArray[Any]:
+    def take_row(self, image: NDArray[Any]) -> NDArray[Any]:
         """Return the row of the profile."""
         return np.asarray(self.plane(image)[self.y], np.float32)
 
@@ -164,13 +162,13 @@ def _orthogonal(stack: NDArray[Any], at: tuple[int, int, int], stretch: float) -
 
 
 def _profile(axes: Axes, view: View, cut: _Cut) -> None:
-    line, size = cut.line(view.restored), view.size_um.get("X")
+    line, size = cut.take_row(view.restored), view.size_um.get("X")
     x = np.arange(len(line)) * (size or 1.0)
-    source = cut.of_source(view)[cut.y, : cut.n_columns]
+    source = cut.show_source(view)[cut.y, : cut.n_columns]
     axes.plot(x, source, color="#999999", lw=0.8, label="input")
     if view.distribution is not None:
         level = view.recalibration.level(LEVEL) if view.recalibration else LEVEL
-        lower, upper = _row(view.distribution, cut).interval(level)
+        lower, upper = map_distribution(view.distribution, cut.take_row).interval(level)
         axes.fill_between(x, lower, upper, color=figures.BLUE, alpha=0.3, lw=0, label=f"{LEVEL:.0%} interval")
     axes.plot(x, line, color=figures.BLUE, lw=1.4, label="restored")
     axes.set_xlim(x[0], x[-1])
@@ -179,12 +177,3 @@ def _profile(axes: Axes, view: View, cut: _Cut) -> None:
     axes.set_title(f"{view.name}, {where}", fontsize=10, loc="left")
     axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _row(distribution: Laplace | Mixture, cut: _Cut) -> Laplace | Mixture:
-    if isinstance(distribution, Laplace):
-        return Laplace(cut.line(distribution.mean), cut.line(distribution.scale))
-    each = distribution.members
-    return Mixture(
-        Laplace(np.stack([cut.line(one) for one in each.mean]), np.stack([cut.line(one) for one in each.scale]))
-    )

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import axes as axes_
@@ -21,7 +20,7 @@ from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.levels import Recalibration
-from carezoo.uncertainty.mixture import Mixture
+from carezoo.uncertainty.mixture import Mixture, map_distribution
 
 _NO_LEVELS = (
     "{name} does not say at which levels its intervals hold: the band is as wide as the model says, not as measured. "
@@ -71,16 +70,17 @@ def view_model(image: Image, package: Package, at: Mapping[str, int], settings: 
     image = image.average_frames(settings.average)
     loops = [letter for letter in image.axes if letter not in manifest.spatial_axes and letter != "C"]
     is_alone = len(manifest.input.channels) == 1
-    region = {letter: _one(image, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]}
+    region = {
+        letter: _index(image, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]
+    }
     part = image.crop(region)
     found = restore(part, package, replace(settings, average=1, keep_members=True))
     channel = 0 if is_alone else at.get("C", 0)
     images = {name: _frame(each, channel) for name, each in {**found.images, **found.members}.items()}
     distribution = None
     if "scale" in found.images:
-        every = found.distribution
-        n_channels = found.images["mean"].sizes.get("C", 1)
-        distribution = _of_channel(every, found.images["mean"], min(channel, n_channels - 1))
+        mean = found.images["mean"]
+        distribution = map_distribution(found.distribution, lambda values: _take_channel(values, mean.axes, channel))
     return View(
         name=image.name,
         source=_frame(part, 0 if is_alone else channel),
@@ -110,7 +110,7 @@ def view_files(
     image, mean = files.open_image(source, axes, scene=scene), files.open_image(restored)
     image = image.average_frames(n_averaged(restored))
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
-        raise InputError(f"{restored} is no restoration of {source}: {mean.sizes} and {image.sizes}")
+        raise InputError(f"{restored} is not a restoration of {source}: {mean.sizes} and {image.sizes}")
     label = files.choose_scenes(source, scene)[0].label if scene is not None else ""
     is_named_by_source = restored.name == result_path(source, "mean", None, label).name
     where = restored.parent if is_named_by_source else restored
@@ -148,11 +148,11 @@ def _levels(scale: Path) -> Mapping[str, Any] | None:
 
 
 def _take_plane(image: Image, at: Mapping[str, int]) -> NDArray[Any]:
-    region = {letter: _one(image, letter, at) for letter in image.axes if letter in "STC"}
+    region = {letter: _index(image, letter, at) for letter in image.axes if letter in "STC"}
     return _frame(image.crop(region), 0)
 
 
-def _one(image: Image, letter: str, at: Mapping[str, int]) -> slice:
+def _index(image: Image, letter: str, at: Mapping[str, int]) -> slice:
     size = image.sizes[letter]
     index = at.get(letter, size // 2 if letter == "Z" else 0)
     if not 0 <= index < size:
@@ -161,19 +161,11 @@ def _one(image: Image, letter: str, at: Mapping[str, int]) -> slice:
 
 
 def _frame(image: Image, channel: int) -> NDArray[Any]:
-    """Return one channel as YX or ZYX."""
-    pixels = axes_.move(image.array(), image.axes, "CZYX")
+    return _take_channel(image.array(), image.axes, channel)
+
+
+def _take_channel(values: NDArray[Any], axes: str, channel: int) -> NDArray[Any]:
+    """Return one channel, or the last there is, as YX or ZYX."""
+    pixels = axes_.move(values, axes, "CZYX")
     plane: NDArray[Any] = pixels[min(channel, len(pixels) - 1)]
     return plane[0] if len(plane) == 1 else plane
-
-
-def _of_channel(distribution: Laplace | Mixture, like: Image, channel: int) -> Laplace | Mixture:
-    def one(values: NDArray[Any], axes: str) -> NDArray[Any]:
-        pixels: NDArray[Any] = axes_.move(values, axes, "CZYX")[channel]
-        return pixels[0] if len(pixels) == 1 else pixels
-
-    if isinstance(distribution, Laplace):
-        return Laplace(one(distribution.mean, like.axes), one(distribution.scale, like.axes))
-    every = distribution.members
-    means, scales = (np.stack([one(each, like.axes) for each in values]) for values in (every.mean, every.scale))
-    return Mixture(Laplace(means, scales))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urljoin, urlsplit
 
-from carezoo.errors import DownloadError, UnknownModelError
+from carezoo.errors import UnknownModelError
 from carezoo.files.atomic import hash_file
 from carezoo.package import files, rdf
 from carezoo.package.document import MAX_BYTES
@@ -87,7 +87,7 @@ def pull(reference: str, progress: Progress | None = None) -> Path:
         if urlsplit(url).path.lower().endswith((".yaml", ".yml")):
             _collect(url, made, progress)
         else:
-            made.write_bytes(_read_bounded(url, url, files.MAX_TOTAL_BYTES, progress))
+            made.write_bytes(_read(url, url, files.MAX_TOTAL_BYTES, progress))
         manifest = open_package(made).manifest
         sha256, size = hash_file(made)
         entry = Pulled(_plain(manifest.id), _plain(manifest.version), _origin(url), sha256, size)
@@ -97,13 +97,13 @@ def pull(reference: str, progress: Progress | None = None) -> Path:
 
 def _collect(url: str, made: Path, progress: Progress | None) -> None:
     """Write a zip of the rdf.yaml at an address and the files beside it."""
-    content = _read_bounded(url, "rdf.yaml", MAX_BYTES, None)
+    content = _read(url, "rdf.yaml", MAX_BYTES, None)
     manifest = rdf.parse(content, transport.redact(url))
     found = {MANIFEST_NAMES[0]: content}
     for relative, is_needed in _list_wanted(manifest):
         files.check_path(relative, transport.redact(url))
         try:
-            found[relative] = _read_bounded(_beside(url, relative), relative, files.MAX_TOTAL_BYTES, progress)
+            found[relative] = _read(_beside(url, relative), relative, files.MAX_TOTAL_BYTES, progress)
         except transport.Missing:
             if is_needed:
                 raise
@@ -130,23 +130,14 @@ def _beside(url: str, relative: str) -> str:
     return f"{joined}?{query}" if query else joined
 
 
-def _read_bounded(url: str, name: str, limit: int, progress: Progress | None) -> bytes:
-    with transport.open_body(url) as body:
-        assert body is not None  # None answers an ETag, and none was sent
-        content = bytearray()
-        for chunk in body.chunks:
-            content += chunk
-            if len(content) > limit:
-                raise DownloadError(f"{transport.redact(url)} has more than {limit} bytes; this is no model")
-            if progress:
-                progress(len(content), max(body.total or 0, len(content)), name)
-        if body.total is not None and len(content) != body.total:
-            raise DownloadError(f"{transport.redact(url)}: {len(content)} of {body.total} bytes arrived. Try again")
-        return bytes(content)
+def _read(url: str, name: str, limit: int, progress: Progress | None) -> bytes:
+    found = transport.read(url, limit, name=name, progress=progress)
+    assert found is not None  # None answers an ETag, and none was sent
+    return found[0]
 
 
 def _origin(url: str) -> str:
-    """Return what tells one address from another and may be shown: a query is told by its hash, it may be a token."""
+    """Return an address that may be shown: a query appears as its hash, because it may be a token."""
     query = urlsplit(url).query
     return transport.redact(url) + (f"?{hashlib.sha256(query.encode()).hexdigest()[:12]}" if query else "")
 

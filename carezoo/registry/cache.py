@@ -144,7 +144,7 @@ def keep(path: Path, content: bytes) -> None:
 
 @contextmanager
 def hold_lock(key: str, doing: str = "pulling the same model") -> Iterator[None]:
-    """Hold a lock; another process that wants the same waits, and is told what it waits for."""
+    """Hold a lock; another process that wants the same waits and says what it waits for."""
     path = _make_folder("locks") / f"{key[:32]}.lock"
     lock = FileLock(path)
     with _explain():

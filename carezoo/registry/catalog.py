@@ -88,7 +88,7 @@ def models(
     InputError
         If there is no such task.
     ZooError
-        If a zoo is none. One that cannot be reached is told in a warning.
+        If a zoo is none. One that cannot be reached is named in a warning.
     """
     if task is not None and task not in TASKS:
         raise InputError(f"no task {task!r}; there are {', '.join(TASKS)}")
@@ -198,8 +198,6 @@ def version_of(package: Package, archive: Zip, *, source: str = "", comment: str
 
     Parameters
     ----------
-    package
-        The package; its hashes have been verified by opening it.
     archive
         Where its zip is.
     source

@@ -26,19 +26,11 @@ PAUSE_S = 0.5
 """Before the second attempt, doubled before each further one."""
 
 
-class Changed(IntegrityError):
-    """The bytes are not those the index describes."""
-
-
 def fetch(url: str, entry: Pulled, manifest_sha256: str, progress: Progress | None = None) -> Path:
     """Return the package's zip in the cache, downloaded if it is not there or not whole.
 
     Parameters
     ----------
-    url
-        Where the zip is.
-    entry
-        What it is: name, version, size and hash.
     manifest_sha256
         Of its rdf.yaml, as the index says.
     progress
@@ -58,22 +50,17 @@ def fetch(url: str, entry: Pulled, manifest_sha256: str, progress: Progress | No
                 return found
             log.warning("%s was damaged on the disk and is downloaded again", found)
         part = cache.partial(entry.sha256)
-        was_begun = part.exists()
-        try:
-            _download(url, part, entry, progress)
-            _verify(part, entry, manifest_sha256, url)
-        except IntegrityError:
-            part.unlink(missing_ok=True)
-            if not was_begun:
-                raise
-            # The beginning may be of another file, or of a crash: once more from the first byte.
-            log.info("what was left of an earlier download is not the beginning of this file; starting again")
+        for is_last in (False, True) if part.exists() else (True,):
             try:
                 _download(url, part, entry, progress)
                 _verify(part, entry, manifest_sha256, url)
+                break
             except IntegrityError:
                 part.unlink(missing_ok=True)
-                raise
+                if is_last:
+                    raise
+                # The beginning may be of another file, or of a crash: once more from the first byte.
+                log.info("what was left of an earlier download is not the beginning of this file; starting again")
         return cache.adopt(part, entry)
 
 
@@ -103,7 +90,7 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
     with transport.open_body(url, start=have) as body:
         assert body is not None  # None answers an ETag, and none was sent
         if body.total is not None and body.total != entry.size:
-            raise Changed(
+            raise IntegrityError(
                 f"{redact(url)}: the server has {body.total} bytes, the index of the zoo says {entry.size}. The file "
                 "or the index was changed; nothing was kept. Tell whoever runs the zoo"
             )
@@ -114,7 +101,7 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
             for chunk in body.chunks:
                 have += len(chunk)
                 if have > entry.size:
-                    raise Changed(
+                    raise IntegrityError(
                         f"{redact(url)}: the server sends more than the {entry.size} bytes that the index of the zoo "
                         "says; nothing was kept"
                     )
@@ -128,13 +115,13 @@ def _continue(url: str, part: Path, entry: Pulled, progress: Progress | None) ->
 def _verify(part: Path, entry: Pulled, manifest_sha256: str, url: str) -> None:
     found, _ = hash_file(part)
     if found != entry.sha256:
-        raise Changed(
+        raise IntegrityError(
             f"{redact(url)} is not the file that the index of the zoo describes (sha256 {found[:12]}..., expected "
             f"{entry.sha256[:12]}...). Server, proxy or index has changed it; nothing was kept"
         )
     package = open_package(part)
     if package.sha256 != manifest_sha256:
-        raise Changed(
+        raise IntegrityError(
             f"{redact(url)}: its rdf.yaml has sha256 {package.sha256[:12]}..., the index says {manifest_sha256[:12]}..."
         )
     require_identity(package, entry.model, entry.version, redact(url))
@@ -150,7 +137,9 @@ def require_identity(package: Package, model: str, version: str, where: str) -> 
     """
     told = (package.manifest.id, package.manifest.version)
     if told != (model, version):
-        raise Changed(f"{where} calls itself {' '.join(told)}, the index calls it {model} {version}; it is not used")
+        raise IntegrityError(
+            f"{where} calls itself {' '.join(told)}, the index calls it {model} {version}; it is not used"
+        )
 
 
 def is_whole(path: Path, sha256: str) -> bool:

@@ -37,7 +37,7 @@ PAGE = "index.html"
 
 
 def read_index(folder: Path, layout: Layout = "unpacked") -> Index:
-    """Return the index of a zoo in a folder; an empty one of `layout` for a folder that is no zoo yet.
+    """Return the index of a zoo in a folder; an empty one of `layout` for a folder that is not a zoo yet.
 
     Raises
     ------
@@ -68,15 +68,7 @@ def zip_path(layout: Layout, name: str, version: str) -> str:
 
 
 def entry_of(package: Package, content: bytes, layout: Layout, comment: str = "") -> Version:
-    """Return what the index will say of a package.
-
-    Parameters
-    ----------
-    package
-        To be listed.
-    content
-        Its zip.
-    """
+    """Return what the index will say of a package, given its zip."""
     name, version = package.manifest.id, package.manifest.version
     archive = Zip(zip_path(layout, name, version), hashlib.sha256(content).hexdigest(), len(content))
     source = f"{name}/{version}/{MANIFEST}" if layout == "unpacked" else archive.url
@@ -133,12 +125,7 @@ def unpack_newest(folder: Path, version: Version, package: Package) -> None:
 def rebuild_index(folder: Path, index: Index) -> Index:
     """Return the index of what really lies in the folder of a zoo: versions whose zip was taken away are left out.
 
-    Parameters
-    ----------
-    folder
-        Of the zoo.
-    index
-        As it was; its comments, layout and address are kept.
+    Comments, layout and address are those of `index`, as it was.
     """
     listed = {each.reference: each for each in index.versions}
     versions = []
@@ -198,14 +185,7 @@ def packages_of(folder: Path, index: Index) -> Iterator[tuple[Version, Package]]
 def copy_to(source: Path, target: Path, index: Index, progress: Callable[[str], None] | None = None) -> Index:
     """Write every package of a zoo into another folder in the layout that all readers know, and return its index.
 
-    Parameters
-    ----------
-    source
-        Folder of the zoo.
-    target
-        Folder to write; may be `source` itself, where it is unpacked already.
-    index
-        Of `source`.
+    `target` may be `source` itself, where it is unpacked already.
     """
     tell = progress or (lambda _reference: None)
     versions = []

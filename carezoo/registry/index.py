@@ -154,19 +154,12 @@ def render(index: Index) -> bytes:
 
 
 def parse(content: bytes, name: str) -> Index:
-    """Read `index.json`, which may come from anybody.
-
-    Parameters
-    ----------
-    content
-        The file.
-    name
-        What messages call it.
+    """Read `index.json`, which may come from anybody; messages call it `name`.
 
     Raises
     ------
     ZooError
-        If it is no index, was written for a newer carezoo, names files outside the zoo, or lists a version twice.
+        If it is not an index, was written for a newer carezoo, names files outside the zoo, or lists a version twice.
     """
     try:
         value = json.loads(content.decode("utf-8-sig"))

@@ -16,9 +16,9 @@ from carezoo.files.atomic import replacing
 from carezoo.package.read import Package, open_package
 from carezoo.package.section import contract as section_contract
 from carezoo.package.write import write_zip
-from carezoo.registry import folder as folder_
+from carezoo.registry import folder as zoo_folder
 from carezoo.registry.index import Index, Version, version_key
-from carezoo.registry.site import pages as pages_
+from carezoo.registry.site import pages
 from carezoo.registry.zoo import folder_of
 
 Tell = Callable[[str], None]
@@ -79,15 +79,19 @@ def publish(
     """
     tell = progress or (lambda _step: None)
     folder, package = folder_of(zoo), open_package(reference)
-    with folder_.hold_lock(folder):
-        before = folder_.read_index(folder, "zips" if is_zips_only else "unpacked")
+    with zoo_folder.hold_lock(folder):
+        before = zoo_folder.read_index(folder, "zips" if is_zips_only else "unpacked")
         if before.layout == "unpacked":
-            pages_.require()
+            pages.require()
         before = replace(before, url=url.rstrip("/") or before.url)
-        content = folder_.flat_zip(package)
-        version = folder_.entry_of(package, content, before.layout, comment)
+        content = zoo_folder.flat_zip(package)
+        version = zoo_folder.entry_of(package, content, before.layout, comment)
         _require_new(before, version)
-        older = predecessor(before.of(version.model), version.version)
+        older = max(
+            (each for each in before.of(version.model) if each.key < version.key),
+            key=lambda each: each.key,
+            default=None,
+        )
         change = require_version(open_package(folder / older.zip.url) if older else None, package)
         tell(f"{version.reference}: {change}")
         check(package, progress=lambda name: tell(f"check {name}")).raise_if_failed()
@@ -98,14 +102,14 @@ def publish(
 
 
 def _write(folder: Path, index: Index, version: Version, package: Package, content: bytes, tell: Tell) -> None:
-    folder_.place(folder, version, content)
+    zoo_folder.place(folder, version, content)
     if index.layout == "unpacked":
-        folder_.unpack(folder, version, package)
+        zoo_folder.unpack(folder, version, package)
     # The index is what makes a version public: it comes after everything it names.
-    folder_.write_index(folder, index)
+    zoo_folder.write_index(folder, index)
     if index.layout == "unpacked":
         tell("pages")
-        pages_.write_site(folder, folder)
+        pages.write_site(folder, folder)
 
 
 def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
@@ -116,16 +120,16 @@ def rebuild(zoo: str | os.PathLike[str], *, url: str = "") -> Index:
     InputError
         If `zoo` is an address.
     ZooError
-        If the folder is no zoo, a zip lies where the index would not look for it, or one is not what was published.
+        If the folder is not a zoo, a zip lies where the index would not look for it, or one is not what was published.
     """
     folder = folder_of(zoo)
-    with folder_.hold_lock(folder):
-        before = folder_.read_index(folder)
-        index = folder_.rebuild_index(folder, replace(before, url=url.rstrip("/") or before.url))
-        folder_.write_index(folder, index)
+    with zoo_folder.hold_lock(folder):
+        before = zoo_folder.read_index(folder)
+        index = zoo_folder.rebuild_index(folder, replace(before, url=url.rstrip("/") or before.url))
+        zoo_folder.write_index(folder, index)
         if index.layout == "unpacked":
-            folder_.clear(folder, before, index)
-            pages_.write_site(folder, folder)
+            zoo_folder.clear(folder, before, index)
+            pages.write_site(folder, folder)
     return index
 
 
@@ -144,13 +148,13 @@ def bioimageio_zip(reference: str | os.PathLike[str], target: str | os.PathLike[
     package, path = open_package(reference), Path(target)
     if path.exists():
         raise InputError(f"{path} exists already. Choose another name")
-    if folder_.MANIFEST not in package.names():
-        raise ZooError(f"{package.path}: its manifest has to be called {folder_.MANIFEST}")
+    if zoo_folder.MANIFEST not in package.names():
+        raise ZooError(f"{package.path}: its manifest has to be called {zoo_folder.MANIFEST}")
     rdf = {key: value for key, value in package.manifest.rdf.items() if key != "id"}
     text = yaml.safe_dump(rdf, sort_keys=False, allow_unicode=True, width=120)
-    others = [name for name in package.names() if name != folder_.MANIFEST]
+    others = [name for name in package.names() if name != zoo_folder.MANIFEST]
     with replacing(path) as temporary:
-        write_zip({folder_.MANIFEST: text.encode()} | {name: package.read_bytes(name) for name in others}, temporary)
+        write_zip({zoo_folder.MANIFEST: text.encode()} | {name: package.read_bytes(name) for name in others}, temporary)
     return missing_for_bioimageio(package)
 
 
@@ -197,16 +201,13 @@ def _read_list(rdf: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 Change = Literal["words", "weights", "contract"]
 
-LEVELS: Mapping[Change, str] = {"words": "patch", "weights": "minor", "contract": "major"}
-"""Which number has to grow for a change."""
+_WORDS: Mapping[Change, str] = {
+    "words": "only words have changed",
+    "weights": "the weights have changed",
+    "contract": "the contract (tensors, axes, channels or intensities) has changed",
+}
 
 _TENSOR_KEYS = ("id", "axes", "data", "preprocessing", "postprocessing")
-
-
-def predecessor(versions: tuple[Version, ...], version: str) -> Version | None:
-    """Return the newest version below `version`, or None."""
-    older = [each for each in versions if each.key < version_key(version)]
-    return max(older, key=lambda each: each.key) if older else None
 
 
 def change(old: Package, new: Package) -> Change:
@@ -221,19 +222,17 @@ def change(old: Package, new: Package) -> Change:
 def contract(package: Package) -> Mapping[str, Any]:
     """Return what others rely on, as plain values to compare.
 
-    The halo is no part of it, nor the smallest tile that other readers derive from it: they read both anew.
+    The halo does not belong to it, nor does the smallest tile derived from it: readers take both from every version.
     """
     rdf = package.manifest.rdf
     tensors = {
-        kind: [_tensor(tensor) for tensor in rdf.get(kind) or () if isinstance(tensor, dict)]
+        kind: [
+            {key: tensor.get(key) for key in _TENSOR_KEYS} for tensor in rdf.get(kind) or () if isinstance(tensor, dict)
+        ]
         for kind in ("inputs", "outputs")
     }
     found: Mapping[str, Any] = _drop_halo({**tensors, **section_contract(package.manifest)})
     return found
-
-
-def _tensor(tensor: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tensor.get(key) for key in _TENSOR_KEYS}
 
 
 def _drop_halo(value: Any) -> Any:
@@ -263,10 +262,10 @@ def require_version(old: Package | None, new: Package) -> str:
     needed = _next(before, found)
     if version_key(after) < version_key(needed):
         raise ZooError(
-            f"{new.manifest.id} {after}: {_format_change(found)} since {before}, so its version has to be {needed} or "
+            f"{new.manifest.id} {after}: {_WORDS[found]} since {before}, so its version has to be {needed} or "
             "higher. Patch means words only, minor new weights under the same contract, major another contract"
         )
-    return f"{_format_change(found)} since {before}"
+    return f"{_WORDS[found]} since {before}"
 
 
 def _next(version: str, found: Change) -> str:
@@ -275,14 +274,6 @@ def _next(version: str, found: Change) -> str:
         "words": f"{major}.{minor}.{patch + 1}",
         "weights": f"{major}.{minor + 1}.0",
         "contract": f"{major + 1}.0.0",
-    }[found]
-
-
-def _format_change(found: Change) -> str:
-    return {
-        "words": "only words have changed",
-        "weights": "the weights have changed",
-        "contract": "the contract (tensors, axes, channels or intensities) has changed",
     }[found]
 
 

@@ -103,14 +103,9 @@ def pull(reference: str, zoos: Locations | None = None, *, progress: Progress | 
 
 
 def find(reference: str, zoos: Locations | None = None, *, is_local_enough: bool = False) -> Found | Pulled:
-    """Return the version that NAME or NAME@VERSION means, without downloading it.
+    """Return the version that NAME or NAME@VERSION means, without downloading it; parameters as for `resolve`.
 
-    Parameters
-    ----------
-    reference, zoos
-        As for `resolve`.
-    is_local_enough
-        Whether a zoo that cannot be reached is left out with a warning, where the model is on this machine.
+    With `is_local_enough` a zoo that cannot be reached is left out with a warning, where the model is on this machine.
     """
     name, at, wanted = reference.partition("@")
     if at and not wanted:

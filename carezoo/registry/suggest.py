@@ -16,6 +16,7 @@ from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
 from carezoo.registry import catalog
 from carezoo.registry.zoo import Locations, list_zoos
+from carezoo.valid import ValidPixels
 
 log = logging.getLogger("carezoo")
 
@@ -121,7 +122,7 @@ def _judge(image: Image, package: Package) -> Suggestion:
     if hindrance:
         return Suggestion(manifest.id, manifest.version, task, math.inf, (hindrance,))
     record = manifest.carezoo.training_images
-    found = domain_check.compare(image, record)
+    found = domain_check.compare(image, record, ValidPixels(image))
     if found is None:
         cannot = "the image cannot be judged: smaller than 64 pixels, or without finite values"
         why = cannot if record else "the package does not say what it was trained on"

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from carezoo.errors import DownloadError, MissingExtraError
+from carezoo.progress import Progress
 from carezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -56,11 +57,6 @@ class Body:
     """Bytes of the whole file, as the server claims."""
     etag: str
     chunks: Iterator[bytes]
-
-
-def is_web(url: str) -> bool:
-    """Return whether a location is reached by HTTP."""
-    return url.lower().startswith(("http://", "https://"))
 
 
 def is_remote(url: str) -> bool:
@@ -106,7 +102,7 @@ def open_body(url: str, *, start: int = 0, etag: str = "") -> Iterator[Body | No
     MissingExtraError
         If a library for the scheme is missing.
     """
-    if is_web(url):
+    if url.lower().startswith(("http://", "https://")):
         with _over_http(url, start, etag) as body:
             yield body
     elif is_remote(url):
@@ -117,8 +113,10 @@ def open_body(url: str, *, start: int = 0, etag: str = "") -> Iterator[Body | No
             yield body
 
 
-def read(url: str, limit: int, *, etag: str = "") -> tuple[bytes, str] | None:
-    """Return a small file and its ETag; None if it is still the one with `etag`.
+def read(
+    url: str, limit: int, *, etag: str = "", name: str = "", progress: Progress | None = None
+) -> tuple[bytes, str] | None:
+    """Return a file and its ETag; None if it is still the one with `etag`. `name` is what `progress` calls it.
 
     Raises
     ------
@@ -133,6 +131,8 @@ def read(url: str, limit: int, *, etag: str = "") -> tuple[bytes, str] | None:
             content += chunk
             if len(content) > limit:
                 raise DownloadError(f"{redact(url)} has more than {limit} bytes; this is not the file it should be")
+            if progress:
+                progress(len(content), max(body.total or 0, len(content)), name)
         if body.total is not None and len(content) != body.total:
             raise Interrupted(f"{redact(url)}: {len(content)} of {body.total} bytes arrived. Try again")
         return bytes(content), body.etag

@@ -148,13 +148,7 @@ def folder_of(zoo: str | os.PathLike[str]) -> Path:
 
 
 def list_zoos(zoos: Locations | None = None) -> tuple[Zoo, ...]:
-    """Return the zoos to ask, in order.
-
-    Parameters
-    ----------
-    zoos
-        Addresses or folders, or one; None takes those of the environment variable CAREZOO_ZOO.
-    """
+    """Return the zoos to ask, in order; None takes those of the environment variable CAREZOO_ZOO."""
     if isinstance(zoos, str | os.PathLike):
         zoos = [zoos]
     chosen = zoos if zoos is not None else [each for each in os.environ.get(VARIABLE, "").split(";") if each.strip()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from carezoo import files
-from carezoo.errors import AxesError, CarezooError, InputError
+from carezoo.errors import AxesError, BugError, CarezooError, InputError, OutOfMemoryError
 from carezoo.files.atomic import identify, make_folder, require_folder
 from carezoo.files.scenes import Scene
 from carezoo.files.tiff_read import files_of
@@ -95,7 +95,7 @@ def restore_files(
     *,
     open_network: Callable[[Package, Settings], Session] = open_session,
 ) -> Iterator[Outcome]:
-    """Restore files one after the other; a broken one does not stop the others.
+    """Restore files one after the other; what goes wrong with one, even a bug (`BugError`), does not stop the others.
 
     Parameters
     ----------
@@ -126,18 +126,27 @@ def restore_files(
     for source in sources:
         try:
             scenes = _scenes(source, order)
-        except (CarezooError, OSError) as error:
+        except Exception as error:
             yield _failure(source, error)
             continue
         for scene in scenes:
             try:
                 yield _restore_file(source, scene, order, sessions, progress, cancelled)
-            except (CarezooError, OSError) as error:
+            except Exception as error:
                 yield _failure(source, error, scene)
 
 
-def _failure(source: Path, error: CarezooError | OSError, scene: Scene | None = None) -> Outcome:
-    told = error if isinstance(error, CarezooError) else InputError(f"{source}: {error}")
+def _failure(source: Path, error: Exception, scene: Scene | None = None) -> Outcome:
+    """Return the outcome of an image that could not be restored: whatever went wrong stops no other image."""
+    told: CarezooError
+    if isinstance(error, CarezooError):
+        told = error
+    elif isinstance(error, OSError):
+        told = InputError(f"{source}: {error}")
+    elif isinstance(error, MemoryError):
+        told = OutOfMemoryError(f"{source}: {error or 'out of memory'}")
+    else:
+        told = BugError.of(error, source)
     return Outcome(source=source, scene=scene.label if scene else "", status="failed", error=told)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo import axes as axes_
-from carezoo.errors import AxesError, PixelError
-from carezoo.image import DerivedPixels, Image, Pixels
+from carezoo.errors import AxesError
+from carezoo.image import Image
 from carezoo.package.manifest import Manifest, OutputTensor, Result
 from carezoo.statistics import Blocks
 from carezoo.tiling import AxisRule
+from carezoo.valid import ValidPixels
 
 _ALIKE = 1.15
 """Ratio up to which voxel shapes count as those a model is made for."""
@@ -24,7 +25,7 @@ _SAME_SIZE = 1.25
 """Ratio up to which voxel edges do."""
 
 _FEWEST = 2
-"""Positions along an axis out of which a network makes others."""
+"""Fewest positions along an axis from which a network makes others."""
 
 Index = Mapping[str, int]
 """Position along the axes that are looped over, by letter."""
@@ -40,6 +41,8 @@ class Layout:
     """Axes of the image the network does not know, outermost first."""
     is_per_frame: bool
     """True: every time point gets statistics of its own."""
+    valid: ValidPixels
+    """Which pixels of the image count."""
 
     @property
     def spatial(self) -> str:
@@ -111,16 +114,27 @@ class Layout:
         return axes_.move(block, left, "C" + self.spatial)
 
     def blocks(self, frames: list[Index], channel: int) -> Blocks:
-        """Return the pixels of one channel over all `frames`, plane by plane."""
-        leading = [range(size) for size in self.spatial_shape[:-2]]
-        planes = [slice(0, size) for size in self.spatial_shape[-2:]]
+        """Return the valid pixels of one channel over all `frames`, plane by plane."""
 
         def iterate() -> Iterator[NDArray[np.generic]]:
             for frame in frames:
-                for index in itertools.product(*leading):
-                    yield self.read(frame, (*(slice(i, i + 1) for i in index), *planes))[channel]
+                for plane in self.planes({"C": channel, **frame}):
+                    values = self.valid.values(plane)
+                    if values.size:
+                        yield values
 
         return iterate
+
+    def planes(self, position: Index) -> Iterator[Index]:
+        """Yield the positions of all planes (YX) of one channel of a frame."""
+        stacked = [letter for letter in self.spatial if letter not in "YX"]
+        for found in self._positions(stacked):
+            yield {**position, **found}
+
+    def name_part(self, channel: int, position: Index) -> str:
+        """Return what messages call one channel of a frame."""
+        part = self.valid.name({"C": channel, **position})
+        return f"{self.image.name}: {part}" if part else self.image.name
 
     def result_axes(self, result: Result) -> str:
         """Return the axes of one result: those of the image, without what the network leaves out.
@@ -201,12 +215,19 @@ class Layout:
                 )
 
     def result_key(self, result: Result, position: Index, region: Mapping[str, slice]) -> tuple[int | slice, ...]:
-        """Return where a region of one frame stands in a result."""
+        """Return where a region of one frame lies in a result."""
         bounds: dict[str, int | slice] = {**position, **region}
         return tuple(bounds.get(letter, slice(None)) for letter in self.result_axes(result))
 
 
-def lay_out(image: Image, manifest: Manifest, *, is_per_frame: bool = False) -> Layout:
+def lay_out(
+    image: Image,
+    manifest: Manifest,
+    *,
+    is_per_frame: bool = False,
+    nodata: Literal["auto", "none"] | float = "auto",
+    is_nan_refused: bool = False,
+) -> Layout:
     """Lay an image out for a network.
 
     Raises
@@ -224,7 +245,8 @@ def lay_out(image: Image, manifest: Manifest, *, is_per_frame: bool = False) -> 
         )
     _require_planes(image, manifest)
     known = spatial + ("C" if _takes_channels_jointly(image, manifest) else "")
-    return Layout(image, manifest, "".join(letter for letter in image.axes if letter not in known), is_per_frame)
+    loops = "".join(letter for letter in image.axes if letter not in known)
+    return Layout(image, manifest, loops, is_per_frame, ValidPixels(image, nodata, is_nan_refused))
 
 
 def _require_planes(image: Image, manifest: Manifest) -> None:
@@ -256,39 +278,3 @@ def _takes_channels_jointly(image: Image, manifest: Manifest) -> bool:
             f"{image.name} has {found}. Choose the channels with --crop, or a model for one channel"
         )
     return True
-
-
-LARGEST = np.finfo(np.float32).max
-"""Networks compute in float32; a larger number in a double-precision image would become infinite on the way."""
-
-
-def guard_finite(image: Image, policy: Literal["refuse", "zero"]) -> Pixels:
-    """Return the pixels of `image`, guarded against NaN and infinity if its type can hold them."""
-    return Finite(image.pixels, image.axes, image.name, policy) if image.dtype.kind == "f" else image.pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Finite(DerivedPixels):
-    """Pixels whose every read region holds numbers that float32 can hold."""
-
-    axes: str
-    name: str
-    policy: Literal["refuse", "zero"]
-
-    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.generic]:
-        """Read one region; a NaN, infinite or too large pixel is a `PixelError`, unless the policy replaces it."""
-        block = np.asarray(self.pixels[key])
-        good = np.abs(block) <= LARGEST
-        if good.all():
-            return block
-        if self.policy == "zero":
-            return np.where(good, block, block.dtype.type(0))
-        raise PixelError(
-            f"{self.name} holds {block[~good][0]} at {self._position(key, ~good)}; expected numbers up to "
-            f"{LARGEST:.2g}. Repair the image, or replace such pixels by zero (--nan zero)"
-        )
-
-    def _position(self, key: tuple[int | slice, ...], bad: NDArray[np.bool_]) -> str:
-        inside = iter(np.argwhere(bad)[0].tolist())
-        places = [item if isinstance(item, int) else (item.start or 0) + next(inside) for item in key]
-        return ", ".join(f"{letter.lower()}={place}" for letter, place in zip(self.axes, places, strict=True))

@@ -30,9 +30,9 @@ class Piece:
 
     result: Result
     values: Float
-    """Channel axis first, then the output's spatial axes; in the units the result is told in."""
+    """Channel axis first, then the output's spatial axes; in the units of the result."""
     region: Mapping[str, slice]
-    """Where it stands in the frame, in output pixels, by axis letter."""
+    """Where it lies in the frame, in output pixels, by axis letter."""
 
 
 class PackagedNetwork:
@@ -105,7 +105,7 @@ class PackagedNetwork:
 
 
 def output_slices(read: slice, write: slice, axis: tiling.AxisPlan, size: OutputAxis) -> tuple[slice, slice]:
-    """Return which part of a tile's output is kept, and where it stands in the output of the frame."""
+    """Return which part of a tile's output is kept, and where it lies in the output of the frame."""
     first = floor(axis.pad_before * size.factor)  # output pixel of the image's first pixel
     start = floor(write.start * size.factor)
     stop = min(floor(write.stop * size.factor), first + max(1, floor(axis.size * size.factor)))
@@ -124,7 +124,7 @@ def read_padded(read: Read, plan: tiling.Plan, region: tuple[slice, ...]) -> NDA
 
 
 def undo(block: Float, result: Result, normalization: Normalization) -> Float:
-    """Return a block of network output in the units its result is told in."""
+    """Return a block of network output in the units of its result."""
     if result.undo == "none":
         return block
     channels = result.of or tuple(range(len(result.channels)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from carezoo.errors import InputError
 from carezoo.image import Image
 from carezoo.runtime import members
-from carezoo.uncertainty.laplace import Laplace
+from carezoo.uncertainty.laplace import Laplace, require_level, require_probability
 from carezoo.uncertainty.levels import Recalibration
 from carezoo.uncertainty.mixture import Mixture
 
@@ -144,8 +144,7 @@ class Restoration:
         InputError
             If `level` is not at least 0 and below 1, or as for `distribution`.
         """
-        if not 0.0 <= level < 1.0:
-            raise InputError(f"the level of an interval is at least 0 and below 1; found {level}")
+        require_level(level)
         return self.distribution.interval(self.recalibration.level(level) if self.recalibration else level)
 
     def quantile(self, p: float) -> NDArray[Any]:
@@ -156,8 +155,7 @@ class Restoration:
         InputError
             If `p` is not between 0 and 1 (both excluded), or as for `distribution`.
         """
-        if not 0.0 < p < 1.0:
-            raise InputError(f"a quantile needs a probability between 0 and 1, both excluded; found {p}")
+        require_probability(p)
         return self.distribution.quantile(self.recalibration.probability(p) if self.recalibration else p)
 
     def probability(self, *, above: float | NDArray[Any]) -> NDArray[Any]:

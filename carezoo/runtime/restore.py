@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -20,13 +20,15 @@ from carezoo.package.manifest import Result
 from carezoo.package.read import Package
 from carezoo.progress import Progress
 from carezoo.runtime import members, postprocess, tile_size
-from carezoo.runtime.layout import Index, Layout, guard_finite, lay_out
+from carezoo.runtime.invalid import give_back, read_filled
+from carezoo.runtime.layout import Index, Layout, lay_out
 from carezoo.runtime.predict import PackagedNetwork, Piece
 from carezoo.runtime.restoration import Provenance, Report, Restoration
 from carezoo.runtime.session import Session
 from carezoo.runtime.targets import MakeTarget, Targets, result_dtype
 from carezoo.settings import Settings
 from carezoo.tiling import Plan
+from carezoo.valid import ValidPixels
 from carezoo.version import __version__
 
 
@@ -40,52 +42,45 @@ def restore(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Restoration:
-    """Restore `image` with `package`.
+    """Restore `image` with `package`; parameters, result and errors as of `carezoo.Model.restore`.
+
+    Samples, time points, and what else the network does not know are looped over.
 
     Parameters
     ----------
-    image
-        Any axes over STCZYX that contain those the network works along. Samples, time points, and what else the
-        network does not know are looped over.
-    package
-        The model.
-    settings
-        What the user chose.
     session
         The package's graph, if it is loaded already.
     make_target
         Returns a context manager that yields where a result is written; by default arrays in memory.
-    progress, cancelled
-        Called after each tile with the voxels done, those in all and the name of the image; asked before each one.
 
     Returns
     -------
     Restoration
         `images` is empty for results that went to a target of the caller's.
-
-    Raises
-    ------
-    AxesError, PixelError
-        If the image does not fit the model.
-    OutOfMemoryError
-        If not even the smallest tile fits.
-    Cancelled
-        If `cancelled` returned True.
     """
     settings = settings or Settings()
     started = time.perf_counter()
-    checked = replace(image, pixels=guard_finite(image, settings.nan)).average_frames(settings.average)
-    layout = lay_out(checked, package.manifest, is_per_frame=settings.is_per_frame)
+    averaged = image.average_frames(settings.average)
+    layout = lay_out(
+        averaged,
+        package.manifest,
+        is_per_frame=settings.is_per_frame,
+        nodata=settings.nodata,
+        is_nan_refused=settings.nan == "refuse",
+    )
     if make_target is None and _keeps_members(layout, package, settings):
         package = members.with_members(package)
         layout = replace(layout, manifest=package.manifest)
     network = PackagedNetwork(session or open_session(package, settings), package.manifest)
     dtype = result_dtype(image.dtype if settings.dtype == "input" else settings.dtype)
     plan = plan_tiles(layout, settings)
-    unlike = _unlike_training(checked, package)
+    measured = [_Measured(frames, _measure(layout, frames, settings)) for _, frames in layout.groups()]
+    passed_through = [remark for each in measured for remark in _pass_through(layout, each)]
+    unlike = _unlike_training(layout.valid, package)
     warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]
     warnings += [f"unlike the training images: {reason}" for reason in unlike]
     warnings += _left_out(image, settings.average)
+    warnings += passed_through
     while True:
         provenance = replace(
             _provenance(package, network.session, plan), unlike_training=unlike, average=settings.average
@@ -93,11 +88,10 @@ def restore(
         try:
             with ExitStack() as stack:
                 targets = Targets(stack, layout, dtype, provenance, make_target)
-                work = _Work(layout, network, targets, plan, progress, cancelled)
-                for group, frames in layout.groups():
-                    normalization = _measure(layout, frames, settings)
-                    for frame in frames:
-                        work.restore_frame({**group, **frame}, normalization)
+                work = _Work(layout, network, targets, plan, settings, progress, cancelled)
+                for each in measured:
+                    for frame in each.frames:
+                        work.restore_frame(frame, each.normalization)
         except OutOfMemoryError as error:
             plan = _smaller(plan, layout, error)
             warnings.append(f"the planned tiles did not fit into memory; {plan.tile_shape} were used instead")
@@ -108,7 +102,7 @@ def restore(
         n_voxels=work.n_voxels,
         seconds=round(time.perf_counter() - started, 3),
         n_clipped=targets.n_clipped,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *layout.valid.remarks()),
     )
     images = targets.images()
     kept = {name: images.pop(name) for name in (members.MEANS, members.SCALES) if name in images}
@@ -139,8 +133,8 @@ def _keeps_members(layout: Layout, package: Package, settings: Settings) -> bool
     return bool(settings.keep_members) or n_bytes <= _MEMBERS_BYTES
 
 
-def _unlike_training(image: Image, package: Package) -> tuple[str, ...]:
-    match = compare(image, package.manifest.carezoo.training_images)
+def _unlike_training(valid: ValidPixels, package: Package) -> tuple[str, ...]:
+    match = compare(valid.image, package.manifest.carezoo.training_images, valid)
     return match.reasons if match else ()
 
 
@@ -154,6 +148,26 @@ def _measure(layout: Layout, frames: list[Index], settings: Settings) -> Normali
     operations = intensity.with_settings(layout.manifest.input.preprocessing, settings)
     blocks = [layout.blocks(frames, channel) for channel in range(layout.n_channels)]
     return intensity.measure(operations, blocks, layout.image.name)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Frames with shared statistics, and what was measured on them."""
+
+    frames: list[Index]
+    normalization: Normalization
+
+
+def _pass_through(layout: Layout, measured: _Measured) -> Iterator[str]:
+    """Take channels without a range of intensities for invalid, and yield why."""
+    for channel, why in measured.normalization.unmeasured.items():
+        blank = True
+        for frame in measured.frames:
+            for plane in layout.planes({"C": channel, **frame}):
+                blank = blank and layout.valid.is_blank(plane)
+            layout.valid.exclude({"C": channel, **frame})
+        if not blank:
+            yield f"{layout.name_part(channel, measured.frames[0])}: passed through as it is, because {why}"
 
 
 def plan_tiles(layout: Layout, settings: Settings) -> Plan:
@@ -176,28 +190,36 @@ class _Work:
         network: PackagedNetwork,
         targets: Targets,
         plan: Plan,
+        settings: Settings,
         progress: Progress | None,
         cancelled: Callable[[], bool] | None,
     ) -> None:
         self.layout, self.network, self.targets, self.plan = layout, network, targets, plan
+        self.is_nan_zeroed = settings.nan == "zero"
         self.n_voxels = layout.n_frames * prod(layout.spatial_shape)
         self._progress, self._cancelled, self._n_done = progress, cancelled, 0
 
     def restore_frame(self, position: Index, normalization: Normalization) -> None:
         """Restore one frame, tile by tile."""
         n_before, waiting = self._n_done, _Deferred(self.layout)
-        pieces = self.network.pieces(lambda region: self.layout.read(position, region), self.plan, normalization)
+        dark = normalization.offset
+        pieces = self.network.pieces(
+            lambda region: read_filled(self.layout, position, region, dark), self.plan, normalization
+        )
         self._stop_if_cancelled()
         for i, tile in enumerate(pieces, start=1):
             for piece in tile:
                 if not waiting.keeps(piece):
-                    self.targets.write(piece, position)
+                    self._write(piece, position)
             self._n_done = n_before + prod(self.layout.spatial_shape) * i // self.plan.n_tiles
             if self._progress:
                 self._progress(self._n_done, self.n_voxels, self.layout.image.name)
             self._stop_if_cancelled()
         for piece in waiting.finish(position):
-            self.targets.write(piece, position)
+            self._write(piece, position)
+
+    def _write(self, piece: Piece, position: Index) -> None:
+        self.targets.write(give_back(self.layout, piece, position, is_nan_zeroed=self.is_nan_zeroed), position)
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled and self._cancelled():

@@ -115,7 +115,7 @@ class Session:
 
     def _options(self, external_data: Mapping[str, bytes], n_threads: int | None) -> Any:
         options = self._ort.SessionOptions()
-        options.log_severity_level = 4  # errors are told by our own exceptions
+        options.log_severity_level = 4  # our own exceptions report errors
         if n_threads is not None:
             options.intra_op_num_threads = n_threads
         if external_data:

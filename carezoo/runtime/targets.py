@@ -108,12 +108,12 @@ def result_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def convert(values: NDArray[np.float32], dtype: np.dtype[Any]) -> tuple[NDArray[np.generic], int]:
     """Return `values` in another type, and how many of them had to be clipped to fit.
 
-    Integers are rounded to the nearest, half to even.
+    Integers are rounded to the nearest, half to even; NaN becomes zero.
     """
     if dtype.kind == "f":
         return values.astype(dtype, copy=False), 0
     limits = np.iinfo(dtype)
-    rounded = np.rint(values.astype(np.float64))
+    rounded = np.nan_to_num(np.rint(values.astype(np.float64)), nan=0.0, posinf=np.inf, neginf=-np.inf)
     n_clipped = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
     return rounded.clip(limits.min, limits.max).astype(dtype), n_clipped
 

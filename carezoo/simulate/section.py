@@ -247,7 +247,7 @@ class RecordedSimulation(BlurredSimulation):
     """Light and camera of the sources."""
     targets: Literal["structure", "source"] = "structure"
     """Targets of simulated structures. structure: the structures through a narrower PSF, with uniform light as the
-    only background. source: through the PSF of their source, for models that do not sharpen. There task restore shows
+    only background. source: through the PSF of their source, for models that do not sharpen. There task denoise shows
     what the camera sees before its noise, background and all, and task project the sheet alone, in uniform light."""
 
     def __post_init__(self) -> None:

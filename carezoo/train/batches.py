@@ -49,8 +49,6 @@ def draw_batches(
 
     Parameters
     ----------
-    sampler
-        Draws the patches.
     steps
         Numbers of the training steps, counted from 0 over all epochs.
     batch_size

@@ -62,15 +62,7 @@ def set_factor(networks: Sequence[Network], factor: float) -> None:
 
 
 def fit_scale_factor(members: Laplace, target: Float) -> Calibration:
-    """Return the factor on all scales with the least negative log-likelihood.
-
-    Parameters
-    ----------
-    members
-        Arrays members x pixels.
-    target
-        True values of the pixels.
-    """
+    """Return the factor on all scales (members x pixels) with the least negative log-likelihood of `target`."""
     from scipy.optimize import minimize_scalar
 
     def nll(logarithm: float) -> float:

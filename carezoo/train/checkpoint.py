@@ -20,6 +20,9 @@ from carezoo.train.networks.network import Network
 
 FOLDER, LAST, BEST = "checkpoints", "last.pt", "best.pt"
 
+_COUNTS = ("epoch", "n_steps", "best_loss", "loss", "best_epoch", "seconds")
+"""Fields of `State` that are stored as they are."""
+
 
 class Average:
     """Exponential moving average of a network's weights."""
@@ -76,12 +79,7 @@ class State:
             "average": self.average.network.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
             "plateau": self.plateau.state_dict(),
-            "epoch": self.epoch,
-            "n_steps": self.n_steps,
-            "best_loss": self.best_loss,
-            "loss": self.loss,
-            "best_epoch": self.best_epoch,
-            "seconds": self.seconds,
+            **{name: getattr(self, name) for name in _COUNTS},
             "random_state": torch.get_rng_state(),
         }
         _save(content, folder / LAST)
@@ -106,10 +104,8 @@ class State:
         self.optimizer.load_state_dict(content["optimizer"])
         self.plateau.load_state_dict(content["plateau"])
         torch.set_rng_state(content["random_state"])
-        for name in ("epoch", "n_steps", "best_loss", "best_epoch"):
+        for name in _COUNTS:
             setattr(self, name, content[name])
-        self.seconds = content.get("seconds", 0.0)
-        self.loss = content.get("loss", "")
 
 
 def exists(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,11 @@ import numpy as np
 import torch
 
 from carezoo.domain_check import ImageSample, describe
-from carezoo.errors import RecipeError
+from carezoo.errors import DataError, RecipeError
 from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
-from carezoo.pairs.intensity import Matching, Relation, make_identity
-from carezoo.pairs.registration import RegistrationReport, check_files, register_pairs
+from carezoo.pairs.intensity import Matching, Relation, check_scorable, make_identity
+from carezoo.pairs.registration import RegistrationReport, check_files, refuse_mistakes, register_pairs
 from carezoo.pairs.split import PairParts, Part, split_pairs
 from carezoo.patches.files import Sampler
 from carezoo.patches.sampler import PatchPlan, prepare_all
@@ -27,6 +28,8 @@ from carezoo.train.loop import TrainingData
 from carezoo.train.pack.records import FileRecord, record_clean_files, record_files
 from carezoo.train.recipe import Recipe
 from carezoo.train.sections import Training
+
+log = logging.getLogger("carezoo")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     RecipeError
         If a set of computed pairs does not serve the task.
     DataError
-        If the images cannot be used; see `find_pairs`, `split_pairs`, `record_files` and `prepare_all`.
+        If the images cannot be used, or none to report on can be scored; see `find_pairs`, `split_pairs`,
+        `record_files` and `prepare_all`.
     """
     opened = _open_sets(recipe)
     written = tuple(files for each in opened if (files := write_report_files(each, cache)) is not None)
@@ -67,14 +71,32 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     acquired = find_acquired_pairs(recipe)
     computed = find_pairs(replace(recipe.data, sets=written, simulated=()), recipe.model_axes) if written else ()
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
-    parts = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere)
+    parts = _keep_scorable(split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere), recipe)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
     how = PatchPlan(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
     registration = check_files(acquired, recipe.pair_axes)
+    if registration:
+        refuse_mistakes(registration, acquired, recipe.data.sets)
     patches = prepare_all(parts, opened, how, cache)
     batches = _batches(patches.fit, recipe.training, is_computed=bool(opened))
     data = TrainingData(batches, _validation(patches.choose, recipe.training))
     return Prepared(parts, patches.matching, data, patches.choose, records, registration, opened)
+
+
+def _keep_scorable(parts: PairParts, recipe: Recipe) -> PairParts:
+    """Leave out files to report on that could not be scored when the training is over."""
+    kept, reasons = [], []
+    for pair in parts.report:
+        try:
+            check_scorable(pair, recipe.intensity)
+        except DataError as error:
+            log.warning("%s is left out of the scores: %s", pair.name, error)
+            reasons.append(str(error))
+        else:
+            kept.append(pair)
+    if reasons and not kept:
+        raise DataError(f"no file to report on can be scored ({reasons[0]}); name others (split.report)")
+    return replace(parts, report=tuple(kept))
 
 
 def find_acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from carezoo.errors import MissingExtraError, RecipeError, TrainError
-from carezoo.pairs import registration
-from carezoo.train import checkpoint
-from carezoo.train.batches import Batch
-from carezoo.train.loop import TrainingData
+from carezoo.errors import DataError, InputError, MissingExtraError, RecipeError, TrainError
 
 try:
     import torch
@@ -25,19 +20,23 @@ except ImportError as error:
     raise MissingExtraError.of("torch", "train", "to train models") from error
 
 from carezoo.check.run import check
+from carezoo.evaluate.findings import Findings
 from carezoo.evaluate.report.page import headline
 from carezoo.files.atomic import replacing
-from carezoo.package.read import open_package
+from carezoo.package.read import Package, open_package
 from carezoo.package.write import write_package
+from carezoo.pairs import registration
+from carezoo.pairs.find import Pair
 from carezoo.pictures.before_after import curves
 from carezoo.progress import Progress
 from carezoo.registry.resolve import resolve
-from carezoo.train import history, loop, networks
+from carezoo.train import checkpoint, history, loop, networks
+from carezoo.train.batches import Batch
 from carezoo.train.export import load_weights
+from carezoo.train.loop import TrainingData
 from carezoo.train.pack import report
-from carezoo.train.pack import write as write_
 from carezoo.train.pack.sample import SampleImage, choose_sample
-from carezoo.train.pack.write import TrainedModel
+from carezoo.train.pack.write import TrainedModel, choose_scored, draft_package, finish, name_of
 from carezoo.train.prepare import Prepared, list_known_relations, prepare
 from carezoo.train.recipe import Recipe
 
@@ -106,7 +105,7 @@ def train(
     numbers = _numbers(recipe, member)
     is_continued = resume or member is not None
     _begin(recipe, out, is_continued=is_continued)
-    settings = recipe.training if max_minutes is None else dataclasses.replace(recipe.training, max_minutes=max_minutes)
+    settings = recipe.training if max_minutes is None else replace(recipe.training, max_minutes=max_minutes)
     prepared = prepare(recipe, out / "cache")
     if prepared.registration:
         registration.write_table(prepared.registration, out / "registration.csv")
@@ -125,10 +124,10 @@ def train(
         fits.append(loop.fit(network, patches, settings, folder, resume=is_continued, progress=progress))
         if fits[-1].is_first_process:
             curves(history.read(folder), folder / "curves.png")
-    name = write_.name_of(recipe, len(cores))
+    name = name_of(recipe, len(cores))
     model = TrainedModel(name, tuple(cores), tuple(fits), (start.name, start.version) if start else None)
     folder = out / f"member-{numbers[0]}" if len(numbers) < recipe.members else out
-    target = write_.zip_path(out, name, recipe.version)
+    target = out / f"{name}-{recipe.version}.zip"
     if not fits[0].is_first_process:
         return target
     logs = [folder_of(out, number, recipe.members) for number in numbers]
@@ -146,16 +145,33 @@ def _pack(
 ) -> Path:
     """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = write_.draft(recipe, model, prepared, sample)
+    draft = draft_package(recipe, model, prepared, sample)
     with tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
         package = open_package(write_package(draft, Path(scratch, "draft")))
-        judged, pairs = write_.choose_scored(draft, recipe, model, prepared.parts.report)
+        judged, pairs = choose_scored(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = report.evaluate(scored, pairs, list_known_relations(recipe, prepared, pairs))
-        log.info("%s See %s", headline(evaluation), report.write(evaluation, draft, folder / "report", logs))
-        finished = write_.finish(draft, package, recipe, sample, evaluation)
+        evaluation = _evaluate(recipe, prepared, scored, pairs)
+        if evaluation:
+            log.info(
+                "%s See %s", headline(evaluation), report.write_training(evaluation, draft, folder / "report", logs)
+            )
+        finished = finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()
-    return write_.seal(finished, folder / "package", target)
+    write_package(finished, folder / "package", overwrite=True)
+    return write_package(finished, target, overwrite=True)
+
+
+def _evaluate(recipe: Recipe, prepared: Prepared, package: Package, pairs: Sequence[Pair]) -> Findings | None:
+    """Return the scores of a package; None where there are none: what was trained is packed all the same."""
+    try:
+        return report.evaluate(package, pairs, list_known_relations(recipe, prepared, pairs))
+    except (InputError, DataError) as error:
+        log.warning(
+            "the package has no scores, because no file to report on could be scored (%s); name others in split.report "
+            "and continue with --resume, which packs again",
+            error,
+        )
+        return None
 
 
 def _numbers(recipe: Recipe, member: int | None) -> list[int]:
@@ -173,10 +189,10 @@ def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
         if not is_continued:
             raise TrainError(f"{out} holds a training; continue it with --resume, or choose another folder")
         # Through Recipe: what later versions have added is at its default there.
-        before, now = (dict(_flat(each.to_dict())) for each in (Recipe.load(kept), recipe))
-        other = [key for key in now if now[key] != before.get(key) and not key.startswith(MAY_CHANGE)]
+        before, now = (dict(_flat(_list_decisive(each))) for each in (Recipe.load(kept), recipe))
+        other = [key for key in {**now, **before} if now.get(key) != before.get(key) and not key.startswith(MAY_CHANGE)]
         if other:
-            told = ", ".join(f"{key} ({before.get(key)} there, {now[key]} now)" for key in other[:5])
+            told = ", ".join(f"{key} ({before.get(key)} there, {now.get(key)} now)" for key in other[:5])
             raise RecipeError(
                 f"the training in {out} was begun with another recipe: {told}; change it back, or train into another "
                 "folder"
@@ -188,15 +204,30 @@ def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
         temporary.write_text(recipe.dumps(), encoding="utf-8")
 
 
+def _list_decisive(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe without what neither fits nor chooses the weights: words, and files to report on."""
+    values = recipe.to_dict()
+    for each in (*values["data"]["sets"], *values["data"]["simulated"]):
+        for key in ("license", "origin", "n_report", "accept"):
+            each.pop(key, None)
+    for each in values["data"]["sets"]:
+        if each["split"]["fit"]:  # else every file that leaves the report would be fitted to
+            del each["split"]["report"]
+    return values
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            for i, each in enumerate(value):
+                yield from _flat(each, f"{prefix}{key}[{i}].")
         else:
             yield f"{prefix}{key}", value
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Start:
     """The package whose weights a training starts from."""
 
@@ -221,16 +252,9 @@ MOST_STEPS = 10**9
 
 
 def folder_of(out: Path, number: int, n_members: int) -> Path:
-    """Return the folder with the checkpoints and the log of a member.
+    """Return the folder of a member, counted from 1, with its checkpoints and log.
 
-    Parameters
-    ----------
-    out
-        Folder of the run.
-    number
-        Of the member, from 1.
-    n_members
-        Of the run. The only member has no folder of its own, and stays where it is if others are trained later.
+    The only member of a run has no folder of its own, and stays where it is if others are trained later.
     """
     own = out / f"member-{number}"
     began_alone = checkpoint.exists(out / checkpoint.FOLDER)

@@ -62,8 +62,7 @@ class Laplace:
         InputError
             If `p` is not between 0 and 1 (both excluded).
         """
-        if not 0.0 < p < 1.0:
-            raise InputError(f"a quantile needs a probability between 0 and 1, both excluded; found {p}")
+        require_probability(p)
         # 1 - 2 |p - 1/2| = 2 min(p, 1 - p), which keeps its digits in the tails.
         distance = -math.log(2.0 * min(p, 1.0 - p))
         return self.mean + math.copysign(distance, p - 0.5) * self.scale
@@ -76,8 +75,7 @@ class Laplace:
         InputError
             If `level` is not at least 0 and below 1.
         """
-        if not 0.0 <= level < 1.0:
-            raise InputError(f"the level of an interval is at least 0 and below 1; found {level}")
+        require_level(level)
         half_width = -math.log1p(-level) * self.scale
         return self.mean - half_width, self.mean + half_width
 
@@ -111,3 +109,15 @@ class Laplace:
         """Return the standard cumulative distribution at `z`; exp never gets a positive argument."""
         half = 0.5 * np.exp(-np.abs(z))
         return np.where(z < 0, half, 1.0 - half)
+
+
+def require_probability(p: float) -> None:
+    """Raise `InputError` if there is no quantile of probability `p`."""
+    if not 0.0 < p < 1.0:
+        raise InputError(f"a quantile needs a probability between 0 and 1, both excluded; found {p}")
+
+
+def require_level(level: float) -> None:
+    """Raise `InputError` if there is no interval of `level`."""
+    if not 0.0 <= level < 1.0:
+        raise InputError(f"the level of an interval is at least 0 and below 1; found {level}")

@@ -26,6 +26,9 @@ WANTED = (*(round(0.05 * i, 2) for i in range(1, 20)), 0.98, 0.99)
 _MOST_SURE = 1.0 - 1e-9
 """Levels beyond cannot be told from certainty."""
 
+_HIGHEST = 1.0 - 1e-15
+"""The last level that is asked for: the numbers between it and 1 are too few to say how wide an interval is."""
+
 
 @dataclass(frozen=True)
 class Recalibration:
@@ -75,7 +78,8 @@ class Recalibration:
 
     def level(self, wanted: float) -> float:
         """Return the level to ask the distribution for, so that an interval holds with probability `wanted`."""
-        return float(-np.expm1(-_interpolate(_width(wanted), _width(self.wanted), _width(self.asked))))
+        asked = -np.expm1(-_interpolate(_width(wanted), _width(self.wanted), _width(self.asked)))
+        return min(float(asked), _HIGHEST)
 
     def probability(self, p: float) -> float:
         """Return the probability to ask the distribution for, to get the quantile that is wanted; the median stays."""
@@ -90,7 +94,7 @@ class Recalibration:
 
 def _width(level: ArrayLike) -> NDArray[np.float64]:
     """Return half the width of the interval of a Laplace distribution, in scales."""
-    width: NDArray[np.float64] = -np.log1p(-np.minimum(np.asarray(level, np.float64), 1.0 - 1e-15))
+    width: NDArray[np.float64] = -np.log1p(-np.minimum(np.asarray(level, np.float64), _HIGHEST))
     return width
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from carezoo.cli.main import run
 from carezoo.errors import InputError
-from carezoo.train.convert import run as run_
 
 pytest.importorskip("torch", reason='needs the extra "train"')
 
@@ -26,7 +25,7 @@ def asked(monkeypatch):
         calls.append((model, target, choices, overwrite))
         return target
 
-    monkeypatch.setattr(run_, "convert", convert)
+    monkeypatch.setattr("carezoo.train.convert.run.convert", convert)
     return calls
 
 

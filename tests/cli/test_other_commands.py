@@ -100,14 +100,14 @@ def test_doctor(capsys):
 
 
 def test_doctor_sees_both_wheels(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "installed", lambda name: "1.32.0")
+    monkeypatch.setattr(doctor, "find_installed", lambda name: "1.32.0")
     assert run(["doctor"]) == 1
     assert "onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().out
 
 
 def test_doctor_sees_the_broken_pydantic(monkeypatch):
     versions = {"bioimageio.core": "0.11.0", "pydantic": "2.14.1"}
-    monkeypatch.setattr(doctor, "installed", versions.get)
+    monkeypatch.setattr(doctor, "find_installed", versions.get)
     assert "breaks with pydantic 2.14.1" in doctor._bioimageio()[0].text
     versions["pydantic"] = "2.13.5"
     assert doctor._bioimageio() == []

@@ -1,6 +1,7 @@
 """`carezoo restore` as a user runs it: files in, files out, one line and an exit code for every mistake."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from carezoo import files
 from carezoo.cli.main import run
 from carezoo.image import Image, Metadata
 from carezoo.package.write import write_package
+from carezoo.runtime import batch
 from carezoo.settings import Settings
 
 
@@ -99,6 +101,33 @@ def test_a_folder_with_one_broken_file(here, capsys):
     assert "failed   bad.tif is not a TIFF file" in told
     assert "1 restored, 1 failed" in told
     assert sorted(path.name for path in (here / "out").iterdir()) == ["cell_restored.tif"]
+
+
+@pytest.mark.parametrize("kind", [TypeError, ZeroDivisionError, RuntimeError])
+def test_a_bug_in_one_file_does_not_stop_the_others(here, capsys, monkeypatch, kind):
+    for name in ("a.tif", "dull.tif"):
+        shutil.copy(here / "cell.tif", here / name)
+    (here / "damaged.tif").write_bytes(b"not an image")
+    original = batch.restore
+
+    def restore(image, *arguments, **options):
+        if image.name == "cell.tif":
+            raise kind("of nobody's doing")
+        return original(image, *arguments, **options)
+
+    monkeypatch.setattr(batch, "restore", restore)
+    assert run(["restore", ".", "-m", "one.zip", "-o", "out", "--json"]) == 1  # a bug, though a damaged file came later
+    told, err = capsys.readouterr()
+    assert f"failed   cell.tif: {kind.__name__}: of nobody's doing\nThis is a bug in carezoo" in err
+    assert "2 restored, 2 failed" in err
+    assert "Traceback" not in err
+    assert {each["source"]: each["error"] and each["error"]["type"] for each in json.loads(told)} == {
+        "a.tif": None,
+        "cell.tif": "BugError",
+        "damaged.tif": "FileFormatError",
+        "dull.tif": None,
+    }
+    assert sorted(path.name for path in (here / "out").iterdir()) == ["a_restored.tif", "dull_restored.tif"]
 
 
 def test_a_folder_is_restored_again_with_its_results_in_it(here, capsys):
@@ -256,7 +285,7 @@ def test_a_library_that_does_not_fit_is_a_bug_and_no_damage_of_the_file(here, ca
     monkeypatch.setattr("carezoo.files.tiff_read.series_of", of_another_release)
     assert run(["restore", "cell.tif", "-m", "one.zip"]) == 1
     told = capsys.readouterr().err
-    assert f"error: {missing.__name__}: of another release" in told
+    assert f"failed   cell.tif: {missing.__name__}: of another release" in told
     assert f"tifffile {tifffile.__version__}, numpy {np.__version__}, Python {sys.version.split()[0]}" in told
     assert "cannot be read as TIFF" not in told
 

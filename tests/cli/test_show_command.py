@@ -141,7 +141,7 @@ def test_stacks_are_three_planes_at_their_true_proportions():
     stack = rng.uniform(0, 1, (10, 40, 50)).astype(np.float32)
     size = {"Z": 0.6, "Y": 0.2, "X": 0.2}
     cut = uncertainty._Cut(View("v", stack, stack, None, None, None, size, size), {"Z": 4, "Y": 7, "X": 9})
-    image = cut.of(stack)
+    image = cut.show(stack)
     assert image.shape == (40 + 2 + 30, 50 + 2 + 30)
     np.testing.assert_array_equal(image[:40, :50], stack[4])
     np.testing.assert_array_equal(image[42:, :50][1::3], stack[:, 7])

@@ -120,14 +120,8 @@ def test_fiji(low, monkeypatch):
         HELP="", remembered={}, models=SimpleNamespace(get=lambda _: SimpleNamespace(package=None))
     )
     call = SimpleNamespace(ask=lambda *_, **__: answers)
-    assert [path.name for path in folders.ask(session, call)[0].images] == IMAGES
-
-
-def test_macros(low, capsys):
-    from carezoo_fiji import macros
-
-    assert macros.answer(["images", str(low)]) == 0
-    assert capsys.readouterr().out.splitlines() == [*IMAGES, "CAREZOO OK"]
+    found, _ = folders.ask(session, call)
+    assert [path.name for path in found.images] == IMAGES
 
 
 def test_knime(low, model, monkeypatch):

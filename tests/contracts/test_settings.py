@@ -33,6 +33,7 @@ BAD = {
     "average": ["0", "x", 0, 2.0, None],
     "is_per_frame": ["maybe", 2, None],
     "nan": ["x", True],
+    "nodata": ["black", "nan", float("inf"), True, [0], None],
     "memory_bytes": ["lots", "0", "-1", -1, 1.5],
     "keep_members": ["x", 1],
 }
@@ -115,7 +116,16 @@ def test_every_surface_offers_every_setting(tmp_path, monkeypatch):
 
 def test_every_setting_is_known_to_resuming():
     deciding = {row.key for row in SETTINGS if row.decides_pixels}
-    assert deciding == {"precision", "dtype", "intensity_range", "background", "average", "is_per_frame", "nan"}
+    assert deciding == {
+        "precision",
+        "dtype",
+        "intensity_range",
+        "background",
+        "average",
+        "is_per_frame",
+        "nan",
+        "nodata",
+    }
     identity = Job(models={}, settings=Settings(intensity_range=(1, 3), dtype="uint8")).options()
     assert json.loads(json.dumps(identity)) == identity
     assert deciding < identity.keys()

@@ -41,7 +41,7 @@ def compared(record, plane, **how):
 def test_images_of_the_kind_are_like_the_training_images(record):
     for seed in range(100, 106):
         found = compared(record, blobs(seed), pixel_size_um=SIZE)
-        assert found.is_like, found
+        assert not found.reasons, found
         assert found.distance < 1
         assert found.kind == "blobs"
 
@@ -63,7 +63,7 @@ def test_images_of_the_kind_are_like_the_training_images(record):
 def test_what_is_unlike_is_told_in_words(record, plane, words):
     found = compared(record, plane)
     assert found.distance > 1
-    assert not found.is_like
+    assert found.reasons
     assert any(re.search(words, reason) for reason in found.reasons), found.reasons
 
 
@@ -122,7 +122,7 @@ def test_a_known_pixel_size_is_compared(record, size):
     found = compared(record, blobs(100), pixel_size_um={"Y": size, "X": size})
     assert found.reasons == (f"pixel size {size} µm, trained at 0.1 µm",)
     assert found.distance == pytest.approx(2 / 1.25)
-    assert compared(record, blobs(100), pixel_size_um={"Y": 0.12, "X": 0.12}).is_like
+    assert not compared(record, blobs(100), pixel_size_um={"Y": 0.12, "X": 0.12}).reasons
 
 
 def test_the_nearest_kind_counts():
@@ -131,14 +131,14 @@ def test_the_nearest_kind_counts():
     record = describe({"blobs": [ImageSample(Image(blobs(s), "YX"), (0,)) for s in range(6)], "large": other}, rng)
     assert compared(record, blobs(100)).kind == "blobs"
     assert compared(record, blobs(100, radius=20, n=5, photons=5)).kind == "large"
-    assert compared(record, blobs(100, radius=20, n=5, photons=5)).is_like
+    assert not compared(record, blobs(100, radius=20, n=5, photons=5)).reasons
 
 
 def test_channels_are_compared_one_by_one():
     images = [np.stack([blobs(seed), -blobs(seed)]) for seed in range(6)]
     record = describe({"two": [ImageSample(Image(each, "CYX"), (0, 1)) for each in images]}, np.random.default_rng(0))
     assert len(record["channels"]) == 2
-    assert compare(Image(np.stack([blobs(50), -blobs(50)]), "CYX"), record).is_like
+    assert not compare(Image(np.stack([blobs(50), -blobs(50)]), "CYX"), record).reasons
     swapped = compare(Image(np.stack([-blobs(50), blobs(50)]), "CYX"), record)
     assert {reason.split(":")[0] for reason in swapped.reasons} == {"channel 0", "channel 1"}
     assert compare(Image(blobs(50), "YX"), record) is None
@@ -154,7 +154,8 @@ def test_a_channel_the_model_takes_alone_is_named(record):
 
 def test_features_do_not_depend_on_gain_and_offset():
     plane = blobs(3)
-    np.testing.assert_allclose(features(plane), features(400 + 7 * plane.astype(np.float64)), atol=1e-4)
+    # A pixel at the limit of what counts as bright or dark may fall on the other side: 0.007 at most in 60 planes.
+    np.testing.assert_allclose(features(plane), features(400 + 7 * plane.astype(np.float64)), rtol=0, atol=0.01)
     assert len(features(plane)) == len(NAMES)
     share = (plane > 75).mean()
     assert foreground_share(features(plane)[INDEX["foreground"]]) == pytest.approx(share, abs=0.05)
@@ -177,11 +178,11 @@ def stack(seed, **changes):
 def test_stacks_are_judged_by_planes_with_structure():
     samples = [ImageSample(Image(stack(seed), "ZYX"), (0,)) for seed in range(1, 6)]
     known = describe({"stacks": samples}, np.random.default_rng(0))
-    assert compare(Image(stack(10), "ZYX"), known).is_like
-    assert compare(Image(np.moveaxis(stack(10), 0, 2), "YXZ"), known).is_like
-    assert not compare(Image(stack(10, radius=4, n=100), "ZYX"), known).is_like
-    assert not compare(Image(-stack(10), "ZYX"), known).is_like
-    assert not compare(Image(stack(10)[:4], "ZYX"), known).is_like, "noise alone"
+    assert not compare(Image(stack(10), "ZYX"), known).reasons
+    assert not compare(Image(np.moveaxis(stack(10), 0, 2), "YXZ"), known).reasons
+    assert compare(Image(stack(10, radius=4, n=100), "ZYX"), known).reasons
+    assert compare(Image(-stack(10), "ZYX"), known).reasons
+    assert compare(Image(stack(10)[:4], "ZYX"), known).reasons, "noise alone"
     distant = compare(Image(stack(10), "ZYX", {"Z": 1.0}), {**known, "pixel_size_um": {"z": [0.3, 0.4]}})
     assert distant.reasons == ("distance of planes 1 µm, trained at 0.3 to 0.4 µm",)
 
@@ -190,8 +191,8 @@ def test_a_record_without_a_change_is_judged_by_the_others(record):
     (kind,) = record["channels"][0]["kinds"]
     for shifts in ({}, {"noise": kind["shifts"]["noise"]}):
         older = {**record, "channels": [{"kinds": [{**kind, "shifts": shifts}]}]}
-        assert compared(older, blobs(100)).is_like
-        assert not compared(older, -blobs(7)).is_like
+        assert not compared(older, blobs(100)).reasons
+        assert compared(older, -blobs(7)).reasons
 
 
 class Counting:

@@ -105,8 +105,8 @@ def frame():
 def test_an_ensemble_is_judged_by_its_mixture(pairs, tmp_path):
     package = open_package(write_package(packages.ensemble_2d(), tmp_path / "ensemble.zip"))
     found = find_pairs(conditions(pairs / "low", pairs / "high"), package.manifest)[:1]
-    ((pair, restoration),) = frames.restore_pairs(package, found)
-    (frame,) = frames.frames(pair, package.manifest, 1, restoration)
+    restoration = frames.open_restorer(package)(found[0])
+    (frame,) = frames.frames(found[0], package.manifest, 1, restoration)
     assert isinstance(frame.predicted, Mixture)
     assert frame.predicted.n_members == 2
     # The graph's mean is that of its members, and their scales differ from its own.

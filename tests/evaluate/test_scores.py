@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from carezoo.errors import InputError, PixelError
 from carezoo.evaluate.scores import evaluate_pairs, to_dict, to_json, to_markdown_table
-from carezoo.metrics import AffineFit, fit_affine, intensity_errors, mean_scores, score
+from carezoo.metrics import fit_affine, mean_scores, score
 
 PAIR = np.load(Path(__file__).parent / "bpae_mito_20x.npz")
 LOW, HIGH = PAIR["low"], PAIR["high"]
@@ -54,14 +54,6 @@ def test_intensities_are_judged_in_the_units_of_the_input():
     assert (file.intensities.gain_error, file.intensities.offset_error) == pytest.approx((0, 0), abs=1e-6)
     (file,) = evaluate_pairs([("half", LOW, ideal / 2, HIGH)]).files
     assert file.intensities.gain_error == pytest.approx(-0.5, abs=1e-6)
-
-
-def test_a_given_map_to_the_input_is_used():
-    (file,) = evaluate_pairs([("same units", LOW, RESTORED, HIGH)], to_input=AffineFit(1.0, 0.0)).files
-    assert file.intensities == intensity_errors(RESTORED, HIGH.astype(np.float32))
-    (fitted,) = evaluate_pairs([("own fit", LOW, RESTORED, HIGH)]).files
-    assert fitted.intensities != file.intensities
-    assert fitted.restored == file.restored
 
 
 def test_one_pair_is_in_memory_at_a_time():

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import struct
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from carezoo import axes as axes_
 from carezoo import files
 from carezoo.errors import FileFormatError, MissingExtraError
+from carezoo.files import formats
 
 ARRAY = (np.arange(2 * 3 * 2 * 40 * 50) % 4099).astype(np.uint16).reshape(2, 3, 2, 40, 50)  # TZCYX
 
@@ -118,6 +120,36 @@ def test_missing_readers_name_the_pip_line(tmp_path, monkeypatch):
     (tmp_path / "a.xyz").touch()
     with pytest.raises(FileFormatError, match=r"does not know.*carezoo\[formats\]"):
         files.open_image(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize("kind", [AttributeError, TypeError])
+@pytest.mark.parametrize("module", ["bioio_odd", "odd"])
+def test_what_a_reader_stumbles_over_is_the_file(tmp_path, monkeypatch, kind, module):
+    prepare_reader(tmp_path, monkeypatch, module, kind)
+    with pytest.raises(FileFormatError, match=r"a\.odd cannot be read by bioio-odd \(no such part\).*save it as OME"):
+        files.open_image(tmp_path / "a.odd")
+
+
+@pytest.mark.parametrize(("module", "kind"), [("bioio", TypeError), ("bioio_odd", NameError), ("odd", ImportError)])
+def test_what_does_not_fit_together_is_no_damage(tmp_path, monkeypatch, module, kind):
+    prepare_reader(tmp_path, monkeypatch, module, kind)
+    with pytest.raises(kind, match="no such part"):
+        files.open_image(tmp_path / "a.odd")
+
+
+def prepare_reader(folder, monkeypatch, module, kind):
+    """Make a.odd, and a reader for it in whose `module` an error of type `kind` is raised."""
+    (folder / "a.odd").touch()
+    raising = f"raise {kind.__name__}('no such part')"
+    for name, function, body in [
+        ("odd", "read(path)", "pass"),
+        ("bioio_odd", "Reader(path)", "import odd; odd.read(path)"),
+        ("bioio", "BioImage(path, reader)", "reader(path)"),
+    ]:
+        made = ModuleType(name)
+        exec(f"def {function}: {raising if name == module else body}", vars(made))
+        monkeypatch.setitem(sys.modules, name, made)
+    monkeypatch.setitem(formats.READERS, ".odd", formats.Reader("bioio_odd", "odd", "bioio-odd"))
 
 
 def lif(array):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import threading
 from pathlib import Path
 
@@ -398,6 +399,20 @@ def test_truncation_is_told_when_the_file_is_opened(tmp_path, compression):
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 20)
     with pytest.raises(FileFormatError, match=r"is truncated: its pixels end at byte \d+, the file has \d+"):
+        files.open_image(path)
+
+
+def test_a_number_that_damage_makes_two_is_damage_and_no_bug(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack((64, 64)), metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        n_rows = tif.pages[0].tags["ImageLength"]
+    with path.open("r+b") as file:
+        file.seek(n_rows.offset + 2)
+        file.write(struct.pack("<HI", 3, 2))  # two numbers of 16 bit
+    with pytest.raises(TypeError):
+        tifffile.imread(path)
+    with pytest.raises(FileFormatError, match=r"a\.tif cannot be read as TIFF \(TypeError: .*It is damaged"):
         files.open_image(path)
 
 

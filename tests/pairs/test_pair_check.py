@@ -13,7 +13,7 @@ from carezoo.errors import DataError
 from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.cache import MovedPixels, make_raw
 from carezoo.pairs.find import find_pairs
-from carezoo.pairs.registration import check_files, register_pairs, write_table
+from carezoo.pairs.registration import check_files, refuse_mistakes, register_pairs, write_table
 from carezoo.pairs.section import FileSet
 from carezoo.train.sections import Data
 
@@ -139,3 +139,45 @@ def test_a_region_of_moved_pixels_is_that_of_all_of_them():
     np.testing.assert_allclose(moved[2, 30:50, 5:41], whole[2, 30:50, 5:41], rtol=1e-5)
     np.testing.assert_allclose(moved[1:3, 0:7, 80:], whole[1:3, 0:7, 80:], rtol=1e-5)
     np.testing.assert_allclose(whole[1], ndimage.shift(pixels[1], (0.37, -2.6), mode="nearest"), rtol=1e-5)
+
+
+def noisy(seed, sigma):
+    return scene(seed) + np.random.default_rng(100 + seed).normal(0, sigma, (120, 120)).astype(np.float32)
+
+
+SET, ACCEPTED = (FileSet(source=("low",), target=("high",), name="data1", accept=accept) for accept in (False, True))
+
+
+def test_swapped_folders_are_refused_unless_accepted(found):
+    pairs = found(*((scene(k), noisy(k, 200)) for k in range(3)))
+    report = check_files(pairs, PairAxes("YX"))
+    with pytest.raises(DataError, match=r"set data1: targets are noisier .* in 3 of 3 pairs, .*exchange.*accept: true"):
+        refuse_mistakes(report, pairs, [SET])
+    refuse_mistakes(report, pairs, [ACCEPTED])
+
+
+def test_pairs_of_other_scenes_are_refused_unless_accepted(found):
+    pairs = found((scene(0), scene(1)), (scene(2), scene(3)), (scene(4), scene(4)))
+    report = check_files(pairs, PairAxes("YX"))
+    with pytest.raises(DataError, match=r"set data1: 2 of 3 pairs hardly show the same scene, .*accept: true"):
+        refuse_mistakes(report, pairs, [SET])
+    refuse_mistakes(report, pairs, [ACCEPTED])
+
+
+@pytest.mark.parametrize("sigmas", [(200, 200), (200, 0), (0, 0), (200, 150), (150, 200)])
+def test_noise_on_both_sides_and_clean_pairs_are_fine(found, sigmas):
+    pairs = found(*((noisy(k, sigmas[0]), scene(k) + noisy(k + 9, sigmas[1]) - scene(k + 9)) for k in range(3)))
+    refuse_mistakes(check_files(pairs, PairAxes("YX")), pairs, [SET])
+
+
+def test_sharp_targets_of_blurred_sources_are_no_noise(found):
+    beads = [(np.random.default_rng(k).random((120, 120)) > 0.98) * 1000.0 for k in range(3)]
+    pairs = found(*((ndimage.gaussian_filter(each, 3), ndimage.gaussian_filter(each, 1)) for each in beads))
+    refuse_mistakes(check_files(pairs, PairAxes("YX")), pairs, [SET])
+
+
+def test_warnings_name_the_keys_that_help(found, caplog):
+    moved = ndimage.shift(scene(0), (0, 3), mode="nearest")
+    check_files(found((moved, scene(0)), (3 * scene(1), scene(1))), PairAxes("YX"))
+    assert "register: true" in caplog.text
+    assert "intensity: {fit: pair}" in caplog.text

@@ -5,7 +5,7 @@ import pytest
 
 from carezoo.errors import PixelError
 from carezoo.image import Image
-from carezoo.pictures.preview import preview
+from carezoo.pictures.display import preview
 
 
 class Watched:
@@ -35,7 +35,7 @@ def test_the_middle_plane_of_the_first_channel_is_shown_and_nothing_else_read():
 def test_axes_in_any_order_and_large_planes_thinned():
     pixels = np.zeros((700, 900, 3), np.float32)
     pixels[:350, :, 1] = 8.0
-    shown = preview(Image(pixels, "XYZ"), largest_side=256)
+    shown = preview(Image(pixels, "XYZ"))
     assert shown.shape == (225, 175)
     assert (shown[:, 0].min(), shown[:, -1].max()) == (255, 0)
 

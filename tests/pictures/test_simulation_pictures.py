@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from carezoo.errors import InputError
-from carezoo.pictures.contact_sheet import contact_sheet
-from carezoo.pictures.noise import noise_plot
+from carezoo.pictures.simulation import contact_sheet, noise_plot
 from carezoo.simulate import noise
 
 matplotlib_image = pytest.importorskip("matplotlib.image", reason="needs the extra evaluate")

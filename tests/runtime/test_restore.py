@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carezoo.errors import AxesError, Cancelled, InputError, ManifestError, OutOfMemoryError, PixelError
+from carezoo.errors import AxesError, Cancelled, InputError, ManifestError, OutOfMemoryError
 from carezoo.image import Image, Metadata
 from carezoo.intensity import Clip, MatchMoments, Standardize
 from carezoo.package.manifest import OutputAxis
@@ -191,19 +191,6 @@ def test_a_lazy_image_is_read_in_regions(opened):
     lazy = Lazy()
     restored = restore(Image(lazy, "YX"), opened("denoise_2d"), Settings(tile=32)).mean
     np.testing.assert_allclose(restored, restore(Image(Lazy.array, "YX"), opened("denoise_2d")).mean, rtol=1e-4)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_is_refused_with_its_position_or_replaced(opened, bad):
-    array = packages.picture((30, 30)).astype(np.float32)
-    array[7, 11] = bad
-    with pytest.raises(PixelError, match=rf"image holds {bad} at y=7, x=11.*--nan zero"):
-        restore(Image(array, "YX"), opened("denoise_2d"))
-    repaired = np.where(np.isfinite(array), array, 0)
-    np.testing.assert_array_equal(
-        restore(Image(array, "YX"), opened("denoise_2d"), Settings(nan="zero")).mean,
-        restore(Image(repaired, "YX"), opened("denoise_2d")).mean,
-    )
 
 
 def test_axes_that_do_not_fit_are_told_apart(opened):

@@ -76,11 +76,12 @@ def test_results_made_before_a_setting_was_there_are_still_finished(model, tmp_p
         model.restore_file(tmp_path / "cell0.tif", intensity_range=(0, 100))
 
 
-def test_numbers_that_float32_cannot_hold_are_refused_or_replaced(model):
+def test_numbers_that_float32_cannot_hold_are_no_pixels_or_refused(model):
     image = packages.picture((30, 40)).astype(np.float64)
     image[3, 5] = 1e200
     with pytest.raises(PixelError, match=r"holds 1e\+200 at y=3, x=5; expected numbers up to 3\.4e\+38"):
-        model.restore(image, "YX")
+        model.restore(image, "YX", nan="refuse")
+    np.testing.assert_array_equal(np.argwhere(np.isinf(model.restore(image, "YX").mean)), [[3, 5]])
     assert np.isfinite(model.restore(image, "YX", nan="zero").mean).all()
 
 

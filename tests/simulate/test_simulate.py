@@ -307,7 +307,7 @@ def test_exact_factors_come_from_yaml():
         ({"factor": 4}, "factor is a key of task upsample, isotropic, found in task denoise"),
         (
             {"task": "isotropic", "factor": 4},
-            "psf is a key of task restore, upsample, project, found in",
+            "psf is a key of task denoise, upsample, project, found in",
         ),
         (VOLUME | {"task": "upsample", "factor": 0.25}, r"factor: expected 1 or more, found 1/4; did you mean 4\?"),
         ({"task": "isotropic", "factor": 4, "psf": None}, "missing axial_psfs; for a first try"),

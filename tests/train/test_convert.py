@@ -24,7 +24,7 @@ from carezoo.package.read import open_package
 from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
 from carezoo.train.convert import folder, network, run
-from carezoo.train.convert.choices import Choices
+from carezoo.train.convert.folder import Choices
 from carezoo.train.pack import draft_tools
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
@@ -41,7 +41,7 @@ def _measured_quickly(monkeypatch):
 
 
 def _load(path, task=None, factor=None):
-    found = folder.find(path, task=task, has_factor=factor is not None)
+    found = folder.find(path, Choices(task=task, factor=factor))
     return network.load(found.config, found.weights, found.task, factor or Fraction(1))
 
 
@@ -201,29 +201,29 @@ def test_places_that_are_no_model_folder(model, tmp_path):
 def test_which_weights_are_taken(model):
     for name in ("weights_last.h5", "weights_now.h5"):
         shutil.copy(model / "weights_best.h5", model / name)
-    assert folder.find(model).weights.name == "weights_best.h5"
-    assert folder.find(model, "weights_last.h5").weights.name == "weights_last.h5"
+    assert folder.find(model, Choices()).weights.name == "weights_best.h5"
+    assert folder.find(model, Choices(weights="weights_last.h5")).weights.name == "weights_last.h5"
     (model / "weights_best.h5").unlink()
     (model / "weights_last.h5").touch()
-    assert folder.find(model).weights.name == "weights_last.h5"
+    assert folder.find(model, Choices()).weights.name == "weights_last.h5"
     with pytest.raises(ConversionError, match=r"no such file; it holds config\.json, weights_last\.h5"):
-        folder.find(model, "weights_best.h5")
+        folder.find(model, Choices(weights="weights_best.h5"))
 
 
 def test_which_class_it_was(model, tmp_path):
-    assert (folder.find(model).task, folder.find(model).is_certain) == ("denoise", False)
-    with_factor = folder.find(model, has_factor=True)
+    assert (folder.find(model, Choices()).task, folder.find(model, Choices()).is_certain) == ("denoise", False)
+    with_factor = folder.find(model, Choices(factor=Fraction(2)))
     assert (with_factor.task, with_factor.class_name, with_factor.is_certain) == ("isotropic", "IsotropicCARE", True)
-    assert folder.find(model, task="isotropic").task == "isotropic"
+    assert folder.find(model, Choices(task="isotropic")).task == "isotropic"
     with zipfile.ZipFile(model / "TF_SavedModel.zip", "w") as archive:
         archive.writestr("meta.json", json.dumps({"type": "IsotropicCARE"}))
-    assert (folder.find(model).task, folder.find(model).is_certain) == ("isotropic", True)
-    assert folder.find(GOLDEN / "upsampling", has_factor=True).task == "upsample"
-    assert folder.find(GOLDEN / "projection").is_certain
+    assert (folder.find(model, Choices()).task, folder.find(model, Choices()).is_certain) == ("isotropic", True)
+    assert folder.find(GOLDEN / "upsampling", Choices(factor=Fraction(2))).task == "upsample"
+    assert folder.find(GOLDEN / "projection", Choices()).is_certain
     with pytest.raises(ConversionError, match=r"asked for upsample.*denoise or isotropic"):
-        folder.find(model, task="upsample")
+        folder.find(model, Choices(task="upsample"))
     with pytest.raises(ConversionError, match="has no factor"):
-        folder.find(GOLDEN / "projection", has_factor=True)
+        folder.find(GOLDEN / "projection", Choices(factor=Fraction(2)))
 
 
 def test_interpolation_needs_a_factor(model, tmp_path):

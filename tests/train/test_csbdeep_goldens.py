@@ -13,8 +13,8 @@ from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
-from carezoo.train.convert import example, folder, network, packing
-from carezoo.train.convert.choices import Choices
+from carezoo.train.convert import folder, network, packing
+from carezoo.train.convert.folder import Choices
 from carezoo.train.pack import draft_tools
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "csbdeep"
@@ -31,7 +31,7 @@ def _golden(case):
 def _converted(case, golden, factor=1):
     """Return the network of a case, found as `carezoo convert` finds it."""
     task = folder.CLASSES[str(golden["model_class"])]
-    found = folder.find(GOLDEN / case, task=task)
+    found = folder.find(GOLDEN / case, Choices(task=task))
     return found, network.load(found.config, found.weights, task, Fraction(factor))
 
 
@@ -40,7 +40,7 @@ def _package(case, golden, tmp_path, monkeypatch):
     monkeypatch.setattr(draft_tools, "bytes_per_pixel", lambda *_: 1000)  # measured by processes of their own
     found, restorer = _converted(case, golden)
     choices = Choices(percentiles=tuple(golden["percentiles"].tolist()))
-    sample = example.simulate_example(restorer.geometry.axes, restorer.n_in, Fraction(1))
+    sample = packing.simulate_sample(restorer.geometry.axes, restorer.n_in, Fraction(1))
     return open_package(write_package(packing.draft(found, restorer, sample, choices), tmp_path / "package.zip"))
 
 

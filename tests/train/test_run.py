@@ -17,7 +17,7 @@ import tifffile
 
 import carezoo
 from carezoo.check.run import check
-from carezoo.errors import CheckError, DataError, MissingExtraError, ParityError, RecipeError, TrainError
+from carezoo.errors import CheckError, DataError, MissingExtraError, ParityError, PixelError, RecipeError, TrainError
 from carezoo.package.manifest import IntensityUse
 from carezoo.package.read import open_package
 from carezoo.tiling import AxisRule
@@ -191,6 +191,79 @@ def test_a_training_continues_under_another_length_but_no_other_recipe(trained, 
     assert train(longer, out, resume=True).name == "cells-0.2.0.zip"
     assert len((out / "log.csv").read_text().splitlines()) == 4
     assert open_package(out / "package").manifest.version == "0.2.0"
+
+
+def save_sparse(folder, pairs, sides, kind="sparse"):
+    """Copy the pairs, and add report files of which one side is nearly empty or constant."""
+    shutil.copytree(pairs, folder)
+    for side in ("low", "high"):
+        image = tifffile.imread(folder / side / "report.tif")
+        if side in sides:
+            image = np.full_like(image, 7)
+            image[60, 80] += 200 if kind == "sparse" else 0
+        tifffile.imwrite(folder / side / "empty.tif", image, metadata={"axes": "YX"})
+
+
+def split_of(report):
+    split = {"fit": ["fit.tif"], "choose": ["choose.tif"], "report": report}
+    return {"sets": [{"name": "bpae", "source": "low", "target": "high", "split": split, **SOURCE}]}
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize("kind", ["sparse", "constant"])
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_a_report_file_that_cannot_be_scored_is_left_out_before_the_training(pairs, tmp_path, caplog, side, kind):
+    save_sparse(tmp_path / "data", pairs, side, kind)
+    recipe = recipe_of(
+        tmp_path / "data", data={"folder": str(tmp_path / "data"), **split_of(["report.tif", "empty.tif"])}
+    )
+    package = open_package(train(recipe, tmp_path / "run"))
+    assert "bpae: low/empty.tif is left out of the scores" in caplog.text
+    assert package.manifest.carezoo.scores["n_images"] == 1
+    assert b"empty.tif" not in package.read_bytes("training_data.csv")
+
+
+def test_where_no_report_file_can_be_scored_nothing_is_trained(pairs, tmp_path):
+    save_sparse(tmp_path / "data", pairs, "low")
+    recipe = recipe_of(tmp_path / "data", data={"folder": str(tmp_path / "data"), **split_of(["empty.tif"])})
+    with pytest.raises(
+        DataError, match=r"no file to report on can be scored \(low/empty\.tif: percentiles 2 and 99\.8"
+    ):
+        train(recipe, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_finished_training_is_packed_without_scores_where_none_can_be_had(
+    trained, pairs, tmp_path, monkeypatch, caplog
+):
+    shutil.copytree(trained, tmp_path / "run")
+    monkeypatch.setattr("carezoo.evaluate.frames.restore", lambda *_, **__: (_ for _ in ()).throw(PixelError("broken")))
+    package = open_package(train(recipe_of(pairs), tmp_path / "run", resume=True))
+    assert package.manifest.carezoo.scores is None
+    assert "could be scored" in package.read_bytes("README.md").decode()
+    assert "bpae: low/report.tif is left out: broken" in caplog.text
+    assert "continue with --resume" in caplog.text
+
+
+@pytest.mark.usefixtures("_quick")
+def test_resume_takes_other_report_files_times_and_words(pairs, tmp_path):
+    shutil.copytree(pairs, tmp_path / "data")
+    for side in ("low", "high"):
+        shutil.copy(pairs / side / "report.tif", tmp_path / "data" / side / "other.tif")
+    folder = {"folder": str(tmp_path / "data")}
+    train(recipe_of(pairs, data={**folder, **split_of(["report.tif", "other.tif"])}), tmp_path / "run")
+    words = {"title": "Cells again", "description": "Cells.", "authors": [{"name": "A"}], "tags": ["cells"]}
+    fewer = split_of(["report.tif"])
+    fewer["sets"][0]["origin"] = "elsewhere"
+    changed = recipe_of(pairs, data={**folder, **fewer}, **words)
+    package = open_package(train(changed, tmp_path / "run", resume=True, max_minutes=1))
+    assert package.manifest.carezoo.scores["n_images"] == 1
+    assert package.manifest.carezoo.training.members[0].n_steps == 4
+    other = split_of(["report.tif"])
+    other["sets"][0]["split"]["choose"] = ["other.tif"]
+    with pytest.raises(RecipeError, match=r"begun with another recipe: data\.sets\[0\]\.split\.choose"):
+        train(recipe_of(pairs, data={**folder, **other}), tmp_path / "run", resume=True)
 
 
 @pytest.mark.usefixtures("_quick")

@@ -51,7 +51,7 @@ from images of any kind. Farther from the training images must never be more lik
 
 def population(kinds: Mapping[str, list[Measurement]]) -> tuple[Array, Array]:
     """Return mean and covariance of the features over images of any kind."""
-    measured = [[each.measure.values for each in fields] for fields in kinds.values()]
+    measured = [[each.measured.values for each in fields] for fields in kinds.values()]
     within = np.mean([np.cov(np.concatenate(values).T) for values in measured], axis=0)
     middles = np.array([np.mean([each.mean(axis=0) for each in values], axis=0) for values in measured])
     between = np.cov(middles.T)

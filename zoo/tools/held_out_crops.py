@@ -66,7 +66,7 @@ def comparisons(
         for seen in _spread([seen for each in found for seen in each.looks["same"]], _N_OTHERS)
     ]
     for i, field in enumerate(fields):
-        record = kind_of(name, [each.measure for j, each in enumerate(fields) if j != i])
+        record = kind_of(name, [each.measured for j, each in enumerate(fields) if j != i])
         together = [np.mean(field.looks["same"], axis=0)] if field.looks["same"] else []
         for key, looks in {**field.looks, "field": together, "other": others}.items():
             for seen in looks:

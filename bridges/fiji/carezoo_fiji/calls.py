@@ -9,6 +9,7 @@ wait *on that lock*, which lets others have it.
 from __future__ import annotations
 
 import logging
+import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ class Listener:
 
 
 def run(session: Any, command: Command, call: Call) -> None:
-    """Run a command from question to verdict. Errors are told once; the user's image is never changed."""
+    """Run a command from question to verdict. Each error is shown once; the user's image is never changed."""
     ij, recorder = load("ij.IJ"), load("ij.plugin.frame.Recorder")
     is_recorded = call.is_interactive and bool(recorder.record)
     ij.resetEscape()
@@ -187,8 +188,6 @@ def _conclude(verdict: str) -> None:
 
 
 def _wrap_text(text: str, width: int = 80) -> str:
-    import textwrap
-
     return "\n".join(textwrap.fill(line, width, break_long_words=False) for line in text.splitlines())
 
 

@@ -130,12 +130,8 @@ def ask(
     return {field.key: _READ[field.kind](dialog) for field in fields}
 
 
-def _add_choice(dialog: Any, field: Field) -> None:
-    dialog.addChoice(field.label, list(field.choices), str(field.default))
-
-
 _ADD: Mapping[str, Callable[[Any, Field], None]] = {
-    "choice": _add_choice,
+    "choice": lambda dialog, field: dialog.addChoice(field.label, list(field.choices), str(field.default)),
     "text": lambda dialog, field: dialog.addStringField(field.label, str(field.default), 20),
     "flag": lambda dialog, field: dialog.addCheckbox(field.label, bool(field.default)),
     "file": lambda dialog, field: dialog.addFileField(field.label, str(field.default), 30),

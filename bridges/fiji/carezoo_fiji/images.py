@@ -131,7 +131,7 @@ def set_display(imp: Any, tables: tuple[NDArray[np.uint8], ...], ranges: list[tu
     """Give every channel a look-up table of shape (3, 256) and the range it is displayed in."""
     n_channels = int(imp.getNChannels())
     if not tables:
-        tables = tuple(_table(lut) for lut in imp.getLuts())
+        tables = tuple(to_table(lut) for lut in imp.getLuts())
     luts = []
     for channel in range(n_channels):
         low, high = ranges[channel % len(ranges)]
@@ -162,7 +162,7 @@ def _refuse_colors(imp: Any, title: str) -> None:
     types = load("ij.ImagePlus")
     if imp.getType() == types.COLOR_RGB or imp.isRGB():
         raise FileFormatError(_RGB.format(title=title))
-    if imp.getType() == types.COLOR_256 or (imp.getBitDepth() == 8 and _is_palette(_table(imp.getLuts()[0]))):
+    if imp.getType() == types.COLOR_256 or (imp.getBitDepth() == 8 and _is_palette(to_table(imp.getLuts()[0]))):
         raise FileFormatError(_INDEXED.format(title=title))
 
 
@@ -203,7 +203,7 @@ def _metadata(imp: Any, calibration: Any, size_um: Mapping[str, float], is_signe
         channel_names=_channel_names(imp, n_channels),
         frame_interval_s=float(calibration.frameInterval) * interval_s if has_interval and interval_s else None,
         origin_um={a: -float(zero) * size_um[a] for a, zero in zeros.items() if float(zero) != 0 and a in size_um},
-        luts=tuple(_table(lut) for lut in luts) if len(luts) == n_channels else (),
+        luts=tuple(to_table(lut) for lut in luts) if len(luts) == n_channels else (),
         display_ranges=tuple(ranges) if len(ranges) == n_channels else (),
         display_mode=modes.get(int(imp.getDisplayMode())) if n_channels > 1 else None,
         notes=str(imp.getProperty("Info") or ""),
@@ -242,7 +242,8 @@ def _label(imp: Any, names: tuple[str, ...], n_channels: int) -> None:
             stack.setSliceLabel(names[i % n_channels], i + 1)
 
 
-def _table(lut: Any) -> NDArray[np.uint8]:
+def to_table(lut: Any) -> NDArray[np.uint8]:
+    """Return a look-up table of ImageJ with shape (3, 256)."""
     channels = []
     for get in (lut.getReds, lut.getGreens, lut.getBlues):
         values = jpype.JArray(jpype.JByte)(256)

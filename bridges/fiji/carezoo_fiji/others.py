@@ -18,7 +18,7 @@ from carezoo.runtime import members
 from carezoo.uncertainty.levels import Recalibration
 from carezoo.version import __version__
 from carezoo_fiji import windows
-from carezoo_fiji.calls import Call
+from carezoo_fiji.calls import VERDICT, Call
 from carezoo_fiji.form import Field, Values
 from carezoo_fiji.images import to_image, to_imageplus
 from carezoo_fiji.java import load
@@ -209,8 +209,6 @@ def ask_nothing(session: Any, call: Call) -> None:
 def show_help(session: Any, call: Call, asked: None) -> str:
     """Show what there is."""
     del call, asked
-    from carezoo_fiji.calls import VERDICT
-
     show_text(session, "CAREzoo", HELP_TEXT.format(version=__version__, verdict=VERDICT, help=session.HELP))
     return "showed help"
 

@@ -1,4 +1,4 @@
-"""Macros that nobody watches: ImageJ tells their errors in dialogs, which would wait for ever."""
+"""Macros that nobody watches: ImageJ shows their errors in dialogs, which would wait for ever."""
 
 from __future__ import annotations
 

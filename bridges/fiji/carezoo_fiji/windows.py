@@ -15,7 +15,7 @@ from carezoo.image import Image
 from carezoo.runtime.batch import SUFFIX_OF
 from carezoo.runtime.restoration import Provenance, Restoration
 from carezoo.uncertainty.levels import Recalibration
-from carezoo_fiji.images import display_range, set_display, to_imageplus
+from carezoo_fiji.images import display_range, set_display, to_imageplus, to_table
 from carezoo_fiji.java import load
 
 UNCERTAINTY_TABLE = "fire"
@@ -63,9 +63,7 @@ def make_result(name: str, image: Image, provenance: Provenance, source: str) ->
 
 def paint(imp: Any, image: Image) -> None:
     """Display values that are no intensities of a structure: in a table of fire, from 0 on."""
-    from carezoo_fiji.images import _table
-
-    table = _table(load("ij.process.LUT")(load("ij.plugin.LutLoader").getLut(UNCERTAINTY_TABLE), 0.0, 1.0))
+    table = to_table(load("ij.process.LUT")(load("ij.plugin.LutLoader").getLut(UNCERTAINTY_TABLE), 0.0, 1.0))
     array = image.array()
     n_channels = int(imp.getNChannels())
     channels = np.moveaxis(array, image.axes.index("C"), 0) if "C" in image.axes else array[np.newaxis]

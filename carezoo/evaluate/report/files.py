@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carezoo.errors import InputError
-from carezoo.evaluate import findings as findings_
-from carezoo.evaluate.findings import Findings
-from carezoo.evaluate.report import page
-from carezoo.evaluate.report.page import Course
+from carezoo.evaluate.findings import Findings, to_csv, to_json
+from carezoo.evaluate.report.page import Course, to_html
 from carezoo.files.atomic import replacing
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
@@ -23,7 +21,7 @@ def check_folder(folder: Path, *, is_overwriting: bool) -> None:
     Raises
     ------
     InputError
-        If it holds a report and is not to be overwritten, or is no folder.
+        If it holds a report and is not to be overwritten, or is not a folder.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; expected a folder for the report")
@@ -35,7 +33,7 @@ def check_folder(folder: Path, *, is_overwriting: bool) -> None:
         raise InputError(f"folder {folder} cannot be made: {error.strerror}") from error
 
 
-def write(
+def write_report(
     findings: Findings,
     folder: Path,
     *,
@@ -45,9 +43,9 @@ def write(
 ) -> Path:
     """Write the report into a folder and return its page; parameters as of `carezoo.evaluate.report.page.to_html`."""
     texts = {
-        JSON: findings_.to_json(findings),
-        CSV: findings_.to_csv(findings),
-        PAGE: page.to_html(findings, title=title, facts=facts, course=course),
+        JSON: to_json(findings),
+        CSV: to_csv(findings),
+        PAGE: to_html(findings, title=title, facts=facts, course=course),
     }
     for name, text in texts.items():
         with replacing(folder / name, n_bytes=len(text)) as temporary:
@@ -64,7 +62,7 @@ def write_evaluation(findings: Findings, manifest: Manifest, pairs: Sequence[Pai
         ("Run", f"{run['provider']} {run['precision']}, carezoo {run['carezoo_version']}"),
         ("Evaluated in", f"{findings.seconds:.0f} s"),
     ]
-    return write(findings, folder, title=f"{manifest.name}: evaluation", facts=facts)
+    return write_report(findings, folder, title=f"{manifest.name}: evaluation", facts=facts)
 
 
 def _images(findings: Findings, pairs: Sequence[Pair]) -> str:

@@ -13,7 +13,7 @@ from carezoo.errors import MissingExtraError
 from carezoo.evaluate import fourier
 from carezoo.evaluate.assessment import BEFORE, INPUT, RESTORED, TARGET
 from carezoo.evaluate.findings import Findings, Group
-from carezoo.metrics import MeanScores
+from carezoo.evaluate.scores import format_mean
 from carezoo.pictures import charts
 from carezoo.pictures.charts import PlotArea, Series
 
@@ -39,7 +39,6 @@ class TableRow:
 
     name: str
     cells: tuple[str, ...]
-    is_best: bool = False
     is_model: bool = False
 
 
@@ -73,10 +72,6 @@ def to_html(findings: Findings, *, title: str, facts: Sequence[tuple[str, str]],
 
     Parameters
     ----------
-    findings
-        Of an evaluation.
-    title
-        Heading of the page.
     facts
         Names and values of what a reader should know first.
     course
@@ -122,14 +117,13 @@ def headline(findings: Findings) -> str:
 def table(findings: Findings, group: Group) -> list[TableRow]:
     """Return the scores of all methods."""
     means = {INPUT: group.scores.input, **group.scores.baselines, RESTORED: group.scores.restored}
-    best = max(means, key=lambda name: means[name].mean.psnr_db)
     rows = []
     for name in group.methods:
-        cells = tuple(_mean(means[name], column, decimals) for column, _, decimals in COLUMNS)
+        cells = tuple(format_mean(means[name], column, decimals) for column, _, decimals in COLUMNS)
         parameters = group.parameters.get(name, {})
         words = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in parameters.items())
         shown = f"{findings.titles[name]} ({words})" if words else findings.titles[name]
-        rows.append(TableRow(shown, cells, name == best, name == RESTORED))
+        rows.append(TableRow(shown, cells, name == RESTORED))
     return rows
 
 
@@ -138,11 +132,8 @@ def intensity_words(group: Group) -> str:
     found = group.scores.intensities
     if found is None:
         return "Restored intensities have units of their own: gain and offset are not judged."
-    texts = []
-    for name in ("gain_error", "offset_error"):
-        spread = "" if found.standard_error is None else f" ± {100 * getattr(found.standard_error, name):.1f}"
-        texts.append(f"{100 * getattr(found.mean, name):+.1f}{spread} %")
-    return f"Gain error {texts[0]}; offset error at the mean level {texts[1]} of the range of the expected image."
+    gain, offset = (format_mean(found, name, 1, percent=True) for name in ("gain_error", "offset_error"))
+    return f"Gain error {gain} %; offset error at the mean level {offset} % of the range of the expected image."
 
 
 def coverage_rows(group: Group) -> list[TableRow]:
@@ -166,6 +157,11 @@ def _section(findings: Findings, group: Group) -> dict[str, Any]:
     }
 
 
+def draw_chart(title: str, series: Sequence[Series], frame: PlotArea, words: str = "") -> Chart:
+    """Draw lines, with a title above and words below."""
+    return Chart(title, charts.draw_lines(series, frame), words)
+
+
 def _trust(group: Group) -> list[Chart]:
     made = []
     if group.calibration:
@@ -178,9 +174,7 @@ def _trust(group: Group) -> list[Chart]:
         frame = PlotArea(
             "level of the interval", "true values inside", x_range=(0, 1), y_range=(0, 1), legend="lower right"
         )
-        made.append(
-            Chart("Calibration", charts.draw_lines(series, frame), "Above the diagonal: intervals wider than needed.")
-        )
+        made.append(draw_chart("Calibration", series, frame, "Above the diagonal: intervals wider than needed."))
     if group.sparsification:
         series = []
         for colour, (by, found) in enumerate(group.sparsification.items()):
@@ -190,7 +184,7 @@ def _trust(group: Group) -> list[Chart]:
         highest = max(1.0, *(y for one in series for y in one.y))
         frame = PlotArea("least certain pixels removed", "error of the rest, relative", y_range=(0, 1.05 * highest))
         words = "AUSE: 0 if uncertainty sorts pixels as their errors do, 1 if it knows nothing."
-        made.append(Chart("Sparsification", charts.draw_lines(series, frame), words))
+        made.append(draw_chart("Sparsification", series, frame, words))
     if scale := group.sparsification.get("scale"):
         ends = (min(scale.bin_uncertainty), max(scale.bin_uncertainty))
         series = [
@@ -198,12 +192,12 @@ def _trust(group: Group) -> list[Chart]:
             Series("error = scale", ends, ends, 9, ":"),
         ]
         frame = PlotArea("predicted scale / range", "mean absolute error / range", x_log=True, y_log=True)
-        made.append(Chart("Error against scale", charts.draw_lines(series, frame), "Ten bins of equally many pixels."))
+        made.append(draw_chart("Error against scale", series, frame, "Ten bins of equally many pixels."))
     if found_d := group.sparsification.get("disagreement"):
         series = [Series("", found_d.bin_uncertainty, found_d.bin_error, 0, ".")]
         frame = PlotArea("disagreement D of the members", "mean absolute error / range")
-        words = "Ten bins of equally many pixels. A low D is no proof: members can agree on an error."
-        made.append(Chart("Error against disagreement", charts.draw_lines(series, frame), words))
+        words = "Ten bins of equally many pixels. A low D proves nothing: members can agree on an error."
+        made.append(draw_chart("Error against disagreement", series, frame, words))
     return made
 
 
@@ -222,7 +216,7 @@ def _fourier(findings: Findings, group: Group) -> list[Chart]:
         )
         kind = "shell" if "Z" in group.spectra.get(TARGET, {}) else "ring"
         words = "Of each image and its target. Dotted: 1/7, where the resolution is read."
-        made.append(Chart(f"Fourier {kind} correlation, {direction}", charts.draw_lines(series, frame), words))
+        made.append(draw_chart(f"Fourier {kind} correlation, {direction}", series, frame, words))
     for axis in group.spectra.get(RESTORED, {}):
         names = [*shown, TARGET]
         series = [
@@ -237,7 +231,7 @@ def _fourier(findings: Findings, group: Group) -> list[Chart]:
             if axis in group.spectra.get(name, {})
         ]
         frame = PlotArea("cycles per pixel", "power", y_log=True)
-        made.append(Chart(f"Spectrum along {axis}", charts.draw_lines(series, frame), "All fitted to the target."))
+        made.append(draw_chart(f"Spectrum along {axis}", series, frame, "All fitted to the target."))
     return made
 
 
@@ -286,14 +280,6 @@ def _views(findings: Findings, example: Any) -> list[tuple[str, list[Picture]]]:
         (words, [Picture(titles[panel.name], panel.caption, panel.png) for panel in found])
         for words, found in example.views
     ]
-
-
-def _mean(means: MeanScores[Any], name: str, decimals: int) -> str:
-    mean = getattr(means.mean, name)
-    if mean is None:
-        return "–"
-    error = None if means.standard_error is None else getattr(means.standard_error, name)
-    return f"{mean:.{decimals}f}" + ("" if error is None else f" ± {error:.{decimals}f}")
 
 
 @cache

@@ -41,13 +41,7 @@ class Example:
 
 
 def example(frame: ScoredFrame, images: Mapping[str, NDArray[Any]], assessment: Assessment) -> Example:
-    """Draw one image.
-
-    Parameters
-    ----------
-    frame, images, assessment
-        As given to, and returned by, `carezoo.evaluate.assessment.assess`.
-    """
+    """Draw one image, as given to, and returned by, `carezoo.evaluate.assessment.assess`."""
     scores = assessment.scores
     of_image = {INPUT: scores.input, RESTORED: scores.restored, **scores.baselines}
     fits = {name: AffineFit(one.gain, one.offset) for name, one in of_image.items()}
@@ -57,11 +51,7 @@ def example(frame: ScoredFrame, images: Mapping[str, NDArray[Any]], assessment: 
         name: image.astype(np.float32) * np.float32(fits[name].gain) + np.float32(fits[name].offset)
         for name, image in images.items()
     }
-    shown = {
-        **{name: image for name, image in shown.items() if name != RESTORED},
-        RESTORED: shown[RESTORED],
-        TARGET: target,
-    }
+    shown[TARGET] = target
     captions = {name: f"{one.psnr_db:.1f} dB" for name, one in of_image.items()}
     maps = {"error": np.abs(shown[RESTORED] - target)}
     if frame.predicted is not None:

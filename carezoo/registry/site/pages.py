@@ -30,8 +30,6 @@ def write_site(source: Path, target: Path, *, url: str = "", progress: Callable[
 
     Parameters
     ----------
-    source
-        Folder of the zoo.
     target
         Folder to write, `source` itself or another one. What it holds of an earlier run is replaced.
     url
@@ -47,7 +45,7 @@ def write_site(source: Path, target: Path, *, url: str = "", progress: Callable[
     Raises
     ------
     ZooError
-        If `source` is no zoo.
+        If `source` is not a zoo.
     AlreadyPublishedError
         If `target` holds another file under a published version.
     MissingExtraError

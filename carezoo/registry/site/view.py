@@ -27,12 +27,8 @@ _SCORES = {
 """Scores that the pages name; others are shown by their key."""
 
 
-@dataclass(frozen=True)
-class Fact:
-    """A line of a table."""
-
-    name: str
-    value: str
+Fact = tuple[str, str]
+"""Name and value, a line of a table."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +90,8 @@ def size(n_bytes: int) -> str:
 
 def scores_of(version: Version) -> list[Fact]:
     """Return the scores of a version, those with a name first."""
-    named = [
-        Fact(name, form.format(version.scores[key])) for key, (name, form) in _SCORES.items() if key in version.scores
-    ]
-    others = [Fact(_words(key), f"{value:g}") for key, value in version.scores.items() if key not in _SCORES]
+    named = [(name, form.format(version.scores[key])) for key, (name, form) in _SCORES.items() if key in version.scores]
+    others = [(_words(key), f"{value:g}") for key, value in version.scores.items() if key not in _SCORES]
     return named + others
 
 
@@ -125,7 +119,7 @@ def facts_of(version: Version, package: Package) -> list[Fact]:
         "authors": ", ".join(str(author.get("name", "")) for author in _mappings(rdf.get("authors"))),
         "tuned from": _parent(rdf.get("parent")),
     }
-    return [Fact(name, value) for name, value in found.items() if value]
+    return [(name, value) for name, value in found.items() if value]
 
 
 def _task(version: Version) -> str:
@@ -145,7 +139,7 @@ def _flat(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
             yield from _flat(value, (*path, str(key)))
         elif isinstance(value, int | float | str) and not isinstance(value, bool):
             shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-            yield Fact(_words(" ".join((*path, str(key)))), shown)
+            yield (_words(" ".join((*path, str(key)))), shown)
 
 
 def _parent(parent: Any) -> str:

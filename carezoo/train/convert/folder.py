@@ -1,16 +1,17 @@
-"""A model folder of CSBDeep: which files count, and which of CSBDeep's classes it was."""
+"""A model folder of CSBDeep: which files count, which of CSBDeep's classes it was, and what a user has to say of it."""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from carezoo.errors import ConversionError
 from carezoo.tasks import DENOISE, ISOTROPIC, PROJECT, TASKS, UPSAMPLE
-from carezoo.train.convert import config as config_
-from carezoo.train.convert.config import Config
+from carezoo.train.convert.config import Config, read
 
 CLASSES = {task.csbdeep: task.name for task in TASKS.values()}
 """CSBDeep's classes by their names, and what carezoo calls what they do."""
@@ -20,6 +21,39 @@ _HOW_TO_GET_WEIGHTS = (
     "it holds config.json and weights_best.h5, and the export was made from it (model.export_TF). If only "
     "the export is left, ask those who trained the model for that folder"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What a model folder does not say."""
+
+    task: str | None = None
+    """What the model does, where config.json leaves a choice; None: CARE, or what a factor implies."""
+    factor: Fraction | None = None
+    """Output planes for one input plane: the `factor` given to CSBDeep's predict. Isotropic and upsampling only."""
+    weights: str | None = None
+    """Name of the file of weights; None: the best ones, as CSBDeep chooses."""
+    percentiles: tuple[float, float] = (2.0, 99.8)
+    """Of the normalizer given to CSBDeep's predict."""
+    name: str | None = None
+    """Name of the package; None: from the folder."""
+    version: str = "0.1.0"
+    description: str = ""
+    authors: tuple[str, ...] = ()
+    license: str = "CC-BY-4.0"
+    """SPDX identifier."""
+    channels: tuple[str, ...] = ()
+    """Names of the input channels; empty: signal, or numbers."""
+    target_channels: tuple[str, ...] = ()
+    """Names of the restored channels; empty: those of the input, or numbers."""
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+    """Of the images the model is made for, by axis letter."""
+    sample: Path | None = None
+    """Image for test tensors and cover; None: a simulated one."""
+    sample_axes: str | None = None
+    """Axes of its file; None: from its metadata."""
+    sample_license: str = ""
+    """Licence of the image."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +73,21 @@ class ModelFolder:
         return TASKS[self.task].csbdeep
 
 
-def find(path: Path, weights: str | None = None, task: str | None = None, *, has_factor: bool = False) -> ModelFolder:
-    """Look at a model folder.
-
-    Parameters
-    ----------
-    weights
-        Name of the file of weights; None: as CSBDeep chooses.
-    task
-        What the user says it does; None: what the folder says.
-    has_factor
-        Whether the user gave a factor, which only models with interpolation have.
+def find(path: Path, choices: Choices) -> ModelFolder:
+    """Look at a model folder; `choices` decide what it leaves open.
 
     Raises
     ------
     ConversionError
-        If a file is missing, or the folder is no model folder of CSBDeep.
+        If a file is missing, or the folder is not a model folder of CSBDeep.
     """
     _check_is_model_folder(path)
-    config = config_.read(path / "config.json")
+    config = read(path / "config.json")
     said = _said_by_export(path)
     possible = _possible(config)
-    chosen = task or (said if said in possible else None) or _guess_task(possible, has_factor=has_factor)
+    has_factor = choices.factor is not None  # which only models with interpolation have
+    guess = possible[-1] if has_factor else possible[0]
+    chosen = choices.task or (said if said and said in possible else guess)
     if chosen not in possible:
         raise ConversionError(
             f"{path}: asked for {chosen}, but config.json describes a {len(config.axes)}D network "
@@ -68,8 +95,8 @@ def find(path: Path, weights: str | None = None, task: str | None = None, *, has
         )
     if has_factor and not TASKS[chosen].has_factor:
         raise ConversionError(f"{path}: a model to {chosen} has no factor; leave it out")
-    is_certain = task is not None or said is not None or has_factor or len(possible) == 1
-    return ModelFolder(path, config, _weights(path, weights, config), chosen, is_certain)
+    is_certain = choices.task is not None or said is not None or has_factor or len(possible) == 1
+    return ModelFolder(path, config, _weights(path, choices.weights, config), chosen, is_certain)
 
 
 def _check_is_model_folder(path: Path) -> None:
@@ -113,10 +140,6 @@ def _possible(config: Config) -> tuple[str, ...]:
     if config.surface is not None:
         return (PROJECT.name,)
     return (DENOISE.name, ISOTROPIC.name if len(config.axes) == 2 else UPSAMPLE.name)
-
-
-def _guess_task(possible: tuple[str, ...], *, has_factor: bool) -> str:
-    return possible[-1] if has_factor else possible[0]
 
 
 def _weights(path: Path, name: str | None, config: Config) -> Path:

@@ -1,4 +1,4 @@
-"""A converted model as the draft of a package."""
+"""A converted model as the draft of a package, and the image it is shown with."""
 
 from __future__ import annotations
 
@@ -8,33 +8,91 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from carezoo.errors import ConversionError
+from carezoo.files import open_image
+from carezoo.image import Image
 from carezoo.package.draft import Author, Draft, Percentiles
 from carezoo.package.manifest import Record
 from carezoo.package.read import Package
+from carezoo.schema.span import Span
+from carezoo.simulate.blurred import Denoise
+from carezoo.simulate.camera import Camera
+from carezoo.simulate.pairs import make_pair, prepare
+from carezoo.simulate.psf_section import GaussianPsf
+from carezoo.simulate.structures.granules import Granules
+from carezoo.simulate.structures.tubules import Tubules
 from carezoo.tasks import TASKS
-from carezoo.train.convert.choices import Choices
-from carezoo.train.convert.folder import ModelFolder
+from carezoo.train.convert.folder import Choices, ModelFolder
 from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import card, draft_tools
-from carezoo.train.pack.sample import SampleImage, cut_out
+from carezoo.train.pack.sample import SampleImage, cut_out, take_frame
 
 EPS = 1e-20
 """What CSBDeep adds to the range of intensities before it divides by it."""
 
+_SIDE = {"YX": 256, "ZYX": 160}
+_LATERAL_UM, _AXIAL_UM = 0.1, 0.2
+_MOST_PLANES, _FEWEST_PLANES = 32, 6
 
-def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Choices) -> Draft:
-    """Measure the exported graph and describe it, without pictures yet.
+
+def read_sample(path: Path, axes: str | None, license_: str, spatial: str, n_channels: int) -> SampleImage:
+    """Return an image of the user's: its first sample and frame.
+
+    Raises
+    ------
+    ConversionError
+        If it does not fit the model.
+    InputError
+        If it cannot be read.
+    """
+    image = open_image(path, axes)
+    missing = [letter for letter in spatial if letter not in image.axes]
+    if missing or image.sizes.get("C", 1) != n_channels:
+        raise ConversionError(
+            f"sample {path}: expected axes {spatial} and {n_channels} channel(s), found axes {image.axes} and "
+            f"shape {image.shape}. Name the axes of the file, or give another one"
+        )
+    return SampleImage(take_frame(replace(image, name=path.name), range(n_channels), spatial), None, license_, "")
+
+
+def simulate_sample(spatial: str, n_channels: int, factor: Fraction) -> SampleImage:
+    """Return filaments and spots with camera noise, others in every channel, the same every time.
 
     Parameters
     ----------
-    network
-        With the weights of `found`.
-    sample
-        Image for the test tensors.
+    factor
+        Planes the model makes of one: it gets as many fewer, and farther apart.
+    """
+    side = _SIDE[spatial]
+    shape: tuple[int, ...] = (side, side)
+    pixel_size_um: tuple[float, ...] = (_LATERAL_UM, _LATERAL_UM)
+    if spatial == "ZYX":
+        n_planes = max(_FEWEST_PLANES, int(_MOST_PLANES / factor))
+        shape, pixel_size_um = (n_planes, *shape), (_AXIAL_UM * float(factor), *pixel_size_um)
+    description = Denoise(
+        camera=Camera(photons=Span(60.0, 60.0)),
+        structures=(Tubules(), Granules()),
+        psf=GaussianPsf(sigma_um=Span(0.12, 0.12), sigma_z_um=Span(0.3, 0.3)),
+        shape=shape,
+        pixel_size_um=pixel_size_um,
+    )
+    prepared = prepare(description, Path())
+    channels = [make_pair(prepared, 0, i) for i in range(n_channels)]
+    source, target = (
+        Image(np.stack(arrays), "C" + spatial, name="simulated filaments and spots")
+        for arrays in ([each.source for each in channels], [each.target for each in channels])
+    )
+    return SampleImage(source, target, "CC0-1.0", "simulated by carezoo, not a microscope's")
+
+
+def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Choices) -> Draft:
+    """Measure the exported graph and describe it, without pictures yet.
 
     Raises
     ------
@@ -80,13 +138,7 @@ def draft(found: ModelFolder, network: Network, sample: SampleImage, choices: Ch
 
 
 def finish(draft: Draft, package: Package, found: ModelFolder, sample: SampleImage) -> Draft:
-    """Add what only a package that runs can tell: measured halo, samples, cover and card.
-
-    Parameters
-    ----------
-    package
-        `draft`, written and opened.
-    """
+    """Add what only a package that runs shows (`draft`, written and opened): measured halo, samples, cover and card."""
     finished = draft_tools.add_samples(draft, package, sample)
     return replace(finished, files={**finished.files, "README.md": _readme(draft, found, sample).encode()})
 
@@ -121,8 +173,7 @@ def _readme(draft: Draft, found: ModelFolder, sample: SampleImage) -> str:
 
 
 def _validation(found: ModelFolder) -> Iterator[str]:
-    yield "## Validation"
-    yield ""
+    yield "## Validation\n"
     yield (
         "The weights are those of the CSBDeep model, unchanged, and the graph was compared with the network they were "
         "loaded into. **How well the model restores was not measured by the conversion**: compare restored images with "
@@ -137,8 +188,7 @@ def _validation(found: ModelFolder) -> Iterator[str]:
 
 
 def _origin(found: ModelFolder) -> Iterator[str]:
-    yield "## Training"
-    yield ""
+    yield "## Training\n"
     yield (
         f"Trained with CSBDeep as {found.class_name}, converted from {found.weights.name}; its settings stand in "
         "`csbdeep_config.json`. The training images are not known to this package."

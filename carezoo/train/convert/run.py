@@ -20,9 +20,8 @@ from carezoo.package.consistency import ONE
 from carezoo.package.read import open_package
 from carezoo.package.write import check_target, write_package
 from carezoo.tasks import ISOTROPIC, TASKS, UPSAMPLE
-from carezoo.train.convert import example, folder, network, packing
-from carezoo.train.convert.choices import Choices
-from carezoo.train.convert.folder import ModelFolder
+from carezoo.train.convert import folder, network, packing
+from carezoo.train.convert.folder import Choices, ModelFolder
 from carezoo.train.networks.network import Network
 from carezoo.train.pack.sample import SampleImage
 
@@ -65,7 +64,7 @@ def convert(
     """
     choices = choices or Choices()
     check_target(Path(target), overwrite=overwrite)
-    found = folder.find(Path(model), choices.weights, choices.task, has_factor=choices.factor is not None)
+    found = folder.find(Path(model), choices)
     restorer = network.load(found.config, found.weights, found.task, _factor(found, choices))
     _tell(found)
     sample = _sample(restorer, choices)
@@ -103,5 +102,5 @@ def _tell(found: ModelFolder) -> None:
 def _sample(network: Network, choices: Choices) -> SampleImage:
     axes = network.geometry.axes
     if choices.sample is None:
-        return example.simulate_example(axes, network.n_in, network.geometry.factors.get("Z", ONE))
-    return example.from_file(choices.sample, choices.sample_axes, choices.sample_license, axes, network.n_in)
+        return packing.simulate_sample(axes, network.n_in, network.geometry.factors.get("Z", ONE))
+    return packing.read_sample(choices.sample, choices.sample_axes, choices.sample_license, axes, network.n_in)

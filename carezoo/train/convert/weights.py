@@ -92,7 +92,7 @@ def _inside(group: Any, name: str, h5py: Any, path: Path) -> Any:
     """Return a member of `group`, but none that lies in another file or under another name."""
     for part in name.split("/"):
         if not isinstance(group, h5py.Group) or not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise ConversionError(f"{path}: {name} is missing or a link. This is no file that Keras wrote whole")
+            raise ConversionError(f"{path}: {name} is missing or a link. Keras did not finish writing this file")
         group = group[part]
     if isinstance(group, h5py.Dataset) and (group.is_virtual or group.external):
         raise ConversionError(f"{path}: {name} lies in another file. Keras writes no such files")

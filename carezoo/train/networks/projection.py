@@ -23,12 +23,8 @@ class Surface(nn.Module):
 
     Parameters
     ----------
-    n_in
-        Channels.
     depth
         How often the stack is halved, along Y and X only.
-    n_filters
-        Filters of every convolution, on all levels.
     n_convolutions
         On each level, on the way down and again on the way up.
     kernel

@@ -16,7 +16,7 @@ from carezoo.train.recipe import Recipe
 _INTENSITIES = {
     "matched": (
         "Restored values are in the intensity units of the input: in training, targets were mapped into the units of "
-        "their sources by a least-squares fit."
+        "their sources by a fit that allows for noise in both."
     ),
     "own": (
         "Source and target were normalized each by its own percentiles, as CSBDeep does. **The gain of restored images "
@@ -35,18 +35,8 @@ _VALUES = {
 }
 
 
-def readme(recipe: Recipe, draft: Draft, evaluation: Findings, sample: SampleImage) -> str:
-    """Return the card as Markdown.
-
-    Parameters
-    ----------
-    draft
-        What was measured of the model.
-    evaluation
-        Scores on files that neither trained nor chose it.
-    sample
-        The image on the cover.
-    """
+def readme(recipe: Recipe, draft: Draft, evaluation: Findings | None, sample: SampleImage) -> str:
+    """Return the card as Markdown; `evaluation` is None where no file could be scored, `sample` is on the cover."""
     parts = [
         opening(draft, sample),
         what_it_does(draft),
@@ -66,20 +56,17 @@ def join_lines(parts: Iterable[Iterable[str]]) -> str:
 
 def opening(draft: Draft, sample: SampleImage) -> Iterator[str]:
     """Name, what it is for, and the cover."""
-    yield f"# {draft.name} {draft.version}"
-    yield ""
+    yield f"# {draft.name} {draft.version}\n"
     yield draft.description
     yield ""
-    yield "![The same field before and after restoration](cover.png)"
-    yield ""
+    yield "![The same field before and after restoration](cover.png)\n"
     source = " ".join(filter(None, (sample.origin, f"({sample.license})" if sample.license else "")))
     yield f"Image: {sample.image.name}" + (f", {source}" if source else "")
 
 
 def what_it_does(draft: Draft) -> Iterator[str]:
     """What goes in, what comes out, in which units."""
-    yield "## What it does"
-    yield ""
+    yield "## What it does\n"
     channels = ", ".join(draft.input_channels)
     yield f"- Takes images with axes {draft.axes}; channels: {channels}. Further axes are looped over."
     for meaning in draft.output_channels:
@@ -91,9 +78,11 @@ def what_it_does(draft: Draft) -> Iterator[str]:
         yield f"- Made for a pixel size of {shown} µm."
 
 
-def _validation(draft: Draft, findings: Findings) -> Iterator[str]:
-    yield "## Validation"
-    yield ""
+def _validation(draft: Draft, findings: Findings | None) -> Iterator[str]:
+    yield "## Validation\n"
+    if findings is None:
+        yield "None: no file that neither trained the model nor chose its checkpoint could be scored."
+        return
     yield (
         "Scores on files that neither trained the model nor chose its checkpoint. The data were split by file, never "
         "by patch; the package itself was run, as a user runs it."
@@ -116,8 +105,7 @@ def _validation(draft: Draft, findings: Findings) -> Iterator[str]:
         yield ""
         yield from _intervals(draft, findings)
     yield ""
-    yield "### Image by image"
-    yield ""
+    yield "### Image by image\n"
     yield scores.to_markdown_table(findings.overall.scores).rstrip()
     if findings.has_own_units:
         yield ""
@@ -126,8 +114,7 @@ def _validation(draft: Draft, findings: Findings) -> Iterator[str]:
 
 def _methods(findings: Findings, group: Group) -> Iterator[str]:
     if len(findings.groups) > 1:
-        yield f"### {group.name if group is not findings.overall else 'All conditions together'}"
-        yield ""
+        yield f"### {group.name if group is not findings.overall else 'All conditions together'}\n"
     yield f"| mean over {group.n_files} file(s) | " + " | ".join(words for _, words, _ in page.COLUMNS) + " |"
     yield "| --- " * (len(page.COLUMNS) + 1) + "|"
     for row in page.table(findings, group):
@@ -137,8 +124,7 @@ def _methods(findings: Findings, group: Group) -> Iterator[str]:
 
 def _intervals(draft: Draft, findings: Findings) -> Iterator[str]:
     factor = draft.record.calibration.factor if draft.record.calibration else None
-    yield "### Do the intervals hold?"
-    yield ""
+    yield "### Do the intervals hold?\n"
     yield (
         "How often the true value lies inside the central interval the model gives, on the files above. Foreground is "
         "what is brighter than Otsu's threshold of the target."
@@ -160,8 +146,7 @@ def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
     training, network = draft.record.training, draft.record.network
     assert training is not None  # of a model that was trained here
     assert network is not None
-    yield "## Training"
-    yield ""
+    yield "## Training\n"
     for each in training.data:
         yield f"- Data `{each.name}`: {each.parts}. Licence: {each.license}. Origin: {each.origin}."
     moved = [f"`{each.name}`" for each in recipe.data.sets if each.register]
@@ -191,14 +176,10 @@ def architecture(network: Architecture) -> str:
 def use(draft: Draft) -> Iterator[str]:
     """How to run the package."""
     archive = f"{draft.id}-{draft.version}.zip"
-    yield "## How to use it"
-    yield ""
-    yield "On the command line:"
-    yield ""
-    yield f"    carezoo restore image.tif --model {archive} -o restored"
-    yield ""
-    yield "In Python:"
-    yield ""
+    yield "## How to use it\n"
+    yield "On the command line:\n"
+    yield f"    carezoo restore image.tif --model {archive} -o restored\n"
+    yield "In Python:\n"
     yield "    import carezoo"
     yield f'    restored = carezoo.load("{archive}").restore("image.tif").mean'
     yield ""
@@ -212,8 +193,7 @@ def use(draft: Draft) -> Iterator[str]:
 
 def limits(draft: Draft) -> Iterator[str]:
     """What it cannot do."""
-    yield "## Limits"
-    yield ""
+    yield "## Limits\n"
     yield (
         "- The model restores what it was trained on. Structures, noise levels or pixel sizes it has not seen may come "
         "out wrong and still look sharp: compare with a clean image before you measure anything."
@@ -232,8 +212,7 @@ def limits(draft: Draft) -> Iterator[str]:
 
 def citations(draft: Draft) -> Iterator[str]:
     """What to cite, and the licence."""
-    yield "## Citation and licence"
-    yield ""
+    yield "## Citation and licence\n"
     for citation in draft.cite:
         where = f"https://doi.org/{citation.doi}" if citation.doi else citation.url
         yield f"- {citation.text}. {where}"

@@ -91,13 +91,7 @@ def export_and_measure(draft: Draft, network: Network, piece: Image, seed: int) 
 
 
 def add_samples(draft: Draft, package: Package, sample: SampleImage) -> Draft:
-    """Add what only a package that runs can tell: measured halo, sample files, cover.
-
-    Parameters
-    ----------
-    package
-        `draft`, written and opened.
-    """
+    """Add what only a package that runs shows (`draft`, written and opened): measured halo, sample files, cover."""
     halo = measure_halo(Session(draft.files[WEIGHTS_PATH], provider="cpu"), package.manifest, np.random.default_rng(0))
     settings = Settings(provider="cpu")
     piece = cut_out(sample, draft.rules, draft.factors)

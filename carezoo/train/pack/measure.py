@@ -82,7 +82,7 @@ def measure_fast(weights: bytes, source: Float, names: Sequence[str] = ()) -> Ma
     Parameters
     ----------
     names
-        Of the output channels: the differences of each are told apart, those of scales and disagreements too.
+        Of the output channels: differences are given for each, also for scales and disagreements.
 
     Returns
     -------
@@ -127,15 +127,6 @@ _N_PIXELS = (1 << 12, 1 << 18)
 
 def bytes_per_pixel(weights: bytes, n_channels: int, rules: Sequence[AxisRule]) -> int:
     """Return by how much the peak memory grows with each input pixel, on the CPU provider in float32.
-
-    Parameters
-    ----------
-    weights
-        The ONNX file.
-    n_channels
-        Of its input.
-    rules
-        Of its spatial axes, in order.
 
     Raises
     ------

@@ -28,17 +28,7 @@ class Precision:
 
 
 def choose(asked: Literal["auto", "float32", "bf16"], device: str, *, has_bfloat16: bool | None) -> Precision:
-    """Decide how to compute.
-
-    Parameters
-    ----------
-    asked
-        What the recipe says.
-    device
-        Type of the torch device: cpu, cuda, ...
-    has_bfloat16
-        Whether the device multiplies bfloat16 numbers in hardware; None if unknown.
-    """
+    """Decide how to compute; whether a type of device multiplies bfloat16 numbers in hardware may be unknown (None)."""
     is_channels_last = device != "cpu"
     if asked == "float32":
         return Precision("float32", is_channels_last, "asked for")
@@ -62,14 +52,8 @@ def choose_for_machine(asked: Literal["auto", "float32", "bf16"], device: torch.
 
 
 def memory_format(precision: Precision, n_axes: int) -> torch.memory_format:
-    """Return torch's name for the order of axes in memory.
-
-    Parameters
-    ----------
-    n_axes
-        Of the tensor. Convolutions of stacks (5 axes) take half the time with channels last even in float32.
-    """
-    if n_axes == 5:
+    """Return torch's name for the order of the axes of a tensor in memory."""
+    if n_axes == 5:  # convolutions of stacks take half the time with channels last, even in float32
         return torch.channels_last_3d
     return torch.channels_last if n_axes == 4 and precision.is_channels_last else torch.contiguous_format
 

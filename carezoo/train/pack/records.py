@@ -11,7 +11,9 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import hash_file
 from carezoo.pairs.section import FileSet
 from carezoo.pairs.split import PairParts, Part
-from carezoo.simulate.sets import OpenSet
+from carezoo.simulate.sets import OpenSet, SimulatedSet
+
+Role = Literal["source", "target", "clean"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class FileRecord:
     dataset: str
     """Name of its set."""
     part: Part
-    role: Literal["source", "target", "clean"]
+    role: Role
     """clean: an image that was degraded."""
     name: str
     """Folder and file name; not the whole path, which is a matter of the machine."""
@@ -47,15 +49,10 @@ def record_files(parts: PairParts, sets: Sequence[FileSet]) -> tuple[FileRecord,
     by_name = {each.name: each for each in sets}
     records: dict[Path, FileRecord] = {}
     for part, pair in parts.all():
-        roles: Mapping[Literal["source", "target"], Path] = {"source": pair.source_path, "target": pair.target_path}
+        roles: Mapping[Role, Path] = {"source": pair.source_path, "target": pair.target_path}
         for role, path in roles.items():
             if path not in records:
-                chosen = by_name[pair.dataset]
-                sha256, n_bytes = hash_file(path)
-                name = f"{path.parent.name}/{path.name}"
-                records[path] = FileRecord(
-                    pair.dataset, part, role, name, sha256, n_bytes, chosen.license, chosen.origin
-                )
+                records[path] = _record(path, part, role, by_name[pair.dataset])
     _check_copies(records)
     return tuple(records.values())
 
@@ -72,16 +69,16 @@ def record_clean_files(opened: OpenSet) -> tuple[FileRecord, ...]:
     records = []
     for part, paths in opened.clean_files.items():
         for path in dict.fromkeys(paths):
-            sha256, n_bytes = hash_file(path)
-            name = f"{path.parent.name}/{path.name}"
-            record = FileRecord(
-                described.name, part, "clean", name, sha256, n_bytes, described.license, described.origin
-            )
-            records.append(record)
-            by_path[path] = record
+            by_path[path] = _record(path, part, "clean", described)
+            records.append(by_path[path])
     if described.split.is_by_name:
         _check_copies(by_path)
     return tuple(records)
+
+
+def _record(path: Path, part: Part, role: Role, of: FileSet | SimulatedSet) -> FileRecord:
+    name, (sha256, n_bytes) = f"{path.parent.name}/{path.name}", hash_file(path)
+    return FileRecord(of.name, part, role, name, sha256, n_bytes, of.license, of.origin)
 
 
 def _check_copies(records: Mapping[Path, FileRecord]) -> None:

@@ -10,13 +10,12 @@ from typing import Any
 from carezoo.evaluate import evaluation
 from carezoo.evaluate.evaluation import EvaluationSettings
 from carezoo.evaluate.findings import Findings
-from carezoo.evaluate.report import files as files_
-from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture
+from carezoo.evaluate.report.files import check_folder, write_report
+from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture, draw_chart
 from carezoo.package.draft import Draft
 from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import Relation
-from carezoo.pictures import charts
 from carezoo.pictures.charts import PlotArea, Series
 from carezoo.settings import Settings
 from carezoo.train import history
@@ -33,17 +32,7 @@ SHOWN_EPOCHS = 6
 
 
 def evaluate(package: Package, pairs: Sequence[Pair], relations: Mapping[Path, Relation]) -> Findings:
-    """Restore and score files, beside classical methods.
-
-    Parameters
-    ----------
-    package
-        The model.
-    pairs
-        Files that neither trained nor chose it.
-    relations
-        As of `EvaluationSettings`.
-    """
+    """Restore and score files that neither trained nor chose the model, beside classical methods."""
     most_frames = max(1, min(MOST_FRAMES_PER_FILE, MOST_FRAMES // len(pairs)))
     largest = LARGEST[package.manifest.spatial_axes]
     wanted = EvaluationSettings(
@@ -52,26 +41,16 @@ def evaluate(package: Package, pairs: Sequence[Pair], relations: Mapping[Path, R
     return evaluation.evaluate(package, list(_by_condition(pairs)), wanted)
 
 
-def write(findings: Findings, draft: Draft, folder: Path, members: Sequence[Path]) -> Path:
-    """Write the report of a training into a folder, and return its page.
-
-    Parameters
-    ----------
-    findings
-        Of `evaluate`.
-    draft
-        The model.
-    members
-        Folders with the logs of its members.
-    """
-    files_.check_folder(folder, is_overwriting=True)
+def write_training(findings: Findings, draft: Draft, folder: Path, members: Sequence[Path]) -> Path:
+    """Write the report of a training whose `members` have logs in these folders, and return its page."""
+    check_folder(folder, is_overwriting=True)
     facts = [
         ("Model", f"{draft.name} ({draft.id} {draft.version}), {draft.task}"),
         ("Scored on", f"{findings.overall.n_files} file(s) that neither trained the model nor chose its checkpoint"),
         ("Licence", draft.license),
     ]
     course = Course(list(_facts(draft, members)), list(_curves(members)), list(_examples(members[0])))
-    return files_.write(findings, folder, title=f"{draft.name}: training", facts=facts, course=course)
+    return write_report(findings, folder, title=f"{draft.name}: training", facts=facts, course=course)
 
 
 def summary(findings: Findings) -> dict[str, float | int | None]:
@@ -149,9 +128,9 @@ def _curves(members: Sequence[Path]) -> Iterator[Chart]:
         rates.append(_series(rows, "learning_rate", "", number, "-"))
     losses, rates = ([one for one in each if one.x] for each in (losses, rates))
     if losses:
-        yield Chart("Loss", charts.draw_lines(losses, PlotArea("epoch", "loss", y_log=True)), "Mean over an epoch.")
+        yield draw_chart("Loss", losses, PlotArea("epoch", "loss", y_log=True), "Mean over an epoch.")
     if rates:
-        yield Chart("Learning rate", charts.draw_lines(rates, PlotArea("epoch", "learning rate", y_log=True)), "")
+        yield draw_chart("Learning rate", rates, PlotArea("epoch", "learning rate", y_log=True))
 
 
 def _series(rows: Sequence[Mapping[str, Any]], column: str, label: str, colour: int, style: str) -> Series:

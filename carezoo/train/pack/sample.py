@@ -88,8 +88,8 @@ def choose_sample(recipe: Recipe, parts: PairParts) -> SampleImage:
 
 def take_from_pair(pair: Pair, axes: PairAxes) -> SampleImage:
     """Return one frame of a pair."""
-    source = _frame(pair.source, pair.source_channels, axes.source)
-    return SampleImage(source, _frame(pair.target, pair.target_channels, axes.target), "", "")
+    source = take_frame(pair.source, pair.source_channels, axes.source)
+    return SampleImage(source, take_frame(pair.target, pair.target_channels, axes.target), "", "")
 
 
 def _name(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
@@ -100,10 +100,10 @@ def _name(recipe: Recipe, name: str, n_channels: int, axes: str) -> Image:
             f"package.sample: expected an image with axes {axes} and {n_channels} channel(s), found "
             f"{image.name} with axes {image.axes} and shape {image.shape}"
         )
-    return _frame(image, range(n_channels), axes)
+    return take_frame(image, range(n_channels), axes)
 
 
-def _frame(image: Image, channels: Sequence[int], spatial: str) -> Image:
+def take_frame(image: Image, channels: Sequence[int], spatial: str) -> Image:
     """Return the first sample and frame, and the middle one of planes that the network sees one by one."""
     region = {letter: slice(0, 1) for letter in "ST"}
     if "Z" not in spatial:
@@ -118,11 +118,6 @@ def cut_out(sample: SampleImage, rules: Mapping[str, AxisRule], factors: Mapping
     """Return the piece of the image with the most structure, at a size every reader of the package accepts.
 
     An axis that is too short is continued by reflection. Where planes are projected, all of them are taken.
-
-    Parameters
-    ----------
-    rules, factors
-        Of the network.
     """
     image = sample.image
     spatial = image.axes[1:]
@@ -152,15 +147,7 @@ def _length(present: int, rule: AxisRule, factor: Fraction, least: int) -> int:
 def side_by_side(
     source: NDArray[Any], restored: NDArray[Any], factors: Mapping[str, Fraction]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return both images of one channel as a picture should show them: where planes were made, an axial section.
-
-    Parameters
-    ----------
-    source, restored
-        (Z)YX.
-    factors
-        Output pixels for one input pixel.
-    """
+    """Return both images, (Z)YX, as a picture should show them: where planes were made, an axial section."""
     factor = factors.get("Z", ONE)
     if factor == 1:
         return source, restored
@@ -200,12 +187,6 @@ def tensors_of(
 
     Parameters
     ----------
-    piece
-        As `cut_out` returns it.
-    weights
-        The exported graph.
-    operations
-        The preprocessing of the package.
     is_undone
         Whether the package returns to the intensities of the input itself (constants do).
     """

@@ -10,11 +10,9 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from carezoo.evaluate.findings import Findings
-from carezoo.package import write
 from carezoo.package.draft import Author, Constants, Draft, Percentiles
 from carezoo.package.manifest import Architecture, Calibration, DataSource, FitSummary, Record, TrainingSummary
 from carezoo.package.read import Package
@@ -65,13 +63,8 @@ def name_of(recipe: Recipe, n_members: int) -> str:
     return recipe.name if n_members == 1 else recipe.package.ensemble_name or f"{recipe.name}-ensemble"
 
 
-def draft(recipe: Recipe, model: TrainedModel, prepared: Prepared, sample: SampleImage) -> Draft:
+def draft_package(recipe: Recipe, model: TrainedModel, prepared: Prepared, sample: SampleImage) -> Draft:
     """Calibrate and export the network, measure the graph and describe it, without scores and pictures yet.
-
-    Parameters
-    ----------
-    sample
-        Image for the test tensors.
 
     Raises
     ------
@@ -127,13 +120,6 @@ def choose_scored(
 
     That is `draft` itself, on pairs of images it takes and gives. Where all pairs are of the kind that a part of it was
     trained on (task isotropic, slices), it is that part.
-
-    Parameters
-    ----------
-    draft
-        Of `model`.
-    pairs
-        Those to report on.
     """
     fitting = tuple(pair for pair in pairs if recipe.model_axes.fits(pair.source.sizes, pair.target.sizes))
     if fitting:
@@ -154,33 +140,19 @@ def choose_scored(
     return draft_tools.add_graph(alone, network, piece)[0], tuple(pairs)
 
 
-def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings) -> Draft:
-    """Add what only a package that runs can tell: measured halo, scores, samples, cover and card.
+def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings | None) -> Draft:
+    """Add what only a package that runs shows (`draft`, written and opened): halo, scores, samples, cover and card.
 
-    Parameters
-    ----------
-    package
-        `draft`, written and opened.
-    evaluation
-        Its scores on files it has not seen.
+    `evaluation` is None where no file could be scored.
     """
     finished = draft_tools.add_samples(draft, package, sample)
     readme = card.readme(recipe, draft, evaluation, sample).encode()
-    record = replace(finished.record, scores=report.summary(evaluation))
-    if coverage := report.coverage(evaluation):
+    record = finished.record
+    if evaluation:
+        record = replace(record, scores=report.summary(evaluation))
+    if evaluation and (coverage := report.coverage(evaluation)):
         record = replace(record, calibration=replace(record.calibration or Calibration(), coverage=coverage))
     return replace(finished, files={**finished.files, "README.md": readme}, record=record)
-
-
-def seal(draft: Draft, folder: Path, target: Path) -> Path:
-    """Write the finished package as a folder and as a zip, and return the zip."""
-    write.write_package(draft, folder, overwrite=True)
-    return write.write_package(draft, target, overwrite=True)
-
-
-def zip_path(out: Path, name: str, version: str) -> Path:
-    """Return where the package of a training in `out` stands."""
-    return out / f"{name}-{version}.zip"
 
 
 def _describe(recipe: Recipe) -> str:

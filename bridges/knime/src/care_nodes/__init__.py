@@ -1,4 +1,4 @@
-"""The CARE nodes: dialogs, ports and tables. What they do stands in `carezoo_knime` and carezoo itself."""
+"""The CARE nodes: dialogs, ports and tables. `carezoo_knime` and carezoo itself do the work."""
 
 import knime.extension as knext
 

@@ -38,8 +38,8 @@ class CareEvaluateNode(EveryRow):
 
     PSNR, NRMSE and SSIM are those of [Weigert et al. 2018](https://doi.org/10.1038/s41592-018-0216-7): every image is
     first fitted to its reference by gain and offset, so that different exposures can be compared. With a column of
-    noisy images the gain over them is told, too, and how far the intensities of the restored image are off. Scores of
-    an image with several channels or time points are the mean over them.
+    noisy images the node also gives the gain over them, and how far the intensities of the restored image are off.
+    Scores of an image with several channels or time points are the mean over them.
 
     Only references that the model was not trained on say how good it is.
     """

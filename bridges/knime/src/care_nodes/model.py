@@ -55,7 +55,7 @@ NONE = "<none>"
 
 
 def _names(_: Any) -> list[knext.StringParameter.Choice]:
-    """Return what the dialog offers; a zoo that cannot be reached offers nothing, and is told when executed."""
+    """Return what the dialog offers; a zoo that cannot be reached offers nothing; executing the node reports it."""
     choice = knext.StringParameter.Choice
     return [choice(NONE, "choose a model"), *(choice(name, name) for name in models.names())]
 

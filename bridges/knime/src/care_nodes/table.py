@@ -80,5 +80,5 @@ def translate_errors(kind: type[Exception] = RuntimeError) -> Iterator[None]:
 
 
 def progress_of(context: knext.ExecutionContext) -> Progress:
-    """Return what tells KNIME how far the work is."""
+    """Return the function that shows KNIME how far the work is."""
     return lambda done, total, what: context.set_progress(min(done / max(total, 1), 1.0), what)

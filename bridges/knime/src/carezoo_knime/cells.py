@@ -1,4 +1,4 @@
-"""Rows and cells of a KNIME table: the paths that stand in them, what is told of each, names for new columns."""
+"""Rows and cells of a KNIME table: the paths in them, what a node says of each, names for new columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOCAL = "LOCAL"
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What a node tells of one image: a field a column, in their order; None becomes a missing cell."""
+    """What a node says of one image: a field a column, in their order; None becomes a missing cell."""
 
     def cells(self) -> list[Any]:
         """Return the values in the order of the columns."""

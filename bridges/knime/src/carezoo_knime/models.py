@@ -100,7 +100,7 @@ def choose(wanted: ModelFields, progress: Progress | None = None) -> ChosenModel
 
 @dataclass(frozen=True, kw_only=True)
 class ZooRow(Row):
-    """What the table of models tells of one. None becomes a missing cell."""
+    """What the table of models says of one. None becomes a missing cell."""
 
     name: str
     version: str

@@ -14,7 +14,7 @@ from carezoo import files, statistics
 from carezoo.errors import Cancelled, CarezooError, InputError
 from carezoo.files.scenes import ALL
 from carezoo.image import Image
-from carezoo.pictures.preview import preview
+from carezoo.pictures.display import preview
 from carezoo.progress import Progress
 from carezoo.runtime.batch import Job, Outcome, conflicts, restore_files, result_path
 from carezoo_knime.cells import Row, path_of
@@ -25,7 +25,7 @@ STATUS = {"restored": "restored", "skipped": "finished before", "failed": "faile
 
 @dataclass(frozen=True, kw_only=True)
 class RestoredRow(Row):
-    """What the table tells of one image. None becomes a missing cell."""
+    """What the table says of one image. None becomes a missing cell."""
 
     restored: str | None = None
     """Path of the restored image."""
@@ -80,7 +80,7 @@ def restore_rows(
     if order.scene == ALL:
         raise InputError("a row becomes one image: name one scene; loop over several with a flow variable")
     paths = [_attempt(cell, folder) for cell in cells]
-    failures = _failures(paths, order)
+    failures = conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
     good = list(dict.fromkeys(path for path in paths if isinstance(path, Path) and path not in failures))
     if is_strict:
         for error in [path for path in paths if isinstance(path, CarezooError)] + list(failures.values()):
@@ -111,10 +111,6 @@ def _attempt(cell: Any, folder: Path | None) -> Path | InputError:
         return path_of(cell, folder)
     except InputError as error:
         return error
-
-
-def _failures(paths: Sequence[Path | InputError], order: Job) -> dict[Path, InputError]:
-    return conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
 
 
 def _row(outcome: Outcome, order: Job) -> RestoredRow:

@@ -50,27 +50,21 @@ def score_rows(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[ScoredRow]:
-    """Score the restored image of every row against its reference.
+    """Score the restored image of every row against its reference, as `restore_rows` restores.
 
     Parameters
     ----------
     rows
         Paths under the keys `restored`, `reference` and, if there are noisy images, `noisy`.
-    folder
-        Where relative paths start.
     axes
         Axes of the files; None: as their metadata say.
     scene
         Name or number of the image in noisy and reference files that hold several; None: the first.
-    is_strict
-        True: the first row that fails ends the work with its error. False: it becomes a row that says so.
-    progress, cancelled
-        Called after, and asked before, each row.
 
     Raises
     ------
     Cancelled
-        If `cancelled` returned True.
+        If `cancelled`, asked before each row, returned True.
     MissingExtraError
         If scikit-image is not installed.
     """
