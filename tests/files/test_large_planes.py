@@ -65,7 +65,7 @@ def test_bytes_decoded_of_tiles(tmp_path, decoded, region):
 @pytest.mark.parametrize("n_deep", [1, 2])
 def test_bytes_decoded_of_chunks(decoded, region, n_deep):
     array = pytest.importorskip("dask.array").from_array(PLANES, chunks=(n_deep, 128, 128))
-    pixels = PlanePixels(DaskPages(array, (1024, 1024), PLANES.dtype, "a"), PLANES.shape, (0, 1, 2))
+    pixels = PlanePixels(DaskPages(array, (1024, 1024), PLANES.dtype, "a", None), PLANES.shape, (0, 1, 2))
     assert np.array_equal(pixels[region], PLANES[region])
     assert sum(decoded) <= n_deep * needed(region, 128)
     before = len(decoded)
