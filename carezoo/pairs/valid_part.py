@@ -39,7 +39,7 @@ def keep_valid_parts(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
 
 def _crop(pair: Pair, box: tuple[slice, slice]) -> Pair:
     region = dict(zip("YX", box, strict=True))
-    return replace(pair, source=pair.source.crop(region), target=pair.target.cropped(region))
+    return replace(pair, source=pair.source.crop(region), target=pair.target.crop(region))
 
 
 def _find_box(pairs: Sequence[Pair]) -> tuple[slice, slice] | None:
