@@ -331,7 +331,7 @@ def _range(operation: ScaleRange, blocks: Blocks, name: str) -> _Range:
             f"{low:.6g},{usual:.6g}"
         )
         return _Range(low, high, remark=remark)
-    if nearly_highest == highest > lowest:
+    if nearly_highest == highest > max(lowest, 0.0):
         remark = (
             f"{100 * _share(blocks, lambda values: values >= highest):.2g} % of the pixels have the highest value, "
             f"{highest:g}: saturated. What was brighter is lost there, and so is the noise that the model knows. Lower "
