@@ -29,7 +29,11 @@ def open_set(path: Path, **is_flags: Any) -> TiffFile:
     """
     if not is_master(path):
         tif = TiffFile(path, **is_flags)
-        master = _master_of(tif, path)
+        try:
+            master = _master_of(tif, path)
+        except BaseException:
+            tif.close()
+            raise
         if master is None:
             return tif
         tif.close()

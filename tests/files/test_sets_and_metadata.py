@@ -74,7 +74,8 @@ def test_a_set_is_finished_until_any_of_its_files_changes(tmp_path, is_companion
     result = model.restore_file(folder / "s0.ome.tif", tmp_path / "out")
     written = result.stat().st_mtime_ns
     assert model.restore_file(folder / "s0.ome.tif", tmp_path / "out").stat().st_mtime_ns == written
-    other = tifffile.TiffFile(folder / "s2.ome.tif").pages.first.description
+    with tifffile.TiffFile(folder / "s2.ome.tif") as tif:
+        other = tif.pages.first.description
     tifffile.imwrite(folder / "s2.ome.tif", 3 * STACK[2], description=other.encode(), metadata=None)
     with pytest.raises(InputError, match="exists and differs in input"):
         model.restore_file(folder / "s0.ome.tif", tmp_path / "out")

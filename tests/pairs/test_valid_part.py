@@ -81,7 +81,7 @@ def test_cropped_files_are_decoded_apart(tmp_path):
     image = open_image(paths[0])
     pair = Pair("a", image, open_image(paths[1]), *paths, "", (0,), (0,))
     crop = {"Y": slice(5, 40)}
-    cropped = Pair("a", image.cropped(crop), pair.target.cropped(crop), *paths, "", (0,), (0,))
+    cropped = Pair("a", image.crop(crop), pair.target.crop(crop), *paths, "", (0,), (0,))
     whole, part = make_raw([pair, cropped], tmp_path / "cache")
     assert whole.source.sizes["Y"] == 60
     np.testing.assert_array_equal(part.source.array().squeeze(), clean(60, 60)[5:40])

@@ -63,7 +63,9 @@ def test_a_patch_depends_on_the_seed_and_its_number_alone():
 def test_neighbouring_patches_are_cut_from_one_image(monkeypatch):
     drawn = sampler(TUBULES, {"y": 16, "x": 16}, PairAxes("YX"))
     made, make_pair = [], pairs.make_pair
-    monkeypatch.setattr(pairs, "make_pair", lambda *which: made.append(which[2]) or make_pair(*which))
+    monkeypatch.setattr(
+        "carezoo.patches.simulated.make_pair", lambda *which: made.append(which[2]) or make_pair(*which)
+    )
     for k in range(7):
         drawn.patch(k)
     assert made == [0, 1, 2]
@@ -272,7 +274,7 @@ def test_pairs_to_report_on_are_written_once(tmp_path, two_images, monkeypatch):
     folder = Path(files.source[0])
     assert sorted(path.name for path in folder.iterdir()) == [f"report-0000{i}.tif" for i in range(3)]
     assert files.split.report == ("*",)
-    monkeypatch.setattr(pairs, "make_whole_pair", None)
+    monkeypatch.setattr("carezoo.simulate.sets.make_whole_pair", None)
     assert write_report_files(opened, tmp_path / "cache") == files
     other = open_set(described(DEGRADED, n_report=3), two_images, 2)
     monkeypatch.undo()

@@ -105,9 +105,12 @@ class FijiSession:
                     raise InputError(f"an array of shape {np.shape(what)} needs its axes: show(array, axes='ZYX')")
                 what = Image(np.asarray(what), axes, name=title)
             made = {"image": images.to_imageplus(what, what.name)}
-        for imp in reversed(made.values()):  # the last one shown is the active one
+        shown = list(made.values())
+        for imp in reversed(shown):  # the last one shown is the active one
             self.show_window(imp)
-        return list(made.values())
+        if not self.is_headless:  # a slow window manager activates windows later, in an order of its own
+            load("ij.WindowManager").setCurrentWindow(shown[0].getWindow())
+        return shown
 
     def show_window(self, imp: Any) -> None:
         """Show an ij.ImagePlus, or only make it the active one where there are no windows."""

@@ -436,7 +436,7 @@ def test_images_both_ways_from_python(session, noisy):
     assert (image.axes, image.name) == ("YX", "noisy.tif")
     shown = session.show(session.models.get(MODEL).restore(image))
     assert [str(imp.getTitle()) for imp in shown] == ["noisy_restored", "noisy_scale"]
-    assert session.active_image().name == "noisy_restored"
+    driver.wait_for(lambda: session.active_image().name == "noisy_restored", "the restored image becomes active")
     assert session.show(np.zeros((3, 8, 9), np.float64), "ZYX", title="zeros")[0].getNSlices() == 3
 
 
