@@ -334,8 +334,8 @@ def _range(operation: ScaleRange, blocks: Blocks, name: str) -> _Range:
     if nearly_highest == highest > max(lowest, 0.0):
         remark = (
             f"{100 * _share(blocks, lambda values: values >= highest):.2g} % of the pixels have the highest value, "
-            f"{highest:g}: saturated. What was brighter is lost there, and so is the noise that the model knows. Lower "
-            "the exposure or the gain when you acquire"
+            f"{highest:g}: saturated. True intensities are lost there; do not measure them. Lower exposure or gain "
+            "when you acquire, or convert to 8 bits without stretching the contrast"
         )
         return _Range(low, high, remark=remark)
     return _Range(low, high)

@@ -234,7 +234,7 @@ class Against:
         if not found:
             found.append(
                 f"brightness, texture and edges together are unlike those of the training images (distance "
-                f"{self.distance:.2g}, they are below 1)"
+                f"{self.distance:.3g}, training images stay below 1). Compare with a clean image; see carezoo suggest"
             )
         return found
 

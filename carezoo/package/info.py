@@ -110,7 +110,7 @@ def _lines_of_quality(told: Mapping[str, Any]) -> Iterator[str]:
             missing = plain.pop("unmeasured", None)
             words = [
                 *(f"{key} {value}" for key, value in plain.items()),
-                *([f"not measured: {missing}"] if missing else []),
+                *([f"not measured where this model was packed: {missing}"] if missing else []),
             ]
             yield _format_line(name, ", ".join(words))
 

@@ -259,7 +259,7 @@ def test_the_screen_tells_task_axes_ensemble_and_scores(tmp_path):
     text = summary(open_package(write_package(draft, tmp_path / "model.zip")))
     for part in (
         "denoise",
-        "not measured: no device",
+        "not measured where this model was packed: no device",
         "takes         YX (nuclei)",
         "disagreement",
         "2 members",
