@@ -125,9 +125,20 @@ def _tile(value: Any) -> Any:
     return _count(value)
 
 
+_MOST_THREADS = 1024
+"""ONNX Runtime starts as many as it is told, and a hundred thousand take minutes and all memory."""
+
+
 def _count(value: Any) -> int:
     number = int(value) if isinstance(value, str) else operator.index(value)
     if isinstance(value, bool) or number < 1:
+        raise ValueError
+    return number
+
+
+def _threads(value: Any) -> int:
+    number = _count(value)
+    if number > _MOST_THREADS:
         raise ValueError
     return number
 
@@ -229,9 +240,9 @@ class Settings:
     )
     n_threads: int | None = _row(
         None,
-        parse=_count,
+        parse=_threads,
         unset="auto",
-        expected="how many processor threads, 1 or more, or auto for all cores",
+        expected=f"how many processor threads, 1 to {_MOST_THREADS}, or auto for all cores",
         name="threads",
         metavar="N",
         help="Processor threads; auto: all cores.",

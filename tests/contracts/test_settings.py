@@ -26,7 +26,7 @@ BAD = {
     "tile": ["big", "0", "8,,8", 0, -4, 2.5, [], True],
     "provider": ["gpu", "", 3],
     "precision": ["best", None, True],
-    "n_threads": ["0", "many", -1, 1.5, True],
+    "n_threads": ["0", "many", -1, 1.5, True, 100_000],
     "dtype": ["foo", "U5", bool, None],
     "intensity_range": ["5", "9,3", "1,nan", 5, (3, 1), (1, 2, 3), (0, float("inf"))],
     "background": ["dark", "nan", float("inf"), True, [1, 2]],
