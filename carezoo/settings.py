@@ -306,7 +306,7 @@ class Settings:
         parse=_nodata,
         expected="auto, none, or the value of pixels without data, such as 0",
         metavar="auto|none|VALUE",
-        label="Value without data",
+        label="Nodata value",
         help="Pixels of this value are no image: left out of statistics, and kept as they are. auto: padding, which is "
         "an exactly constant region at the border, and planes of one value. none: every pixel counts.",
     )

@@ -296,7 +296,7 @@ def fill(plane: NDArray[Any], invalid: Mask, reach: int) -> Mask:
 def _find_mirrored(valid: Mask, axis: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return along `axis` the distance of the nearest valid pixel, and the pixel that shows what is mirrored there."""
     n = valid.shape[axis]
-    far = 4 * n
+    far = 1 << 28  # beyond every reach: no valid pixel on this side
     at = np.arange(n, dtype=np.int32).reshape((-1, 1) if axis == 0 else (1, -1))
     before = np.maximum.accumulate(np.where(valid, at, -far).astype(np.int32), axis)
     after = np.flip(np.minimum.accumulate(np.flip(np.where(valid, at, far + n).astype(np.int32), axis), axis), axis)

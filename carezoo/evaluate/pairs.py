@@ -75,7 +75,7 @@ def find_pairs(
                 pair = replace(pair, source=pair.source.average_frames(average))
                 _check(pair, manifest)
                 pairs.append(pair)
-    return list(keep_valid_parts(pairs))
+    return [kept for pair in pairs for kept in keep_valid_parts([pair])]
 
 
 def _open(

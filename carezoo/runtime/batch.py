@@ -18,7 +18,7 @@ from carezoo.image import Image
 from carezoo.package.read import Package
 from carezoo.progress import Progress
 from carezoo.runtime.restoration import Report
-from carezoo.runtime.restore import open_session, restore
+from carezoo.runtime.restore import check_ranges, open_session, restore
 from carezoo.runtime.session import Session
 from carezoo.runtime.targets import ChannelTargets, Erasable, MakeTarget, Outline
 from carezoo.settings import Settings
@@ -296,6 +296,7 @@ def _restore_image(
             cancelled=cancelled,
         ).report
 
+    check_ranges(image, order.settings)
     if None in sessions:
         return (run(image, None, make_target),)
     if "C" not in image.axes and set(sessions) == {0}:

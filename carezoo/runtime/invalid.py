@@ -91,15 +91,21 @@ def _fill_region(layout: Layout, plane: Index, rows: slice, columns: slice, dark
 
 def _nearest_plane(layout: Layout, plane: Index) -> Index:
     """Return the plane to fill `plane` from: itself, or if it is blank, its mirror image at the nearest other one."""
-    if "Z" not in layout.spatial or not layout.valid.is_blank(plane):
+    stacked = _stacked(layout)
+    if not stacked or not layout.valid.is_blank(plane):
         return plane
-    z, n = plane["Z"], layout.image.sizes["Z"]
-    for edge in sorted(range(n), key=lambda other: abs(other - z)):
-        if not layout.valid.is_blank({**plane, "Z": edge}):
-            mirrored = {**plane, "Z": 2 * edge - z}
-            is_there = 0 <= mirrored["Z"] < n and not layout.valid.is_blank(mirrored)
-            return mirrored if is_there else {**plane, "Z": edge}
+    at, n = plane[stacked], layout.image.sizes[stacked]
+    for edge in sorted(range(n), key=lambda other: abs(other - at)):
+        if not layout.valid.is_blank({**plane, stacked: edge}):
+            mirrored = {**plane, stacked: 2 * edge - at}
+            is_there = 0 <= mirrored[stacked] < n and not layout.valid.is_blank(mirrored)
+            return mirrored if is_there else {**plane, stacked: edge}
     return plane
+
+
+def _stacked(layout: Layout) -> str:
+    """Return the axis of the network along which planes follow each other: Z, for some models T, or none."""
+    return layout.spatial.replace("Y", "").replace("X", "")[:1]
 
 
 def give_back(layout: Layout, piece: Piece, position: Index, *, is_nan_zeroed: bool = False) -> Piece:
@@ -136,21 +142,21 @@ _Found = tuple[tuple[int | slice, ...], Mask, NDArray[np.float32]]
 
 def _invalid_planes(layout: Layout, piece: Piece, position: Index) -> Iterator[_Found]:
     """Yield each plane of a piece with invalid pixels: where it is, which those are, and what the image holds there."""
-    sources = _sources(layout, piece)
+    sources, stacked = _sources(layout, piece), _stacked(layout)
     if not {"Y", "X"} <= sources.keys():
         return
     rows, columns = (slice(int(sources[letter][0]), int(sources[letter][-1]) + 1) for letter in "YX")
     shown = sources["Y"][:, None] - rows.start, sources["X"][None, :] - columns.start
     for number, channel in enumerate(_channels(layout, piece.result)):
-        for i, z in enumerate(sources.get("Z", [0])):
-            plane = {"C": channel, "Z": int(z), **position}
-            is_column = "Z" in layout.spatial and "Z" not in sources
+        for i, at in enumerate(sources.get(stacked, [0])):
+            plane = {"C": channel, **({stacked: int(at)} if stacked else {}), **position}
+            is_column = bool(stacked) and stacked not in sources
             depth: list[Index] = (
-                [{**plane, "Z": each} for each in range(layout.image.sizes["Z"])] if is_column else [plane]
+                [{**plane, stacked: each} for each in range(layout.image.sizes[stacked])] if is_column else [plane]
             )
             invalid = _invalid_throughout(layout, depth, rows, columns)
             if invalid is not None:
-                key = tuple(i if letter == "Z" else slice(None) for letter in layout.spatial if letter in sources)
+                key = tuple(i if letter == stacked else slice(None) for letter in layout.spatial if letter in sources)
                 with np.errstate(over="ignore"):  # what float32 cannot hold is invalid, and infinite in it
                     original = np.asarray(read_plane(layout.image, plane, rows, columns), np.float32)
                 yield (number, *key), invalid[shown], original[shown]

@@ -57,6 +57,9 @@ def _match_moments(
         channels, source = [_together(channels)] * len(channels), [_together(source)]
     result = np.empty_like(values)
     for i, channel in enumerate(channels):
+        if next(iter(source[min(i, len(source) - 1)]()), None) is None:  # nothing valid: the image comes back anyway
+            result[i] = values[i]
+            continue
         mean, std = moments(channel)
         wanted_mean, wanted_std = moments(source[min(i, len(source) - 1)])
         result[i] = (values[i] - mean) / (std + operation.eps) * (wanted_std + operation.eps) + wanted_mean

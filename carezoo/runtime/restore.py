@@ -60,8 +60,9 @@ def restore(
     """
     settings = settings or Settings()
     started = time.perf_counter()
+    _check_average(image, settings)
     averaged = image.average_frames(settings.average)
-    _check_ranges(averaged, settings)
+    check_ranges(averaged, settings)
     layout = lay_out(
         averaged,
         package.manifest,
@@ -146,7 +147,18 @@ def _left_out(image: Image, average: int) -> list[str]:
     return [f"{image.name}: its last {n} of {image.sizes['T']} frames fill no average of {average}"] if n else []
 
 
-def _check_ranges(image: Image, settings: Settings) -> None:
+def _check_average(image: Image, settings: Settings) -> None:
+    """Refuse averages of pixels that may be without data: a mean of some of them would pass for data."""
+    is_masked = isinstance(image.pixels, np.ma.MaskedArray)
+    if settings.average > 1 and (is_masked or isinstance(settings.nodata, int | float)):
+        raise InputError(
+            f"average {settings.average}: {image.name} has {'a mask' if is_masked else f'nodata {settings.nodata:g}'}, "
+            "and a mean of pixels with and without data is neither. Average the frames before, or leave one of both out"
+        )
+
+
+def check_ranges(image: Image, settings: Settings) -> None:
+    """Refuse ranges by channel that name a channel the image lacks."""
     n_channels = image.sizes.get("C", 1)
     if isinstance(settings.intensity_range, Mapping) and max(settings.intensity_range) >= n_channels:
         raise InputError(

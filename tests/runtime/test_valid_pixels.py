@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carezoo import api
-from carezoo.errors import PixelError
+from carezoo.errors import InputError, PixelError
 from carezoo.image import Image
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
@@ -276,3 +276,22 @@ def test_a_crop_of_a_masked_array_is_masked(opened):
     crop = Image(image, "YX").crop({"X": slice(10, 60)})
     found = restore(crop, opened("denoise_2d").package, Settings())
     np.testing.assert_array_equal(found.mean[:, :10], image.data[:, 10:20])
+
+
+def test_a_narrow_image_is_filled_from_its_one_valid_part():
+    plane = np.full((400, 8), np.nan, np.float32)
+    plane[:50] = 7.0
+    invalid = np.isnan(plane)
+    left = fill(plane, invalid, 96)
+    assert np.isfinite(plane[:146]).all()
+    assert np.isnan(plane[left]).all()
+    assert left[-50:].all()
+
+
+@pytest.mark.parametrize("how", ["mask", "value"])
+def test_pixels_without_data_are_not_averaged_with_others(opened, how):
+    series = np.ma.masked_array(np.full((4, 32, 32), 100, np.uint16), mask=False)
+    series[1, :8] = 0
+    image, nodata = (np.ma.masked_equal(series, 0), "auto") if how == "mask" else (series.data, 0)
+    with pytest.raises(InputError, match="a mean of pixels with and without data"):
+        opened("denoise_2d").restore(image, "TYX", average=2, nodata=nodata)
