@@ -11,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from carezoo.cli import debug
+from carezoo.cli.progress import REPORT, trace
 from carezoo.errors import CarezooError, InputError, bug
 from carezoo.version import __version__
 
@@ -25,8 +25,8 @@ COMMANDS = {
     ),
     "train": ("carezoo.cli.train", "Train a model from a recipe and pack it."),
     "convert": ("carezoo.cli.convert", "Make a package of a model that CSBDeep trained."),
-    "check": ("carezoo.cli.package", "Check that a package does what it says."),
-    "info": ("carezoo.cli.package", "Tell what a package is."),
+    "check": ("carezoo.cli.zoo", "Check that a package does what it says."),
+    "info": ("carezoo.cli.zoo", "Tell what a package is."),
     "list": ("carezoo.cli.zoo", "List models: those that ship, those pulled, those of other zoos."),
     "suggest": ("carezoo.cli.zoo", "Rank models by how well an image fits them."),
     "pull": ("carezoo.cli.zoo", "Bring a model of a zoo or of bioimage.io onto this machine."),
@@ -111,12 +111,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a disk, a network drive, a permission: no bug of ours
-        debug.trace(error)
+        trace(error)
         named = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         click.echo(f"error: {named + ': ' if named else ''}{error.strerror or error}", err=True)
         return InputError.exit_code
     except Exception as error:  # a bug: told in two lines, with the way to more
-        debug.trace(error)
-        click.echo(f"error: {bug(error)}. {debug.REPORT}", err=True)
+        trace(error)
+        click.echo(f"error: {bug(error)}. {REPORT}", err=True)
         return 1
     return result if isinstance(result, int) else 0

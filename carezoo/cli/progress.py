@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -74,3 +76,12 @@ def talk_on_stderr() -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+REPORT = "Please report it with the output of the same command after setting the environment variable CAREZOO_DEBUG=1"
+
+
+def trace(error: BaseException) -> None:
+    """Print the traceback of `error` on stderr, where CAREZOO_DEBUG is set."""
+    if os.environ.get("CAREZOO_DEBUG"):
+        traceback.print_exception(error)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from carezoo.cli import debug, declared
+from carezoo.cli import declared
 from carezoo.cli.declared import open_reference, parse_crop, parse_models, parse_position
-from carezoo.cli.progress import Bar, talk_on_stderr
+from carezoo.cli.progress import REPORT, Bar, talk_on_stderr, trace
 from carezoo.errors import BugError, InputError
 from carezoo.files.listing import collect_images
 from carezoo.files.scenes import ALL
@@ -128,8 +128,8 @@ def _tell(outcome: Outcome) -> None:
     if outcome.error is not None:
         told = str(outcome.error)
         if isinstance(outcome.error, BugError):
-            debug.trace(outcome.error)
-            told = f"{told}. {debug.REPORT}"
+            trace(outcome.error)
+            told = f"{told}. {REPORT}"
         click.echo(
             f"failed   {told}" if outcome.source.name in told else f"failed   {_source(outcome)}: {told}", err=True
         )

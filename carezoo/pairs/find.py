@@ -13,8 +13,7 @@ from carezoo.errors import AxesError, DataError, InputError
 from carezoo.files import applicable_scene, open_image
 from carezoo.files.listing import match
 from carezoo.image import Image
-from carezoo.pairs.axes import PairAxes
-from carezoo.pairs.section import Acquired, FileSet
+from carezoo.pairs.section import Acquired, FileSet, PairAxes
 
 log = logging.getLogger("carezoo")
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from carezoo import metrics
 from carezoo.errors import DataError, RecipeError
 from carezoo.image import Image
-from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.cache import channel_blocks, plane_regions, read
 from carezoo.pairs.find import Pair
+from carezoo.pairs.section import ONE, PairAxes
 from carezoo.regression import Scatter
 from carezoo.statistics import Blocks, percentiles
 

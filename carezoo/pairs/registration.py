@@ -23,10 +23,9 @@ from carezoo import metrics
 from carezoo.errors import DataError, InputError
 from carezoo.files.atomic import replacing
 from carezoo.image import Image
-from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.cache import MovedPixels, read
 from carezoo.pairs.find import Pair
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import ONE, FileSet, PairAxes
 
 MAX_SHIFT_PX = 1.0
 """A larger shift blurs what a network learns: it can only guess where the target's edges are."""

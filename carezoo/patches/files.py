@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from carezoo import axes as axes_
 from carezoo.errors import DataError, RecipeError
 from carezoo.image import Image
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.cache import make_raw, read
 from carezoo.pairs.find import Pair
 from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Ranges, Scaling, match
+from carezoo.pairs.section import PairAxes
 from carezoo.pairs.split import PairParts
 from carezoo.patches.foreground import Starts, find_foreground_starts, list_all_starts, measure_bright_limits
 

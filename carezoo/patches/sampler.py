@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import DataError
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.intensity import Intensity, Levels, Matching
+from carezoo.pairs.section import PairAxes
 from carezoo.pairs.split import PairParts, Part
 from carezoo.patches.files import Float, Patches, Sampler, prepare_patches
 from carezoo.patches.simulated import SimulatedSampler, measure_constants

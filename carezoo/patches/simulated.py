@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import DataError
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.intensity import EPS, Intensity, Levels, Scaling, list_percents, make_identity
+from carezoo.pairs.section import PairAxes
 from carezoo.patches.files import Float, Patches, augment, draw_percentiles, make_rng, normalize
 from carezoo.patches.foreground import find_bright_windows
 from carezoo.simulate.pairs import make_pair, make_pairs

@@ -13,10 +13,10 @@ import torch
 
 from carezoo.domain_check import ImageSample, describe
 from carezoo.errors import DataError, RecipeError
-from carezoo.pairs.axes import ONE
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Matching, Relation, check_scorable, make_identity
 from carezoo.pairs.registration import RegistrationReport, check_files, refuse_mistakes, register_pairs
+from carezoo.pairs.section import ONE
 from carezoo.pairs.split import PairParts, Part, split_pairs
 from carezoo.pairs.valid_part import keep_valid_parts
 from carezoo.patches.files import Sampler

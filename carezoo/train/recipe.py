@@ -16,8 +16,8 @@ from typing import Any
 
 from carezoo.errors import RecipeError
 from carezoo.package.draft import Author, Citation
-from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.intensity import Intensity
+from carezoo.pairs.section import ONE, PairAxes
 from carezoo.patches.files import Patches
 from carezoo.schema import yaml_file
 from carezoo.schema.build import build, to_plain

@@ -18,8 +18,7 @@ from carezoo.image import Image
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.pairs import find
-from carezoo.pairs.axes import PairAxes
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.runtime.batch import Job
 from carezoo.train.sections import Data
 

@@ -21,8 +21,7 @@ from carezoo.host.worker import Verbs, WorkerTask
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.pairs import find
-from carezoo.pairs.axes import PairAxes
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.runtime.batch import Job, restore_files
 from carezoo.train.sections import Data
 

@@ -10,11 +10,10 @@ import tifffile
 from scipy import ndimage
 
 from carezoo.errors import DataError
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.cache import MovedPixels, make_raw
 from carezoo.pairs.find import find_pairs
 from carezoo.pairs.registration import check_files, refuse_mistakes, register_pairs, write_table
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.train.sections import Data
 
 

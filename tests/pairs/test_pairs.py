@@ -11,9 +11,8 @@ import tifffile
 
 from carezoo.errors import DataError, RecipeError
 from carezoo.files.atomic import hash_file
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
-from carezoo.pairs.section import FileSet, Split
+from carezoo.pairs.section import FileSet, PairAxes, Split
 from carezoo.pairs.split import PARTS, PairParts, split_pairs
 from carezoo.train.pack.records import record_files
 from carezoo.train.sections import Data

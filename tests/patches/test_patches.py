@@ -20,11 +20,10 @@ from scipy.ndimage import maximum_filter
 
 from carezoo.errors import DataError
 from carezoo.image import Image
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.cache import RawPixels, make_raw, read
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Intensity
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.pairs.split import PairParts
 from carezoo.patches.files import Patches, PatchSampler, PatchSize, augment, prepare_patches
 from carezoo.patches.foreground import find_foreground_starts, measure_bright_limits

@@ -9,10 +9,9 @@ import pytest
 import tifffile
 
 from carezoo.errors import DataError
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
 from carezoo.pairs.intensity import Intensity, match, relate
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.pairs.split import PairParts
 from carezoo.patches.files import Patches, PatchSize, prepare_patches
 from carezoo.train.sections import Data

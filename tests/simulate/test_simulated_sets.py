@@ -11,8 +11,8 @@ import tifffile
 
 from carezoo.errors import DataError, RecipeError
 from carezoo.files import open_image
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.intensity import Intensity
+from carezoo.pairs.section import PairAxes
 from carezoo.patches.files import Patches, PatchSize
 from carezoo.patches.sampler import MixedSampler
 from carezoo.patches.simulated import SimulatedSampler, measure_constants

@@ -9,9 +9,8 @@ import tifffile
 
 from carezoo.errors import DataError, InputError
 from carezoo.files import open_image
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.simulate import files as files_
 from carezoo.simulate import pairs as pairs_
 from carezoo.simulate.files import write_pairs

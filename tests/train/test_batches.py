@@ -5,10 +5,9 @@ import pytest
 import tifffile
 import torch
 
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
 from carezoo.pairs.intensity import Intensity
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.pairs.split import split_pairs
 from carezoo.patches.files import Patches, PatchSampler, PatchSize, prepare_patches
 from carezoo.train.batches import default_workers, draw_batches

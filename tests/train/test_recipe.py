@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from carezoo.errors import RecipeError
-from carezoo.pairs.axes import PairAxes
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.train.explain import explain
 from carezoo.train.recipe import Recipe
 from carezoo.train.sections import Data, NetworkSection, Training

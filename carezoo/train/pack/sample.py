@@ -22,9 +22,9 @@ from carezoo.files import open_image, write_image
 from carezoo.image import Image, Metadata
 from carezoo.intensity import Normalization, Operation
 from carezoo.package import consistency
-from carezoo.pairs.axes import ONE, PairAxes
 from carezoo.pairs.cache import read
 from carezoo.pairs.find import Pair
+from carezoo.pairs.section import ONE, PairAxes
 from carezoo.pairs.split import PairParts
 from carezoo.pictures import display
 from carezoo.runtime.session import Session
