@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 Position = Mapping[str, int]
 """Index along axes besides Y and X, by letter; letters the image lacks are ignored."""
 
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = np.float64(np.finfo(np.float32).max)  # not a Python float, which a float16 image would take for infinite
 """Networks compute in float32; a larger number in a double-precision image would become infinite on the way."""
 
 LEAST_PADDING = 0.005

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from carezoo.errors import InputError
-from carezoo.files import applicable_scene, choose_scenes, open_image
+from carezoo.files import choose_scenes, open_image
 from carezoo.files.listing import match
-from carezoo.files.scenes import Scene
+from carezoo.files.scenes import ALL, Scene
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
@@ -84,8 +84,7 @@ def _open(
     kept = None if axes is None else "".join(letter for letter in axes.upper() if not manifest.loses(letter))
     images = []
     for path, letters in ((source, axes), (target, kept)):
-        number = applicable_scene(path, scene.number) if scene else None
-        image = open_image(path, letters, scene=number)
+        image = open_image(path, letters, scene=_find_scene(path, scene))
         images.append(replace(image, name=f"{path.parent.name}/{path.name}"))
     n_channels = [image.sizes.get("C", 1) for image in images]
     name = f"{source.name}, {scene.label}" if scene and scene.label else source.name
@@ -99,6 +98,16 @@ def _open(
         source_channels=tuple(range(n_channels[0])),
         target_channels=tuple(range(n_channels[1])),
     )
+
+
+def _find_scene(path: Path, scene: Scene | None) -> int | None:
+    """Return which image of a file belongs to a scene of the source: that of its name, else that of its number."""
+    if scene is None:
+        return None
+    there = choose_scenes(path, ALL)
+    if len(there) == 1:
+        return None
+    return next((each.number for each in there if each.label == scene.label), scene.number)
 
 
 def _check(pair: Pair, manifest: Manifest) -> None:

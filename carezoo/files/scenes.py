@@ -58,10 +58,10 @@ def choose_number(path: Path, names: Sequence[str], asked: int | str | None) -> 
 
 
 def choose(path: Path, names: Sequence[str], asked: int | str) -> tuple[Scene, ...]:
-    """Return the images that are meant, as `choose_number`; `ALL` means all of them."""
+    """Return the images that are meant, as `choose_number`; `ALL` means all of them, also where one has that name."""
     if len(names) == 1 and asked == ALL:
         return (Scene(0, ""),)
-    numbers = range(len(names)) if asked == ALL and ALL not in names else [choose_number(path, names, asked)]
+    numbers = range(len(names)) if asked == ALL else [choose_number(path, names, asked)]
     labels = _labels(names)
     return tuple(Scene(number, labels[number]) for number in numbers)
 

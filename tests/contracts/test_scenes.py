@@ -109,8 +109,8 @@ def test_names_that_do_not_tell_apart_are_numbered(tmp_path):
     write_scenes(tmp_path / "a.ome.tif", PICTURES, ["x", "X", "?"])
     found = files.choose_scenes(tmp_path / "a.ome.tif", "all")
     assert found == (Scene(0, "0-x"), Scene(1, "1-X"), Scene(2, "2"))
-    write_scenes(tmp_path / "b.ome.tif", PICTURES, ["0", "all", "1"])  # a name wins over what a word or number means
-    assert files.choose_scenes(tmp_path / "b.ome.tif", "all") == (Scene(1, "all"),)
+    write_scenes(tmp_path / "b.ome.tif", PICTURES, ["0", "all", "1"])  # a name wins over a number, "all" over a name
+    assert files.choose_scenes(tmp_path / "b.ome.tif", "all") == (Scene(0, "0"), Scene(1, "all"), Scene(2, "1"))
     assert files.choose_scenes(tmp_path / "b.ome.tif", "1") == (Scene(2, "1"),)
 
 
@@ -165,3 +165,13 @@ def test_fiji(path, package, monkeypatch):
     found, order = folders.ask(SimpleNamespace(HELP="", remembered={}, models=loaded), call)
     outcomes = list(restore_files(found.images, order))
     assert [outcome.scene for outcome in outcomes] == ["A1-pos-1", "A1-pos-2", "B2"]
+
+
+def test_scenes_of_source_and_target_are_paired_by_name(tmp_path, package):
+    manifest = open_package(package).manifest
+    for folder in ("low", "high"):
+        (tmp_path / folder).mkdir()
+    write_scenes(tmp_path / "low" / "m.ome.tif", PICTURES[:2], ["p", "q"])
+    write_scenes(tmp_path / "high" / "m.ome.tif", PICTURES[1::-1], ["q", "p"])
+    for pair in find_pairs(conditions(tmp_path / "low", tmp_path / "high"), manifest, scene="all"):
+        np.testing.assert_array_equal(pair.source.array(), pair.target.array())
