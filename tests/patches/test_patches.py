@@ -354,10 +354,9 @@ def test_background_alone_says_what_to_change(tmp_path, caplog):
 BOUNDED = """
 import json, sys
 from pathlib import Path
-from carezoo.pairs.axes import PairAxes
 from carezoo.pairs.find import find_pairs
 from carezoo.pairs.intensity import Intensity
-from carezoo.pairs.section import FileSet
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.pairs.split import PairParts
 from carezoo.patches.files import Patches, PatchSize, prepare_patches
 from carezoo.train.sections import Data
