@@ -28,7 +28,7 @@ BAD = {
     "precision": ["best", None, True],
     "n_threads": ["0", "many", -1, 1.5, True, 100_000],
     "dtype": ["foo", "U5", bool, None],
-    "intensity_range": ["5", "9,3", "1,nan", 5, (3, 1), (1, 2, 3), (0, float("inf"))],
+    "intensity_range": ["5", "9,3", "1,nan", 5, (3, 1), (1, 2, 3), (0, float("inf")), "0,1e-300", "1,1e39"],
     "background": ["dark", "nan", float("inf"), True, [1, 2]],
     "average": ["0", "x", 0, 2.0, None],
     "is_per_frame": ["maybe", 2, None],

@@ -295,3 +295,12 @@ def test_pixels_without_data_are_not_averaged_with_others(opened, how):
     image, nodata = (np.ma.masked_equal(series, 0), "auto") if how == "mask" else (series.data, 0)
     with pytest.raises(InputError, match="a mean of pixels with and without data"):
         opened("denoise_2d").restore(image, "TYX", average=2, nodata=nodata)
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_pixels_of_half_precision_images_are_found(opened):
+    image = picture(48, 48, offset=0).astype(np.float16)
+    image[5, 6] = np.inf
+    restored = opened("denoise_2d").restore(image, "YX").mean
+    assert np.isinf(restored[5, 6])
+    assert np.isfinite(np.delete(restored.ravel(), 5 * 48 + 6)).all()
