@@ -161,8 +161,8 @@ def _number(value: Any) -> float:
 def _range(value: Any) -> tuple[float, float]:
     low, high = map(_number, value.split(",") if isinstance(value, str) else value)
     # Networks compute in float32: what it cannot tell apart is no range.
-    width = np.subtract(high, low, dtype=np.float64).astype(np.float32) if low < high else np.float32(0)
-    if not 0 < width < np.inf:
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= high - low <= float(limits.max):
         raise ValueError
     return low, high
 
