@@ -33,10 +33,10 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="carezoo-benchmark-") as folder:
         source = Path(folder) / "image.tif"
         files.write_image(source, image)
-        order = Job(models={None: made}, settings=Settings(provider="cpu"), is_overwriting=True)
+        job = Job(models={None: made}, settings=Settings(provider="cpu"), is_overwriting=True)
 
         def from_file_to_file() -> None:
-            (outcome,) = restore_files([source], order)
+            (outcome,) = restore_files([source], job)
             assert outcome.status == "restored", outcome.error
 
         cost, ours, theirs = ratio(from_file_to_file, bare, n=3)

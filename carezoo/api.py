@@ -91,7 +91,7 @@ class Model:
             NumPy array, anything that is indexed like one (Dask, Zarr, h5py), a torch tensor, an xarray.DataArray (its
             dimensions give the axes, its coordinates the pixel size), an `Image`, or the path of a file.
         axes
-            Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model or their
+            Letters over STCZYX in array job. Needed for arrays unless their axes are those of the model or their
             dimensions are named; for files their metadata decide unless given.
         scene
             Name or number (from 0) of the image in a file that holds several; None: the first.
@@ -175,7 +175,7 @@ class Model:
         """
         if settings is not None and options:
             raise TypeError(f"give settings or {', '.join(options)}, not both")
-        order = Job(
+        job = Job(
             models={None: self.package},
             settings=settings or from_words(options),
             axes=axes,
@@ -184,11 +184,11 @@ class Model:
             is_overwriting=is_overwriting,
         )
         source = Path(path)
-        restored = result_path(source, "mean", order.output)
-        for outcome in restore_files([source], order, open_network=lambda _, chosen: self._session(chosen)):
+        restored = result_path(source, "mean", job.output)
+        for outcome in restore_files([source], job, open_network=lambda _, chosen: self._session(chosen)):
             if outcome.error is not None:
                 raise outcome.error
-            restored = result_path(source, "mean", order.output, outcome.scene)
+            restored = result_path(source, "mean", job.output, outcome.scene)
         return restored
 
     def evaluate(

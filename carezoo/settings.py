@@ -342,7 +342,7 @@ class Settings:
         """Return the rows whose value is not the default."""
         return tuple(row for row in SETTINGS if getattr(self, row.key) != row.default)
 
-    def deciding(self) -> dict[str, Any]:
+    def list_deciding(self) -> dict[str, Any]:
         """Return what decides pixels, as plain values for JSON: equal values, equal pixels."""
         return {row.key: _plain(getattr(self, row.key)) for row in SETTINGS if row.decides_pixels}
 

@@ -69,7 +69,7 @@ def restore_command(
     writes cell_scale.tif, too. With --scene the names carry that of the scene. Finished files are skipped when the
     command is run again.
     """
-    order = Job(
+    job = Job(
         models={channel: open_reference(reference, zoos) for channel, reference in parse_models(models).items()},
         settings=settings,
         axes=axes,
@@ -81,44 +81,44 @@ def restore_command(
     with talk_on_stderr():
         files = collect_images(sources)
     if flicker:
-        _check_flicker(flicker, files, order)
+        _check_flicker(flicker, files, job)
     outcomes: list[Outcome] = []
     with Bar() as bar:
-        for outcome in restore_files(files, order, progress=bar):
+        for outcome in restore_files(files, job, progress=bar):
             bar.close()
             outcomes.append(outcome)
             _tell(outcome)
     if flicker and outcomes[0].error is None:
-        _write_flicker(flicker, files[0], order, flicker_at or "")
+        _write_flicker(flicker, files[0], job, flicker_at or "")
     if as_json:
         click.echo(json.dumps([outcome.to_dict() for outcome in outcomes], indent=2))
     return _summary(outcomes)
 
 
-def _check_flicker(path: Path, files: Sequence[Path], order: Job) -> None:
+def _check_flicker(path: Path, files: Sequence[Path], job: Job) -> None:
     from carezoo.pictures import flicker
 
     flicker.check_name(path)
-    if len(files) != 1 or None not in order.models:
+    if len(files) != 1 or None not in job.models:
         raise InputError("--flicker shows one file restored with one model; give one")
-    if order.scene == ALL:
+    if job.scene == ALL:
         raise InputError("--flicker shows one image; name its scene")
-    if path.exists() and not order.is_overwriting:
+    if path.exists() and not job.is_overwriting:
         raise InputError(f"{path} exists; choose another name, or replace it (--overwrite)")
-    manifest = order.models[None].manifest
+    manifest = job.models[None].manifest
     if all(result.name != "scale" for result in manifest.results):
         raise InputError(f"--flicker draws from a distribution, and model {manifest.id} is not probabilistic")
 
 
-def _write_flicker(path: Path, file: Path, order: Job, at: str) -> None:
+def _write_flicker(path: Path, file: Path, job: Job, at: str) -> None:
     """Restore what is shown once more, with what the members of an ensemble say, and draw from it."""
     from carezoo import files
     from carezoo.pictures import flicker, view
 
     position = parse_position(at) if at else {}
-    image = files.open_image(file, order.axes, scene=order.scene)
-    image = image.crop(order.crop) if order.crop else image
-    shown = view.view_model(image, order.models[None], position, order.settings)
+    image = files.open_image(file, job.axes, scene=job.scene)
+    image = image.crop(job.crop) if job.crop else image
+    shown = view.view_model(image, job.models[None], position, job.settings)
     n = flicker.N_FRAMES[path.suffix.lower()]
     flicker.write(flicker.frames(shown, position.get("Z"), n), path)
     click.echo(f"flicker  {file} -> {path}", err=True)

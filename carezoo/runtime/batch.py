@@ -56,7 +56,7 @@ class Job:
         """Return what decides the pixels of a result, as plain values: equal options, equal result."""
         return {
             "models": {str(channel): package.sha256 for channel, package in self.models.items()},
-            **self.settings.deciding(),
+            **self.settings.list_deciding(),
             "axes": self.axes,
             "crop": {letter: [bound.start, bound.stop] for letter, bound in self.crop.items()},
         }
@@ -89,7 +89,7 @@ class Outcome:
 
 def restore_files(
     sources: Sequence[Path],
-    order: Job,
+    job: Job,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     *,
@@ -99,7 +99,7 @@ def restore_files(
 
     Parameters
     ----------
-    sources, order
+    sources, job
         What to restore, and how.
     progress, cancelled
         Called after each tile with the voxels of the file that are done, those in all, and the name of the file; asked
@@ -118,20 +118,20 @@ def restore_files(
         Before any work: if two files would write the same result, a result would replace its source, or results cannot
         go where they should.
     """
-    if order.output is not None:
-        _check_output(order.output, len(sources))
-    for conflict in conflicts(sources, order).values():
+    if job.output is not None:
+        _check_output(job.output, len(sources))
+    for conflict in conflicts(sources, job).values():
         raise conflict
-    sessions = {key: open_network(package, order.settings) for key, package in order.models.items()}
+    sessions = {key: open_network(package, job.settings) for key, package in job.models.items()}
     for source in sources:
         try:
-            scenes = _scenes(source, order)
+            scenes = _scenes(source, job)
         except Exception as error:
             yield _failure(source, error)
             continue
         for scene in scenes:
             try:
-                yield _restore_file(source, scene, order, sessions, progress, cancelled)
+                yield _restore_file(source, scene, job, sessions, progress, cancelled)
             except Exception as error:
                 yield _failure(source, error, scene)
 
@@ -150,7 +150,7 @@ def _failure(source: Path, error: Exception, scene: Scene | None = None) -> Outc
     return Outcome(source=source, scene=scene.label if scene else "", status="failed", error=told)
 
 
-def _scenes(source: Path, order: Job) -> Sequence[Scene | None]:
+def _scenes(source: Path, job: Job) -> Sequence[Scene | None]:
     """Return the images of a file to restore; None stands for the first, without a name of its own.
 
     Raises
@@ -158,11 +158,11 @@ def _scenes(source: Path, order: Job) -> Sequence[Scene | None]:
     InputError
         If the file lacks what was asked for, or several images of it would be written to one file.
     """
-    if order.scene is None:
+    if job.scene is None:
         return (None,)
-    found = files.choose_scenes(source, order.scene)
-    if len(found) > 1 and order.output is not None and _is_file_name(order.output):
-        raise InputError(f"{order.output} is the name of one image, and {source} holds {len(found)}; name a folder")
+    found = files.choose_scenes(source, job.scene)
+    if len(found) > 1 and job.output is not None and _is_file_name(job.output):
+        raise InputError(f"{job.output} is the name of one image, and {source} holds {len(found)}; name a folder")
     return found
 
 
@@ -201,7 +201,7 @@ def _name_output(path: Path, ending: str) -> Path:
     return path.with_name(f"{path.stem}_{ending}.tif")
 
 
-def conflicts(sources: Sequence[Path], order: Job) -> dict[Path, InputError]:
+def conflicts(sources: Sequence[Path], job: Job) -> dict[Path, InputError]:
     """Return why files cannot be restored together with the others, by file; the rest of them can.
 
     A file conflicts if an earlier one is written to the same result, or if it is itself the result of another.
@@ -210,8 +210,8 @@ def conflicts(sources: Sequence[Path], order: Job) -> dict[Path, InputError]:
     given = {source.resolve(): source for source in sources}
     found: dict[Path, InputError] = {}
     for source in sources:
-        for name in _result_names(order):
-            path = result_path(source, name, order.output).resolve()
+        for name in _result_names(job):
+            path = result_path(source, name, job.output).resolve()
             if path in taken:
                 found[source] = InputError(
                     f"{taken[path]} and {source} would both be written to {path}; restore them into different folders"
@@ -224,36 +224,36 @@ def conflicts(sources: Sequence[Path], order: Job) -> dict[Path, InputError]:
     return found
 
 
-def _result_names(order: Job) -> list[str]:
+def _result_names(job: Job) -> list[str]:
     """Return the results that every model gives."""
-    given = [[result.name for result in package.manifest.results] for package in order.models.values()]
+    given = [[result.name for result in package.manifest.results] for package in job.models.values()]
     return [name for name in given[0] if all(name in names for names in given)]
 
 
 def _restore_file(
     source: Path,
     scene: Scene | None,
-    order: Job,
+    job: Job,
     sessions: Mapping[int | None, Session],
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> Outcome:
-    image = files.open_image(source, order.axes, scene=scene.number if scene else None)
-    image = image.crop(order.crop) if order.crop else image
+    image = files.open_image(source, job.axes, scene=scene.number if scene else None)
+    image = image.crop(job.crop) if job.crop else image
     label = scene.label if scene else ""
-    outputs = tuple(result_path(source, name, order.output, label) for name in _result_names(order))
-    options = {**order.options(), "scene": label or None}
+    outputs = tuple(result_path(source, name, job.output, label) for name in _result_names(job))
+    options = {**job.options(), "scene": label or None}
     identity = {"input": {"name": source.name, **identify(files_of(source))}, "options": options}
-    if not order.is_overwriting and _is_finished(outputs, identity):
+    if not job.is_overwriting and _is_finished(outputs, identity):
         return Outcome(source=source, scene=label, status="skipped", outputs=outputs)
 
     @contextmanager
     def make_target(outline: Outline) -> Iterator[Erasable]:
-        path = result_path(source, outline.name, order.output, label)
+        path = result_path(source, outline.name, job.output, label)
         make_folder(path.parent)
         notes = {"carezoo": {"result": outline.name, **identity, "run": outline.provenance.to_dict()}}
         if outline.name == "scale":  # intervals are drawn from this file, where its model may be gone
-            notes["carezoo"]["levels"] = order.levels()
+            notes["carezoo"]["levels"] = job.levels()
         with files.create_image(
             path,
             shape=outline.shape,
@@ -265,7 +265,7 @@ def _restore_file(
         ) as target:
             yield target
 
-    reports = _restore_image(image, order, sessions, make_target, progress, cancelled)
+    reports = _restore_image(image, job, sessions, make_target, progress, cancelled)
     return Outcome(source=source, scene=label, status="restored", outputs=outputs, reports=reports)
 
 
@@ -278,37 +278,37 @@ def _like(outline: Outline) -> Image:
 
 def _restore_image(
     image: Image,
-    order: Job,
+    job: Job,
     sessions: Mapping[int | None, Session],
     make_target: Callable[[Outline], AbstractContextManager[Erasable]],
     progress: Progress | None,
     cancelled: Callable[[], bool] | None,
 ) -> tuple[Report, ...]:
     def run(part: Image, key: int | None, make_target: MakeTarget) -> Report:
-        package, session = order.models[key], sessions[key]
+        package, session = job.models[key], sessions[key]
         return restore(
             part,
             package,
-            order.settings if key is None else order.settings.of_channel(key),
+            job.settings if key is None else job.settings.of_channel(key),
             session=session,
             make_target=make_target,
             progress=progress,
             cancelled=cancelled,
         ).report
 
-    check_ranges(image, order.settings)
+    check_ranges(image, job.settings)
     if None in sessions:
         return (run(image, None, make_target),)
     if "C" not in image.axes and set(sessions) == {0}:
         return (run(image, 0, make_target),)
-    channels = _channels(image, order)
-    with ChannelTargets(len(channels), _result_names(order), make_target) as targets:
+    channels = _channels(image, job)
+    with ChannelTargets(len(channels), _result_names(job), make_target) as targets:
         return tuple(run(image.crop({"C": slice(c, c + 1)}), c, targets.make_for(c)) for c in channels)
 
 
-def _channels(image: Image, order: Job) -> list[int]:
+def _channels(image: Image, job: Job) -> list[int]:
     n_channels = image.sizes.get("C", 1)
-    named = sorted(channel for channel in order.models if channel is not None)
+    named = sorted(channel for channel in job.models if channel is not None)
     if named != list(range(n_channels)):
         has = f"channels 0 to {n_channels - 1}" if n_channels > 1 else "one channel, number 0"
         raise AxesError(

@@ -36,8 +36,8 @@ def demo() -> tuple[list[dict[str, str]], list[RestoredRow], list[ScoredRow]]:
         rows = list(csv.DictReader(file))
     wanted = models.ModelFields.from_dialog(name="denoise-bpae-2d", version="", package="", zoo="")
     with tempfile.TemporaryDirectory() as folder:
-        order = Job(models={None: models.choose(wanted).open()}, folder=Path(folder))
-        restored = restore_rows([row["image"] for row in rows], order, folder=DEMO)
+        job = Job(models={None: models.choose(wanted).open()}, output=Path(folder))
+        restored = restore_rows([row["image"] for row in rows], job, folder=DEMO)
         pairs = [
             {"restored": done.restored, "reference": row["reference"], "noisy": row["image"]}
             for row, done in zip(rows, restored, strict=True)

@@ -143,13 +143,13 @@ def test_knime(path, package, monkeypatch):
     from carezoo_knime.restoring import restore_rows
     from carezoo_knime.scoring import score_rows
 
-    order = Job(models={None: open_package(package)}, output=path.parent / "out", scene="B2")
-    (row,) = restore_rows([str(path)], order)
+    job = Job(models={None: open_package(package)}, output=path.parent / "out", scene="B2")
+    (row,) = restore_rows([str(path)], job)
     assert row.restored == str(path.parent / "out" / "plate_B2_restored.ome.tif")
     (scored,) = score_rows([{"restored": row.restored, "reference": str(path), "noisy": str(path)}], scene="B2")
     assert scored.error is None
     with pytest.raises(InputError, match="name one scene"):
-        restore_rows([str(path)], replace(order, scene="all"))
+        restore_rows([str(path)], replace(job, scene="all"))
 
 
 def test_fiji(path, package, monkeypatch):
@@ -162,8 +162,8 @@ def test_fiji(path, package, monkeypatch):
     loaded = SimpleNamespace(get=lambda _: carezoo.load(package))
     monkeypatch.setattr(folders, "model_fields", lambda _: [folders.Field("model", "text")])
     monkeypatch.setattr(folders, "reference", lambda values: values["model"])
-    found, order = folders.ask(SimpleNamespace(HELP="", remembered={}, models=loaded), call)
-    outcomes = list(restore_files(found.images, order))
+    found, job = folders.ask(SimpleNamespace(HELP="", remembered={}, models=loaded), call)
+    outcomes = list(restore_files(found.images, job))
     assert [outcome.scene for outcome in outcomes] == ["A1-pos-1", "A1-pos-2", "B2"]
 
 

@@ -35,13 +35,13 @@ def images(tmp_path):
     return tmp_path
 
 
-def order(package: Path, **changes) -> Job:
+def job_of(package: Path, **changes) -> Job:
     return Job(models={None: open_package(package)}, **changes)
 
 
 def test_pixels_are_those_of_python(models, images):
     cells = [str(images / f"cell{i}.tif") for i in (0, 1)]
-    rows = restore_rows(cells, order(models / "many.zip", settings=Settings(tile=16), output=images / "out"))
+    rows = restore_rows(cells, job_of(models / "many.zip", settings=Settings(tile=16), output=images / "out"))
     model = carezoo.load(models / "many.zip")
     for cell, row in zip(cells, rows, strict=True):
         expected = model.restore(cell)
@@ -54,7 +54,7 @@ def test_pixels_are_those_of_python(models, images):
         assert (row.status, row.error) == ("restored", None)
         assert row.preview.shape == expected.mean.shape
         assert (row.preview.min(), row.preview.max()) == (0, 255)
-    same = restore_rows(cells[:1], order(models / "many.zip", output=images / "whole"))
+    same = restore_rows(cells[:1], job_of(models / "many.zip", output=images / "whole"))
     assert np.array_equal(files.open_image(same[0].restored).array(), model.restore(cells[0]).mean)
 
 
@@ -76,7 +76,7 @@ def test_a_broken_row_is_a_row_that_says_so(models, images):
         "cell1.tif",
     ]
     cells = [*(str(images / name) for name in names), None, float("nan"), "", "cell0.tif"]
-    rows = restore_rows(cells, order(models / "one.zip", output=images / "out"))
+    rows = restore_rows(cells, job_of(models / "one.zip", output=images / "out"))
     assert len(rows) == len(cells)
     assert [i for i, row in enumerate(rows) if row.error is None] == [0, 8]
     said = [
@@ -100,21 +100,21 @@ def test_a_broken_row_is_a_row_that_says_so(models, images):
 def test_strict_rows_end_the_work_with_the_first_error(models, images):
     tifffile.imwrite(images / "volume.tif", packages.picture((5, 20, 20)))
     with pytest.raises(AxesError, match=r"volume\.tif"):
-        restore_rows([str(images / "volume.tif")], order(models / "one.zip"), is_strict=True)
+        restore_rows([str(images / "volume.tif")], job_of(models / "one.zip"), is_strict=True)
     with pytest.raises(InputError, match="no path in this row"):
-        restore_rows([str(images / "cell0.tif"), None], order(models / "one.zip"), is_strict=True)
+        restore_rows([str(images / "cell0.tif"), None], job_of(models / "one.zip"), is_strict=True)
     assert not (images / "cell0_restored.tif").exists()
 
 
 def test_finished_rows_are_not_restored_again_and_the_same_path_only_once(models, images):
     cell = str(images / "cell0.tif")
-    first, again = restore_rows([cell, cell], order(models / "many.zip"))
+    first, again = restore_rows([cell, cell], job_of(models / "many.zip"))
     assert first == again
-    (later,) = restore_rows(["cell0.tif"], order(models / "many.zip"), folder=images)
+    (later,) = restore_rows(["cell0.tif"], job_of(models / "many.zip"), folder=images)
     assert (later.status, later.seconds) == ("finished before", None)
     assert (later.restored, later.mean_disagreement) == (first.restored, first.mean_disagreement)
     assert np.array_equal(later.preview, first.preview)
-    (other,) = restore_rows([cell], order(models / "many.zip", settings=Settings(dtype=np.uint16)))
+    (other,) = restore_rows([cell], job_of(models / "many.zip", settings=Settings(dtype=np.uint16)))
     assert "exists and differs in options" in other.error
 
 
@@ -122,11 +122,13 @@ def test_results_among_the_images_and_equal_names_hold_up_their_row_only(models,
     (images / "sub").mkdir()
     files.write_image(images / "sub" / "cell0.tif", Image(packages.picture((20, 20)), "YX"))
     cells = [str(images / name) for name in ("cell0.tif", "cell1.tif")]
-    restore_rows(cells, order(models / "one.zip"))
-    rows = restore_rows([*cells, str(images / "cell0_restored.tif")], order(models / "one.zip"))
+    restore_rows(cells, job_of(models / "one.zip"))
+    rows = restore_rows([*cells, str(images / "cell0_restored.tif")], job_of(models / "one.zip"))
     assert [row.status for row in rows] == ["finished before", "finished before", "failed"]
     assert "is both an input and the result of" in rows[2].error
-    rows = restore_rows([cells[0], str(images / "sub" / "cell0.tif")], order(models / "one.zip", output=images / "out"))
+    rows = restore_rows(
+        [cells[0], str(images / "sub" / "cell0.tif")], job_of(models / "one.zip", output=images / "out")
+    )
     assert [row.status for row in rows] == ["restored", "failed"]
     assert "would both be written to" in rows[1].error
 
@@ -135,7 +137,7 @@ def test_progress_rises_to_one_and_stopping_keeps_what_is_finished(models, image
     cells = [str(images / f"cell{i}.tif") for i in (0, 1)]
     told = []
     tiles = Settings(tile=16)
-    restore_rows(cells, order(models / "one.zip", settings=tiles), progress=lambda *step: told.append(step))
+    restore_rows(cells, job_of(models / "one.zip", settings=tiles), progress=lambda *step: told.append(step))
     shares = [done / total for done, total, _ in told]
     assert shares == sorted(shares)
     assert len(shares) > 4
@@ -145,7 +147,7 @@ def test_progress_rises_to_one_and_stopping_keeps_what_is_finished(models, image
     with pytest.raises(Cancelled, match=r"stopped at .*cell1\.tif; what was finished before stays"):
         restore_rows(
             cells,
-            order(models / "one.zip", settings=tiles, output=images / "out"),
+            job_of(models / "one.zip", settings=tiles, output=images / "out"),
             progress=lambda done, total, _: told.append(done / total),
             cancelled=lambda: bool(told) and told[-1] > 0.6,
         )
@@ -154,7 +156,8 @@ def test_progress_rises_to_one_and_stopping_keeps_what_is_finished(models, image
 
 def test_warnings_of_the_run_reach_the_row(models, images):
     (row,) = restore_rows(
-        [str(images / "cell0.tif")], order(models / "one.zip", settings=Settings(dtype=np.uint8), output=images / "out")
+        [str(images / "cell0.tif")],
+        job_of(models / "one.zip", settings=Settings(dtype=np.uint8), output=images / "out"),
     )
     assert "pixels did not fit into the type and were clipped" in row.warnings
 

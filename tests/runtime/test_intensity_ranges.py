@@ -67,7 +67,7 @@ def test_texts_say_the_same_as_python():
     expected = {0: (90, 1200), 1: (100, 3000)}
     assert Settings(intensity_range="1=100,3000 0=90,1200").intensity_range == expected
     assert Settings(intensity_range={"0": [90, 1200], 1: (100, 3000)}).intensity_range == expected
-    assert Settings(intensity_range=expected).deciding()["intensity_range"] == {"0": [90, 1200], "1": [100, 3000]}
+    assert Settings(intensity_range=expected).list_deciding()["intensity_range"] == {"0": [90, 1200], "1": [100, 3000]}
     assert Settings(intensity_range=expected).of_channel(1).intensity_range == (100, 3000)
     assert Settings(intensity_range=expected).of_channel(2).intensity_range is None
 

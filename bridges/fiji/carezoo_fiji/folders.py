@@ -34,7 +34,7 @@ def ask(session: Any, call: Call) -> tuple[Listing, Job]:
         raise InputError(f"input_folder={values['input_folder']}: expected a folder of images")
     if not str(values["output_folder"]).strip():
         raise InputError("output_folder is empty: expected the folder for the results")
-    order = Job(
+    job = Job(
         models={None: session.models.get(reference(values)).package},
         settings=from_dialog(values),
         scene=str(values["scene"]).strip() or None,
@@ -43,26 +43,26 @@ def ask(session: Any, call: Call) -> tuple[Listing, Job]:
     )
     found = list_folder(source)
     found.require_images()
-    return found, order
+    return found, job
 
 
 def do(session: Any, call: Call, asked: tuple[Listing, Job]) -> str:
     """Restore file by file; a broken one does not stop the others."""
     del session
-    found, order = asked
+    found, job = asked
     if found.unreadable:
         load("ij.IJ").log(f"CAREzoo: left out: {found.missing_reader()}")
-    outcomes = call.in_background(lambda: _restore(call, found.images, order))
+    outcomes = call.in_background(lambda: _restore(call, found.images, job))
     if all(outcome.error for outcome in outcomes):
         raise outcomes[0].error or InputError("nothing was restored")
     counts = {status: sum(o.status == status for o in outcomes) for status in ("restored", "skipped", "failed")}
     text = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-    load("ij.IJ").log(f"CAREzoo: {text}; results are in {order.output}")
+    load("ij.IJ").log(f"CAREzoo: {text}; results are in {job.output}")
     call.status(text)
     return text
 
 
-def _restore(call: Call, sources: Sequence[Path], order: Job) -> list[Outcome]:
+def _restore(call: Call, sources: Sequence[Path], job: Job) -> list[Outcome]:
     outcomes: list[Outcome] = []
     n_files = len(sources)
 
@@ -70,7 +70,7 @@ def _restore(call: Call, sources: Sequence[Path], order: Job) -> list[Outcome]:
         call.status(f"restoring {what} ({len(outcomes) + 1} of {n_files}); Escape stops")
         call.progress(len(outcomes) * total + done, n_files * total)
 
-    for outcome in restore_files(sources, order, progress, call.stopped.is_set):
+    for outcome in restore_files(sources, job, progress, call.stopped.is_set):
         if isinstance(outcome.error, Cancelled):
             raise outcome.error
         outcomes.append(outcome)

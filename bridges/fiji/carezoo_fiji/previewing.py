@@ -22,11 +22,11 @@ GAP = 4
 TITLE = "CARE preview (intensities measured in this part)"
 
 
-def start(session: Any, source: Any, order: Any) -> None:
+def start(session: Any, source: Any, request: Any) -> None:
     """Begin to restore a part of the image; the last click wins. Returns at once."""
     _outdate(session)
     number = session.preview_number
-    start_worker("CARE preview", lambda: _run(session, source, order, number), lambda: _outdate(session))
+    start_worker("CARE preview", lambda: _run(session, source, request, number), lambda: _outdate(session))
 
 
 def close(session: Any) -> None:
@@ -42,14 +42,14 @@ def _outdate(session: Any) -> None:
     session.preview_number += 1
 
 
-def _run(session: Any, source: Any, order: Any, number: int) -> None:
+def _run(session: Any, source: Any, request: Any, number: int) -> None:
     ij = load("ij.IJ")
     try:
         ij.showStatus("CARE preview ...")
-        image = to_image(source, region=part(source, order.settings.average)).average_frames(order.settings.average)
-        model = session.models.get(order.reference)
+        image = to_image(source, region=part(source, request.settings.average)).average_frames(request.settings.average)
+        model = session.models.get(request.reference)
         restored = model.restore(
-            image, settings=replace(order.settings, average=1), cancelled=lambda: session.preview_number != number
+            image, settings=replace(request.settings, average=1), cancelled=lambda: session.preview_number != number
         ).images["mean"]
         if session.preview_number == number:
             _show(session, side_by_side(image, restored, _plane(source)))

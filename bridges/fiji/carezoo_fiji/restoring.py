@@ -69,16 +69,16 @@ def ask(session: Any, call: Call) -> RestoreRequest:
         Field("show_uncertainty", "flag", True),
         *settings_fields(),
     ]
-    preview = Button("Preview", lambda values: previewing.start(session, source, _order(source, values)))
+    preview = Button("Preview", lambda values: previewing.start(session, source, _read_request(source, values)))
     try:
         values = call.ask(fields, message=_describe(source), help_url=session.HELP, button=preview)
     finally:
         previewing.close(session)
     session.remembered["model"] = values["model"]
-    return _order(source, values)
+    return _read_request(source, values)
 
 
-def _order(source: Any, values: Values) -> RestoreRequest:
+def _read_request(source: Any, values: Values) -> RestoreRequest:
     is_selection = values["region"] == SELECTION
     return RestoreRequest(
         source, reference(values), is_selection, bool(values["show_uncertainty"]), from_dialog(values)
@@ -92,24 +92,26 @@ def _describe(source: Any) -> str:
     return f"{source.getTitle()}: {width} x {height}" + (f", {stacked}" if stacked else "")
 
 
-def do(session: Any, call: Call, order: RestoreRequest) -> str:
+def do(session: Any, call: Call, request: RestoreRequest) -> str:
     """Restore, and show what came out; the image itself stays as it is."""
-    source, region = order.source, choose_region(order, call)
+    source, region = request.source, choose_region(request, call)
     title = str(source.getTitle())
-    call.status(f"{title}: loading {order.reference}")
+    call.status(f"{title}: loading {request.reference}")
 
     def work() -> tuple[Model, Any, Image]:
         image = to_image(source, region=region)
-        model = session.models.get(order.reference)
+        model = session.models.get(request.reference)
         call.status(f"restoring {title} with {model.manifest.reference}; Escape stops")
-        restored = model.restore(image, settings=order.settings, progress=call.progress, cancelled=call.stopped.is_set)
+        restored = model.restore(
+            image, settings=request.settings, progress=call.progress, cancelled=call.stopped.is_set
+        )
         return model, restored, image
 
     was_open = is_open(source)
     model, restoration, image = call.in_background(work)
     made = windows.make_results(restoration, model, source, region)
     further = [imp for name, imp in made.items() if name != "mean"]
-    for imp in (*(further if order.shows_uncertainty else ()), made["mean"]):  # the last one shown is the active one
+    for imp in (*(further if request.shows_uncertainty else ()), made["mean"]):  # the last one shown is the active one
         session.show_window(imp)
     for warning in (*restoration.report.warnings, *_changes(source, image, region, was_open)):
         load("ij.IJ").log(f"CAREzoo: {warning}" if warning.startswith(f"{title}: ") else f"CAREzoo: {title}: {warning}")
@@ -119,17 +121,17 @@ def do(session: Any, call: Call, order: RestoreRequest) -> str:
     return f"restored {title} with {model.manifest.reference}"
 
 
-def choose_region(order: RestoreRequest, call: Call) -> dict[str, slice] | None:
+def choose_region(request: RestoreRequest, call: Call) -> dict[str, slice] | None:
     """Return the part to restore; a missing selection is an `InputError`, an ignored one is logged."""
-    found = selection(order.source)
-    if not order.is_selection:
+    found = selection(request.source)
+    if not request.is_selection:
         if found and not call.is_interactive:
             load("ij.IJ").log(
-                f"CAREzoo: {order.source.getTitle()}: the selection was ignored (region=[{SELECTION}] uses it)"
+                f"CAREzoo: {request.source.getTitle()}: the selection was ignored (region=[{SELECTION}] uses it)"
             )
         return None
     if found is None:
-        raise InputError(f"{order.source.getTitle()} has no selection. Draw one, or choose region=[{WHOLE}]")
+        raise InputError(f"{request.source.getTitle()} has no selection. Draw one, or choose region=[{WHOLE}]")
     return found
 
 

@@ -99,7 +99,7 @@ class CareRestoreNode(RestoreSettings, EveryRow):
         """Restore every row."""
         frame = table.to_pandas()
         with translate_errors():
-            order = Job(
+            job = Job(
                 models={None: model.chosen.open()},
                 settings=self._settings(),
                 axes=self.axes.strip() or None,
@@ -109,7 +109,7 @@ class CareRestoreNode(RestoreSettings, EveryRow):
             )
             rows = restore_rows(
                 list(frame[self.image_column]),
-                order,
+                job,
                 folder=folder_of(self.folder),
                 is_strict=self.stop,
                 progress=progress_of(context),

@@ -1,4 +1,4 @@
-"""CARE Restore: image paths in, one row of results for each of them out, in the same order."""
+"""CARE Restore: image paths in, one row of results for each of them out, in the same job."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RestoredRow(Row):
 
 def restore_rows(
     cells: Sequence[Any],
-    order: Job,
+    job: Job,
     *,
     folder: Path | None = None,
     is_strict: bool = False,
@@ -61,7 +61,7 @@ def restore_rows(
     ----------
     cells
         One path a row (`carezoo_knime.cells.path_of`). The same path may stand in several rows; it is restored once.
-    order
+    job
         Model, settings, and where results go.
     folder
         Where relative paths start.
@@ -77,10 +77,10 @@ def restore_rows(
     CarezooError
         If the model cannot be run at all; with `is_strict` whatever went wrong with a row.
     """
-    if order.scene == ALL:
+    if job.scene == ALL:
         raise InputError("a row becomes one image: name one scene; loop over several with a flow variable")
     paths = [_attempt(cell, folder) for cell in cells]
-    failures = conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), order)
+    failures = conflicts(list(dict.fromkeys(path for path in paths if isinstance(path, Path))), job)
     good = list(dict.fromkeys(path for path in paths if isinstance(path, Path) and path not in failures))
     if is_strict:
         for error in [path for path in paths if isinstance(path, CarezooError)] + list(failures.values()):
@@ -93,13 +93,13 @@ def restore_rows(
             words = f"{what} ({len(outcomes) + 1} of {len(good)})"
             progress(len(outcomes) * n_voxels + n_done, len(good) * n_voxels, words)
 
-    for outcome in restore_files(good, order, report, cancelled):
+    for outcome in restore_files(good, job, report, cancelled):
         outcomes.append(outcome)
         if isinstance(outcome.error, Cancelled):
             raise Cancelled(f"stopped at {outcome.source}; what was finished before stays")
         if is_strict and outcome.error is not None:
             raise outcome.error
-        rows[outcome.source] = _row(outcome, order)
+        rows[outcome.source] = _row(outcome, job)
     return [
         rows[path] if isinstance(path, Path) else RestoredRow(status=STATUS["failed"], error=str(path))
         for path in paths
@@ -113,13 +113,13 @@ def _attempt(cell: Any, folder: Path | None) -> Path | InputError:
         return error
 
 
-def _row(outcome: Outcome, order: Job) -> RestoredRow:
+def _row(outcome: Outcome, job: Job) -> RestoredRow:
     if outcome.error is not None:
         return RestoredRow(status=STATUS["failed"], error=str(outcome.error))
     written = {
         name: path
         for name in ("mean", "scale", "disagreement")
-        if (path := result_path(outcome.source, name, order.output, outcome.scene)) in outcome.outputs
+        if (path := result_path(outcome.source, name, job.output, outcome.scene)) in outcome.outputs
     }
     mean, high = _summary(files.open_image(written["disagreement"])) if "disagreement" in written else (None, None)
     return RestoredRow(
