@@ -44,7 +44,7 @@ class AxisRule:
     margin: int = 0
     """Input pixels the network cuts off each side of what it sees; the image is padded by them. Within the halo."""
 
-    def accepted(self, size: int) -> int:
+    def round_up(self, size: int) -> int:
         """Return the smallest accepted size that is at least `size`."""
         if self.step == 0:
             return self.min_size
@@ -168,7 +168,7 @@ def plan(shape: Sequence[int], tile: Sequence[int | None], rules: Sequence[AxisR
 def _plan_axis(size: int, most: int | None, rule: AxisRule) -> AxisPlan:
     if rule.step == 0 and rule.is_tileable and size + 2 * rule.margin > rule.min_size:
         return _plan_fixed(size, rule)
-    padded = rule.accepted(size + 2 * rule.margin)
+    padded = rule.round_up(size + 2 * rule.margin)
     pad_before = (padded - size) // 2
     tile = padded if most is None or not rule.is_tileable else _tile_size(padded, most, rule)
     return AxisPlan(size, pad_before, padded, _spans(padded, tile, rule, slice(pad_before, pad_before + size)))
@@ -189,12 +189,12 @@ def _tile_size(padded: int, most: int, rule: AxisRule) -> int:
     core = (most - halos) // rule.grid * rule.grid
     n_tiles = ceil((padded - halos) / core)
     balanced = ceil((padded - halos) / n_tiles)
-    return min(padded, rule.accepted(max(ceil(balanced / rule.grid) * rule.grid + halos, rule.min_size)))
+    return min(padded, rule.round_up(max(ceil(balanced / rule.grid) * rule.grid + halos, rule.min_size)))
 
 
 def smallest_tile(rule: AxisRule) -> int:
     """Return the smallest useful tile: one step between two halos, in a size the network accepts."""
-    return rule.accepted(2 * rule.halo + rule.grid)
+    return rule.round_up(2 * rule.halo + rule.grid)
 
 
 def _spans(padded: int, tile: int, rule: AxisRule, image: slice) -> tuple[TileSpan, ...]:

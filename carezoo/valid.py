@@ -60,7 +60,7 @@ def find_padding(plane: NDArray[np.generic]) -> tuple[Mask, float] | None:
         Where padding is, and its value. None without any, and where the constant pixels may well be image: dark
         backgrounds in which every photon counts, saturated pixels, backgrounds cut off at zero.
     """
-    value = _repeated_at_border(plane)
+    value = _find_border_value(plane)
     if value is None:
         return None
     same = plane == value
@@ -72,7 +72,7 @@ def find_padding(plane: NDArray[np.generic]) -> tuple[Mask, float] | None:
     return padding, float(value)
 
 
-def _repeated_at_border(plane: NDArray[np.generic]) -> Any:
+def _find_border_value(plane: NDArray[np.generic]) -> Any:
     """Return the value that most neighbours along the border share; None if hardly any share one."""
     edges = (plane[0], plane[-1], plane[:, 0], plane[:, -1])
     pairs = [edge[1:][edge[1:] == edge[:-1]] for edge in edges]

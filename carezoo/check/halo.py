@@ -47,7 +47,7 @@ def measure_halo(session: Session, manifest: Manifest, rng: np.random.Generator)
 def _reach(session: Session, manifest: Manifest, letter: str, rng: np.random.Generator) -> int:
     rules = manifest.input.rules
     before, after = borders(rules[letter])
-    sizes = {other: rule.accepted(OTHER_PIXELS + 2 * cut_off(manifest, other)) for other, rule in rules.items()}
+    sizes = {other: rule.round_up(OTHER_PIXELS + 2 * cut_off(manifest, other)) for other, rule in rules.items()}
     sizes[letter] = _length(rules[letter])
     image = rng.random(_shape(manifest, sizes), dtype=np.float32)
     axis = manifest.input.axes.index(letter)
@@ -75,7 +75,7 @@ def _length(rule: AxisRule) -> int:
     """Return a size with room for twice the declared halo and more between two disturbed ends."""
     if rule.step == 0:
         return rule.min_size
-    return rule.accepted(4 * max(rule.halo, 4) + 10 * rule.step)
+    return rule.round_up(4 * max(rule.halo, 4) + 10 * rule.step)
 
 
 def cut_off(manifest: Manifest, letter: str) -> int:

@@ -201,9 +201,9 @@ def _random_sizes(work: Subject, *, smallest: bool) -> dict[str, int]:
     most = int(work.max_pixels ** (1 / len(rules))) // 2
     sizes = {}
     for letter, rule in rules.items():
-        least = rule.accepted(2 * cut_off(work.manifest, letter) + 1)
+        least = rule.round_up(2 * cut_off(work.manifest, letter) + 1)
         highest = max(least, min(least + 12 * rule.step, most))
         sizes[letter] = (
-            least if smallest or not rule.step else rule.accepted(int(work.rng.integers(least, highest + 1)))
+            least if smallest or not rule.step else rule.round_up(int(work.rng.integers(least, highest + 1)))
         )
     return sizes

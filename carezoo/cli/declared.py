@@ -117,7 +117,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_settings(**given: Any) -> Any:
-        words = {row.key: _joined(given.pop(row.key), row) for row in OFFERED}
+        words = {row.key: _join(given.pop(row.key), row) for row in OFFERED}
         return command(settings=from_words(words), **given)
 
     declared: Callable[..., Any] = with_settings
@@ -126,7 +126,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return declared
 
 
-def _joined(given: Any, row: Setting) -> Any:
+def _join(given: Any, row: Setting) -> Any:
     """Return the value of a setting that may be given several times; as text, which `Setting.checked` reads."""
     if not row.is_repeatable:
         return given

@@ -173,7 +173,7 @@ def sparsification(error: NDArray[Any], uncertainty: NDArray[Any]) -> Sparsifica
     absolute = np.abs(error.ravel()).astype(np.float64)
     certainty = uncertainty.ravel().astype(np.float64)
     order = np.argsort(certainty, kind="stable")
-    by_uncertainty, by_error = _remaining(absolute[order]), _remaining(np.sort(absolute))
+    by_uncertainty, by_error = _measure_remaining(absolute[order]), _measure_remaining(np.sort(absolute))
     room = float(np.mean(1.0 - by_error))
     bins = np.array_split(order, N_BINS)
     return Sparsification(
@@ -197,7 +197,7 @@ def mean_sparsification(each: Sequence[Sparsification]) -> Sparsification:
     return Sparsification(each[0].removed, by_uncertainty, by_error, ause, bin_uncertainty, bin_error)
 
 
-def _remaining(ascending: NDArray[np.float64]) -> NDArray[np.float64]:
+def _measure_remaining(ascending: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the relative root mean square of the first part of sorted errors, for each share removed from the end."""
     sums = np.cumsum(ascending**2)
     counts = [max(1, round((1.0 - share) * len(ascending))) for share in REMOVED]

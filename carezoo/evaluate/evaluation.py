@@ -122,7 +122,7 @@ class _EvaluationWork:
                 self._step(f"restored {pair.name}")
                 relation = self.wanted.relations.get(pair.source_path)
                 for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration, relation):
-                    self._assess(frame.cropped(self.wanted.largest))
+                    self._assess(frame.crop_middle(self.wanted.largest))
             except InputError as error:
                 self._skip(pair.name, error)
             self._step(f"scored {pair.name}")

@@ -51,7 +51,7 @@ class ScoredFrame:
     units: AffineFit | None = None
     """Maps the target into the units of the restored image; None where that is not known beforehand."""
 
-    def cropped(self, largest: Mapping[str, int]) -> ScoredFrame:
+    def crop_middle(self, largest: Mapping[str, int]) -> ScoredFrame:
         """Return the middle of the frame, at most `largest` pixels along each axis named there.
 
         Z stays whole where source and target differ along it.

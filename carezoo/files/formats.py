@@ -115,19 +115,19 @@ def missing_package(path: Path) -> str | None:
 
 def open_other(path: Path, axes: str | None, scene: int | str | None) -> Image:
     """Open a file that is not TIFF; parameters and errors as in `carezoo.files.open_image`."""
-    with _opened(path) as opened:
+    with _open(path) as opened:
         opened.set_scene(scenes.choose_number(path, opened.scenes, scene))
         return _to_image(opened, path, axes, READERS.get(path.suffix.lower()))
 
 
 def read_scenes(path: Path) -> tuple[str, ...]:
     """Return the names of the images in a file that is not TIFF."""
-    with _opened(path) as opened:
+    with _open(path) as opened:
         return tuple(opened.scenes)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open(path: Path) -> Iterator[Any]:
     """Yield bioio's view of the file; what its reader raises becomes a FileFormatError, a bug stays one."""
     reader = READERS.get(path.suffix.lower())
     bioio = _import("bioio", "bioio", path)

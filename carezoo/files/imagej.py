@@ -52,7 +52,7 @@ def info(tif: TiffFile) -> str:
     return str((tif.imagej_metadata or {}).get("Info", ""))
 
 
-def listed_planes(tif: TiffFile) -> str:
+def describe_planes(tif: TiffFile) -> str:
     """Return how many planes the description of a hyperstack lists."""
     found = tif.imagej_metadata or {}
     counts = {name: int(found.get(name, 1)) for name in ("channels", "slices", "frames")}

@@ -33,7 +33,7 @@ def descriptions(tif: TiffFile) -> str:
     return "\n".join(_text(image, "Description") for image in root.findall("{*}Image"))
 
 
-def listed_planes(tif: TiffFile, index: int) -> str:
+def describe_planes(tif: TiffFile, index: int) -> str:
     """Return how many planes of which size the metadata of image number `index` list; empty if they list none."""
     found = ElementTree.fromstring(tif.ome_metadata or "<OME/>").findall("{*}Image/{*}Pixels")
     if index >= len(found):

@@ -39,7 +39,7 @@ def open_set(path: Path, **is_flags: Any) -> TiffFile:
         tif.close()
         return TiffFile(path, omexml=_read_text(master), **is_flags)
     text = _read_text(path)
-    listed = _listed(text, path.parent)
+    listed = _list_files(text, path.parent)
     first = next((file for file in listed if file.is_file()), None)
     if first is None:
         names = ", ".join(file.name for file in listed[:3]) or "none"
@@ -62,7 +62,7 @@ def files_of(path: Path) -> tuple[Path, ...]:
 
 
 def _members(path: Path, text: str) -> tuple[Path, ...]:
-    listed = [file for file in _listed(text, path.parent) if file.is_file()]
+    listed = [file for file in _list_files(text, path.parent) if file.is_file()]
     return tuple(sorted({path, *listed}))
 
 
@@ -97,7 +97,7 @@ def _parse(text: str) -> ElementTree.Element:
         return ElementTree.Element("OME")
 
 
-def _listed(text: str, folder: Path) -> list[Path]:
+def _list_files(text: str, folder: Path) -> list[Path]:
     if "FileName" not in text:
         return []
     elements = _parse(text).iterfind("{*}Image/{*}Pixels/{*}TiffData/{*}UUID")

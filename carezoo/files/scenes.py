@@ -44,7 +44,7 @@ def choose_number(path: Path, names: Sequence[str], asked: int | str | None) -> 
             log.warning(
                 "%s holds %d images (%s); the first is taken. Choose with --scene NAME, NUMBER or all (scene= in "
                 "Python)",
-                path.name, len(names), _listed(names),
+                path.name, len(names), _list_names(names),
             )  # fmt: skip
         return 0
     if isinstance(asked, str) and asked in names:
@@ -53,7 +53,7 @@ def choose_number(path: Path, names: Sequence[str], asked: int | str | None) -> 
     if is_number and 0 <= int(asked) < len(names):
         return int(asked)
     raise FileFormatError(
-        f"{path} has no scene {asked!r}; it has {_listed(names)} (numbers from 0 to {len(names) - 1} work as well)"
+        f"{path} has no scene {asked!r}; it has {_list_names(names)} (numbers from 0 to {len(names) - 1} work as well)"
     )
 
 
@@ -75,6 +75,6 @@ def _labels(names: Sequence[str]) -> list[str]:
     return plain if is_clear else [f"{number}-{label}".rstrip("-") for number, label in enumerate(plain)]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(names[:_MOST_NAMES]) + more

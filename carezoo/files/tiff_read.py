@@ -159,7 +159,7 @@ def _compare_with_metadata(tif: TiffFile, series: TiffPageSeries, index: int) ->
     )
     if not is_incomplete and not (is_described and series.kind in {"uniform", "generic"}):
         return ""
-    listed = ome.listed_planes(tif, index) if tif.is_ome else imagej.listed_planes(tif) if tif.is_imagej else ""
+    listed = ome.describe_planes(tif, index) if tif.is_ome else imagej.describe_planes(tif) if tif.is_imagej else ""
     page = tif.pages.first
     return (
         f"its metadata list {listed or 'other planes'}, the file holds {len(tif.pages)} of {page.imagelength} x "

@@ -122,7 +122,7 @@ class ModelChoice:
 def list_choices() -> list[ModelChoice]:
     """Return the newest version of every model on this computer, by name; a damaged one is left out with a warning."""
     found = []
-    for entry in catalog.here():
+    for entry in catalog.list_here():
         try:
             manifest = api.load(entry.path).manifest
         except CarezooError as error:

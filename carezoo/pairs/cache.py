@@ -50,9 +50,9 @@ class RawPixels:
 
     def __getitem__(self, key: Any) -> NDArray[np.generic]:
         """Read one region into memory."""
-        return np.array(self.mapped()[key])
+        return np.array(self.map_pixels()[key])
 
-    def mapped(self) -> NDArray[np.generic]:
+    def map_pixels(self) -> NDArray[np.generic]:
         """Return all pixels as a read-only map of the file, which closes with the array."""
         with self.path.open("rb") as file:
             # Not np.memmap, which takes five times as long to make.

@@ -63,7 +63,7 @@ def find_pairs(data: Acquired, axes: PairAxes) -> tuple[Pair, ...]:
 
 
 def _pairs_of_set(each: FileSet, folder: Path) -> tuple[Pair, ...]:
-    sources, targets = (_existing(names, each, folder) for names in (each.source, each.target))
+    sources, targets = (_require_files(names, each, folder) for names in (each.source, each.target))
     try:
         matched = match(sources, targets, each.pattern)
     except InputError as error:
@@ -72,7 +72,7 @@ def _pairs_of_set(each: FileSet, folder: Path) -> tuple[Pair, ...]:
     return tuple(_pair(each, source, target) for source, target in matched)
 
 
-def _existing(names: Sequence[str], each: FileSet, folder: Path) -> list[Path]:
+def _require_files(names: Sequence[str], each: FileSet, folder: Path) -> list[Path]:
     paths = [folder / name for name in names]
     for path in paths:
         if not path.exists():
@@ -134,8 +134,8 @@ def _check_pair(pair: Pair, data: Acquired, axes: PairAxes) -> None:
     source, target = pair.source.sizes, pair.target.sizes
     if not axes.fits(source, target):
         raise DataError(
-            f"{pair.name}: {_rule(axes)}, but {pair.source_path} is {_described(source)} and {pair.target_path} is "
-            f"{_described(target)}; crop or resample one of them to the other, or correct axes"
+            f"{pair.name}: {_rule(axes)}, but {pair.source_path} is {_format(source)} and {pair.target_path} is "
+            f"{_format(target)}; crop or resample one of them to the other, or correct axes"
         )
     for letter in "ST":
         if target.get(letter, 1) not in {1, source.get(letter, 1)}:
@@ -162,11 +162,11 @@ def _check_channels(path: Path, sizes: Mapping[str, int], chosen: Sequence[int],
     if len(chosen) != len(names):
         raise DataError(
             f"{path}: expected {len(names)} channel(s) ({', '.join(names)}), found {len(chosen)} "
-            f"({_described(sizes)}); name them in data.channels, or choose with source_channels and target_channels"
+            f"({_format(sizes)}); name them in data.channels, or choose with source_channels and target_channels"
         )
 
 
-def _described(sizes: Mapping[str, int]) -> str:
+def _format(sizes: Mapping[str, int]) -> str:
     return " x ".join(f"{letter} {size}" for letter, size in sizes.items())
 
 

@@ -40,7 +40,7 @@ class Starts:
         """Return the `k`-th eligible place, by axis letter."""
         flat = k
         if self.runs is not None:
-            runs = self.runs.mapped()
+            runs = self.runs.map_pixels()
             first, before = runs[int(np.searchsorted(runs[:, 1], k, side="right")) - 1]
             flat = int(first) + k - int(before)
         return dict(zip(AXES, map(int, np.unravel_index(flat, self.grid)), strict=True))

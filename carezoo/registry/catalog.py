@@ -56,7 +56,7 @@ class Here:
     """The package."""
 
 
-def here() -> tuple[Here, ...]:
+def list_here() -> tuple[Here, ...]:
     """Return the newest version of every model on this machine, shipped or pulled, that this carezoo can run."""
     zoo = open_embedded()
     found = [Here(v.model, v.version, Path(zoo.url(v.zip.url))) for v in zoo.index().versions if v.is_compatible]
@@ -67,7 +67,7 @@ def here() -> tuple[Here, ...]:
     return tuple(newest[name] for name in sorted(newest))
 
 
-def models(
+def list_models(
     *, task: str | None = None, dims: int | None = None, search: str | None = None, zoos: Locations | None = None
 ) -> tuple[Listed, ...]:
     """Return the newest version of every model, in each place it is found.
@@ -105,14 +105,14 @@ def models(
     return tuple(sorted((row for row in rows if _fits(row, task, dims, search)), key=lambda row: row.name))
 
 
-def outdated(zoos: Locations | None = None) -> tuple[Outdated, ...]:
+def list_outdated(zoos: Locations | None = None) -> tuple[Outdated, ...]:
     """Return the models on this machine of which a zoo has a newer version that this carezoo can run.
 
     The zoos named, those of CAREZOO_ZOO, and those that models were pulled from are asked. A warning tells which cannot
     be read.
     """
     pulled = cache.list_pulled()
-    versions = {each.name: each.version for each in here()}
+    versions = {each.name: each.version for each in list_here()}
     sources = [zoo_at(each.zoo) for each in pulled if not each.zoo.endswith((".zip", ".yaml", ".yml"))]
     found: dict[str, Outdated] = {}
     for zoo in dict.fromkeys((*list_zoos(zoos), *sources)):

@@ -189,7 +189,7 @@ def _parse(root: Entry) -> Index:
         )
     layout: Layout = "zips" if root.get("layout") and root["layout"].text() == "zips" else "unpacked"
     versions = [
-        _version(entry, _matching(item["id"], MODEL_NAME, "the name of a model, such as denoise-nuclei-2d"))
+        _version(entry, _check_pattern(item["id"], MODEL_NAME, "the name of a model, such as denoise-nuclei-2d"))
         for item in root["items"]
         if item["type"].text() == "model"
         for entry in item["versions"]
@@ -206,13 +206,13 @@ def _version(entry: Entry, model: str) -> Version:
     scores = entry.get("scores")
     return Version(
         model=model,
-        version=_matching(entry["version"], VERSION, "a version of three numbers, such as 1.2.0"),
+        version=_check_pattern(entry["version"], VERSION, "a version of three numbers, such as 1.2.0"),
         created_at=entry["created_at"].text(),
         source=_check_url(entry["source"]),
-        sha256=_matching(entry["sha256"], _SHA256, "a sha256 of 64 hexadecimal digits"),
+        sha256=_check_pattern(entry["sha256"], _SHA256, "a sha256 of 64 hexadecimal digits"),
         zip=Zip(
             _check_url(archive["url"]),
-            _matching(archive["sha256"], _SHA256, "a sha256 of 64 hexadecimal digits"),
+            _check_pattern(archive["sha256"], _SHA256, "a sha256 of 64 hexadecimal digits"),
             archive["size"].integer(at_least=1),
         ),
         comment=_text(entry, "comment"),
@@ -235,7 +235,7 @@ def sort_versions(versions: Iterable[Version]) -> tuple[Version, ...]:
     return tuple(sorted(versions, key=lambda each: (each.model, each.key)))
 
 
-def _matching(entry: Entry, pattern: re.Pattern[str], expected: str) -> str:
+def _check_pattern(entry: Entry, pattern: re.Pattern[str], expected: str) -> str:
     text = entry.text()
     if not pattern.fullmatch(text) or ".." in text:
         raise entry.error(expected)

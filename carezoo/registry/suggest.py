@@ -106,7 +106,7 @@ def _packages(zoos: Locations | None) -> Iterator[Package]:
         if not zoo.is_remote:
             for version in zoo.index().newest():
                 paths.setdefault(version.model, Path(zoo.url(version.zip.url)))
-    for here in catalog.here():
+    for here in catalog.list_here():
         paths.setdefault(here.name, here.path)
     for name, path in sorted(paths.items()):
         try:

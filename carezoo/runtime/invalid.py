@@ -91,7 +91,7 @@ def _fill_region(layout: Layout, plane: Index, rows: slice, columns: slice, dark
 
 def _nearest_plane(layout: Layout, plane: Index) -> Index:
     """Return the plane to fill `plane` from: itself, or if it is blank, its mirror image at the nearest other one."""
-    stacked = _stacked(layout)
+    stacked = _stack_axis(layout)
     if not stacked or not layout.valid.is_blank(plane):
         return plane
     at, n = plane[stacked], layout.image.sizes[stacked]
@@ -103,7 +103,7 @@ def _nearest_plane(layout: Layout, plane: Index) -> Index:
     return plane
 
 
-def _stacked(layout: Layout) -> str:
+def _stack_axis(layout: Layout) -> str:
     """Return the axis of the network along which planes follow each other: Z, for some models T, or none."""
     return layout.spatial.replace("Y", "").replace("X", "")[:1]
 
@@ -142,7 +142,7 @@ _Found = tuple[tuple[int | slice, ...], Mask, NDArray[np.float32]]
 
 def _invalid_planes(layout: Layout, piece: Piece, position: Index) -> Iterator[_Found]:
     """Yield each plane of a piece with invalid pixels: where it is, which those are, and what the image holds there."""
-    sources, stacked = _sources(layout, piece), _stacked(layout)
+    sources, stacked = _sources(layout, piece), _stack_axis(layout)
     if not {"Y", "X"} <= sources.keys():
         return
     rows, columns = (slice(int(sources[letter][0]), int(sources[letter][-1]) + 1) for letter in "YX")

@@ -82,7 +82,7 @@ def restore(
     unlike = _unlike_training(layout.valid, package)
     warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]
     warnings += [f"unlike the training images: {reason}" for reason in unlike]
-    warnings += _left_out(image, settings.average)
+    warnings += _describe_left_out(image, settings.average)
     warnings += remarks if len(remarks) <= _MOST_REMARKS else [*remarks[:_MOST_REMARKS], _more(remarks)]
     while True:
         provenance = replace(
@@ -141,7 +141,7 @@ def _unlike_training(valid: ValidPixels, package: Package) -> tuple[str, ...]:
     return match.reasons if match else ()
 
 
-def _left_out(image: Image, average: int) -> list[str]:
+def _describe_left_out(image: Image, average: int) -> list[str]:
     """Return what to say of frames at the end that fill no average."""
     n = image.sizes["T"] % average if average > 1 else 0
     return [f"{image.name}: its last {n} of {image.sizes['T']} frames fill no average of {average}"] if n else []

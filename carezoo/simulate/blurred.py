@@ -29,7 +29,7 @@ class Denoise(RecordedSimulation):
     """Blur, background and noise."""
 
     task: ClassVar[str] = DENOISE.name
-    aliases: ClassVar[tuple[str, ...]] = ("restore",)  # the former name, read for one more version
+    aliases: ClassVar[tuple[str, ...]] = ("restore",)  # in the recipes of packages of the zoo
     is_default: ClassVar[bool] = True
 
     def make(self, prepared: PreparedSimulation, clean: CleanImage | None, rng: np.random.Generator) -> SimulatedPair:

@@ -136,7 +136,7 @@ def fit(
     run.fabric.barrier()
     trained_at = checkpoint.load_best(network, checkpoints)
     log.info("%s; lowest validation loss %.6g in epoch %d", stopped, state.best_loss, state.best_epoch)
-    return run.told(stopped, trained_at)
+    return run.summarize(stopped, trained_at)
 
 
 class _Run:
@@ -214,7 +214,7 @@ class _Run:
             )
         return numbers, examples
 
-    def told(self, stopped: str, trained_at: datetime) -> Fit:
+    def summarize(self, stopped: str, trained_at: datetime) -> Fit:
         """Return how the training went."""
         return Fit(
             best_loss=self.state.best_loss,

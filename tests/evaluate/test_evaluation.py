@@ -117,7 +117,7 @@ def test_an_ensemble_is_judged_by_its_mixture(pairs, tmp_path):
     assert members == Members("members", 2)
     ratio = frame.predicted.members.scale / raw[2:]
     np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
-    cropped = frame.cropped({"Y": 8, "X": 8})
+    cropped = frame.crop_middle({"Y": 8, "X": 8})
     assert cropped.predicted.members.mean.shape == (2, 8, 8)
 
 

@@ -124,13 +124,13 @@ _KINDS: dict[str, _Values] = {
 def kinds(data: Path) -> Iterator[tuple[str, list[tuple[NDArray[Any], NDArray[Any]]]]]:
     """Yield names, and pairs of a noisy image and the same without noise (YX)."""
     for name, values in _KINDS.items():
-        prepared = pairs_.prepare(pairs_.describe(_described(values)), data)
+        prepared = pairs_.prepare(pairs_.describe(_prepare_section(values)), data)
         sigma_px = float(np.mean(values["sigma_um"])) / values.get("pixel_size_um", 0.1)
         pairs = (pairs_.make_pair(prepared, 0, i) for i in range(values.get("n", 8)))
         yield name, [_without_noise(pair.source, pair.target, sigma_px) for pair in pairs]
 
 
-def _described(values: _Values) -> _Values:
+def _prepare_section(values: _Values) -> _Values:
     return {
         "structures": values["structures"],
         "shape": [384, 384],

@@ -105,7 +105,7 @@ class Listener:
     def __init__(self, session: Any, commands: Mapping[str, Command]) -> None:
         self._session, self._commands = session, commands
 
-    def executing(self, name: Any) -> Any:
+    def execute(self, name: Any) -> Any:
         """Run the command if it is ours and return None; else return its name, so that ImageJ goes on."""
         command = self._commands.get(str(name))
         if command is None:

@@ -28,7 +28,7 @@ _FALLBACK = 'ij.plugin.Hotkeys("carezoo")'
 def attach(session: Any) -> Any:
     """Add the commands to the ImageJ that runs, and return what has to be kept for as long as they shall answer."""
     listener = Listener(session, {command.label: command for command in COMMANDS})
-    proxy = implements("ij.CommandListener", commandExecuting=listener.executing)
+    proxy = implements("ij.CommandListener", commandExecuting=listener.execute)
     load("ij.Executer").addCommandListener(proxy)
     instance = load("ij.IJ").getInstance()
     menus = load("ij.Menus")

@@ -125,7 +125,7 @@ def _render(python: Path) -> Iterator[tuple[str, bytes]]:
         "// @SETTINGS@": "\n".join(_parameter(row) for row in OFFERED),
         "@OPTIONS@": ", ".join(f"{row.key}: {row.name}" for row in OFFERED),
         "@NAMES@": ", ".join(json.dumps(row.name) for row in OFFERED),
-        "@MODEL@": next((each.name for each in catalog.here()), ""),
+        "@MODEL@": next((each.name for each in catalog.list_here()), ""),
         "@PYTHON@": str(python).replace("\\", "\\\\"),
     }
     for template, name in _FILES.items():

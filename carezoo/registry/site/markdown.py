@@ -55,7 +55,7 @@ def to_html(text: str, files: Collection[str], folder: str) -> str:
 
 
 def _filter(files: Collection[str], folder: str) -> Callable[[str, str, str], str | None]:
-    def kept(tag: str, attribute: str, value: str) -> str | None:
+    def keep(tag: str, attribute: str, value: str) -> str | None:
         if tag == "img" and attribute == "src":
             return f"{folder}/{value}" if value in files else None
         if tag == "a" and attribute == "href" and not re.match(r"https?://|mailto:|#", value):
@@ -64,7 +64,7 @@ def _filter(files: Collection[str], folder: str) -> Callable[[str, str, str], st
             return value if _ALIGNMENT.fullmatch(value) else None
         return value
 
-    return kept
+    return keep
 
 
 @functools.cache

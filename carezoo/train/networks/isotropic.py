@@ -66,7 +66,7 @@ class IsotropicNetwork(Network):
     def forward(self, source: Tensor) -> Tensor:
         """Return the restored stack (BCZYX), with ``floor(planes * factor)`` planes."""
         n_planes = source.shape[2]
-        sampled = planes.sampled(n_planes, self._factor, self._step, source.device)
+        sampled = planes.locate(n_planes, self._factor, self._step, source.device)
 
         def first_pass(x: int) -> Tensor:
             image_BCYZ = planes.interpolate_planes(source[..., x], sampled).transpose(2, 3)
@@ -86,7 +86,7 @@ class IsotropicNetwork(Network):
     def write_graph(self, graph: Graph, source: Value) -> Value:
         """Write what `forward` computes."""
         n_planes = source.size(2)
-        sampled = planes.write_sampled(graph, n_planes, self._factor, self._step)
+        sampled = planes.write_located(graph, n_planes, self._factor, self._step)
 
         def first_pass(x: Value) -> Value:
             image_BCYZ = planes.write_interpolated(source.select(4, x), sampled, 4).permute(0, 1, 3, 2)

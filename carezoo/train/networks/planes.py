@@ -39,7 +39,7 @@ class Sampled(Generic[T]):
     """Of the second plane."""
 
 
-def sampled(n_planes: int, factor: tuple[int, int], step: int, device: torch.device | None = None) -> Sampled[Tensor]:
+def locate(n_planes: int, factor: tuple[int, int], step: int, device: torch.device | None = None) -> Sampled[Tensor]:
     """Return where the planes of the finer stack lie between those of the source.
 
     Parameters
@@ -67,8 +67,8 @@ def sampled(n_planes: int, factor: tuple[int, int], step: int, device: torch.dev
     return Sampled(lower, (lower + 1).clamp(max=n_planes - 1), weight)
 
 
-def write_sampled(graph: Graph, n_planes: Value, factor: tuple[int, int], step: int) -> Sampled[Value]:
-    """Write what `sampled` computes."""
+def write_located(graph: Graph, n_planes: Value, factor: tuple[int, int], step: int) -> Sampled[Value]:
+    """Write what `locate` computes."""
     numerator, denominator = factor
     n = n_planes * numerator // denominator
     n_padded = (n + (step - 1)) // step * step

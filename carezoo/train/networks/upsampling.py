@@ -43,11 +43,11 @@ class Upsampling(Network):
     def forward(self, source: Tensor) -> Tensor:
         """Return the restored stack (BCZYX), with ``floor(planes * factor)`` planes."""
         n_planes = source.shape[2]
-        stack = planes.interpolate_planes(source, planes.sampled(n_planes, self._factor, self._step, source.device))
+        stack = planes.interpolate_planes(source, planes.locate(n_planes, self._factor, self._step, source.device))
         return planes.crop_planes(self.network(stack), n_planes, self._factor, 2)
 
     def write_graph(self, graph: Graph, source: Value) -> Value:
         """Write what `forward` computes."""
         n_planes = source.size(2)
-        stack = planes.write_interpolated(source, planes.write_sampled(graph, n_planes, self._factor, self._step), 5)
+        stack = planes.write_interpolated(source, planes.write_located(graph, n_planes, self._factor, self._step), 5)
         return planes.write_cropped(self.network.write_graph(graph, stack), n_planes, self._factor, 2)

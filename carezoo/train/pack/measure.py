@@ -114,7 +114,7 @@ def _differences(values: NDArray[np.float64]) -> dict[str, float]:
 
 def _random_sizes(network: Network, rng: np.random.Generator) -> tuple[int, ...]:
     longest = _LONGEST[len(network.geometry.axes)]
-    return tuple(rule.accepted(int(rng.integers(1, longest + 1))) for rule in network.geometry.rules.values())
+    return tuple(rule.round_up(int(rng.integers(1, longest + 1))) for rule in network.geometry.rules.values())
 
 
 def _round(value: float) -> float:
@@ -145,7 +145,7 @@ def bytes_per_pixel(weights: bytes, n_channels: int, rules: Sequence[AxisRule]) 
 def _shape(rules: Sequence[AxisRule], n_pixels: int) -> tuple[int, ...]:
     """Return the accepted sizes nearest above a square or cube of `n_pixels`."""
     side = round(n_pixels ** (1 / len(rules)))
-    return tuple(rule.accepted(side) for rule in rules)
+    return tuple(rule.round_up(side) for rule in rules)
 
 
 def peak_of_run(path: Path, shape: tuple[int, ...]) -> int:

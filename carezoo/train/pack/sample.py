@@ -138,7 +138,7 @@ def cut_out(sample: SampleImage, rules: Mapping[str, AxisRule], factors: Mapping
 def _length(present: int, rule: AxisRule, factor: Fraction, least: int) -> int:
     """Return how many pixels of an axis are taken: their output is whole."""
     if rule.is_tileable:
-        return max(consistency.format_minimum(rule, factor), rule.accepted(least))
+        return max(consistency.format_minimum(rule, factor), rule.round_up(least))
     unit = math.lcm(rule.grid, factor.denominator)
     wanted = present if factor == 1 else min(present, int(_MOST_PLANES / factor))
     return max(unit, wanted // unit * unit)

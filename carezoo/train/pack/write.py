@@ -105,7 +105,7 @@ def draft_package(recipe: Recipe, model: TrainedModel, prepared: Prepared, sampl
             network=_architecture(recipe, model),
             training=_training(recipe, model, prepared),
             training_images=training_images(recipe, prepared),
-            calibration=_rounded(calibration) if calibration else None,
+            calibration=_round(calibration) if calibration else None,
         ),
     )
     return draft_tools.export_and_measure(
@@ -207,7 +207,7 @@ def _training(recipe: Recipe, model: TrainedModel, prepared: Prepared) -> Traini
     )
 
 
-def _rounded(calibration: Calibration) -> Calibration:
+def _round(calibration: Calibration) -> Calibration:
     return replace(
         calibration,
         factor=float(f"{calibration.factor:.6g}"),

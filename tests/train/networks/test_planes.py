@@ -37,7 +37,7 @@ def test_planes_are_padded_by_the_border_rule(step):
     """As `carezoo.tiling` pads the other axes: by reflection, half in front; by the edge where planes are too few."""
     for n_planes in range(1, 40):
         found = (
-            planes.interpolate_planes(torch.from_numpy(ramp(n_planes)), planes.sampled(n_planes, (1, 1), step))
+            planes.interpolate_planes(torch.from_numpy(ramp(n_planes)), planes.locate(n_planes, (1, 1), step))
             .numpy()
             .ravel()
         )

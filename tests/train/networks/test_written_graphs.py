@@ -91,7 +91,7 @@ def choices(task):
 
 def shapes(network):
     """Return shapes of sources that `network` accepts, the smallest one among them."""
-    sizes = [st.integers(1, 3).map(lambda n, rule=rule: rule.accepted(n * rule.step)) for rule in network.geometry.rules.values()]  # fmt: skip  # noqa: E501
+    sizes = [st.integers(1, 3).map(lambda n, rule=rule: rule.round_up(n * rule.step)) for rule in network.geometry.rules.values()]  # fmt: skip  # noqa: E501
     return st.tuples(st.integers(1, 2), st.just(network.n_in), *sizes)
 
 
@@ -196,7 +196,7 @@ def test_the_networks_of_shipped_packages_compute_what_their_graphs_do(name):
         for weights in (to_onnx(networks.build_packed(recipe, cores)), package.read_weights())
     )
     for seed, n in enumerate((1, 13)):
-        sizes = [rule.accepted(n + i) for i, rule in enumerate(package.manifest.input.rules.values())]
+        sizes = [rule.round_up(n + i) for i, rule in enumerate(package.manifest.input.rules.values())]
         source = normal(1, len(recipe.data.channels), *sizes, seed=seed)
         for found, expected in zip(ours.run(source), theirs.run(source), strict=True):
             # Up to rounding, also that of the calibration factor in rdf.yaml.
