@@ -11,16 +11,27 @@ from pathlib import Path
 
 from carezoo.errors import AxesError, DataError, InputError
 from carezoo.files import applicable_scene, open_image
-from carezoo.files.listing import match
+from carezoo.files.listing import images_in, match
 from carezoo.image import Image
-from carezoo.pairs.section import Acquired, FileSet, PairAxes
+from carezoo.noise.thin import Noise
+from carezoo.pairs.section import FRAMES, Acquired, FileSet, PairAxes
 
 log = logging.getLogger("carezoo")
 
 
+@dataclass(frozen=True)
+class NoisyTarget:
+    """A target as noisy as its source."""
+
+    noise: Noise
+    """Of every pixel as it was acquired."""
+    is_thinned: bool
+    """Whether source and target are one image, whose photoelectrons are dealt out to both; else they are two frames."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A degraded image and the clean one of the same scene."""
+    """A degraded image and the clean one of the same scene; or one noisy image, and another or the same as target."""
 
     name: str
     """What messages call it: set and file name."""
@@ -37,6 +48,13 @@ those of the source."""
     """Which channels of the source are used."""
     target_channels: tuple[int, ...]
     """Which channels of the target are used."""
+    noisy: NoisyTarget | None = None
+    """Where there is no clean image: what is known of the target. None: the target is clean."""
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the target has a file of its own."""
+        return self.target_path != self.source_path
 
 
 def find_pairs(data: Acquired, axes: PairAxes) -> tuple[Pair, ...]:
@@ -63,9 +81,13 @@ def find_pairs(data: Acquired, axes: PairAxes) -> tuple[Pair, ...]:
 
 
 def _pairs_of_set(each: FileSet, folder: Path) -> tuple[Pair, ...]:
-    sources, targets = (_require_files(names, each, folder) for names in (each.source, each.target))
+    sources = _require_files(each.source, each, folder)
     try:
-        matched = match(sources, targets, each.pattern)
+        if each.is_noisy:
+            images = [image for path in sources for image in images_in(path, each.pattern)]
+            log.info("set %s: %d noisy images", each.name, len(images))
+            return tuple(_noisy_image(each, image) for image in images)
+        matched = match(sources, _require_files(each.target, each, folder), each.pattern)
     except InputError as error:
         raise DataError(f"set {each.name}: {error}") from error
     log.info("set %s: %d pairs", each.name, len(matched))
@@ -96,6 +118,20 @@ def _pair(each: FileSet, source: Path, target: Path) -> Pair:
         source_channels=each.source_channels or tuple(range(n_channels[0])),
         target_channels=each.target_channels or tuple(range(n_channels[1])),
     )
+
+
+def _noisy_image(each: FileSet, path: Path) -> Pair:
+    """Return an image as its own target; `carezoo.pairs.noisy` makes a pair of it."""
+    image = _open(each, path)
+    if each.target == FRAMES and image.sizes.get("T", 1) <= each.distance:
+        raise DataError(
+            f"set {each.name}: {path} has {image.sizes.get('T', 1)} frame(s) along T (axes {image.axes}), and target "
+            f"frames with distance {each.distance} needs at least {each.distance + 1}; say what its dimensions are "
+            "(axes of the set), or use target: thinned, which needs one"
+        )
+    channels = each.source_channels or tuple(range(image.sizes.get("C", 1)))
+    name = f"{each.name}: {path.parent.name}/{path.name}"
+    return Pair(name, image, image, path.resolve(), path.resolve(), each.name, channels, channels)
 
 
 def _open(each: FileSet, path: Path, average: int = 1) -> Image:

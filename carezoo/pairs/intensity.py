@@ -135,7 +135,7 @@ class Matching:
 
     def relation(self, pair: Pair) -> Relation:
         """Return how target and source intensities of `pair` are related; errors as of `relate`."""
-        if self.settings.fit == "pair" and self.settings.mode != "own":
+        if self.settings.fit == "pair" and self.settings.mode != "own" and pair.has_target:
             return relate([pair], pair.name, self.factor)
         return self.relations[pair.dataset]
 
@@ -186,7 +186,7 @@ def match(pairs: Sequence[Pair], settings: Intensity, axes: PairAxes | None = No
     relations: dict[str, Relation] = {}
     for dataset in dict.fromkeys(pair.dataset for pair in pairs):
         members = [pair for pair in pairs if pair.dataset == dataset]
-        if settings.mode == "own" or settings.fit == "none":
+        if settings.mode == "own" or settings.fit == "none" or not members[0].has_target:
             relations[dataset] = make_identity(len(members[0].target_channels))
         elif settings.fit == "dataset":
             relations[dataset] = relate(members, f"set {dataset}", factor)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from carezoo import axes as axes_
 from carezoo.errors import AxesError, RecipeError
+from carezoo.noise.thin import Noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,11 @@ is given: all files that no other part names."""
         return bool(self.fit or self.choose or self.report)
 
 
+THINNED: tuple[str, ...] = ("thinned",)
+FRAMES: tuple[str, ...] = ("frames",)
+"""What stands for the targets of sets that have only noisy images; a folder of that name is written ./thinned."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileSet:
     """Registered pairs of files: source and target have one name before the suffix, and lie in different folders."""
@@ -53,7 +59,14 @@ class FileSet:
     """Degraded images: a folder, several folders (several noise levels of the same scenes may share a target), or \
 files."""
     target: tuple[str, ...]
-    """Clean images: a folder, or files. Lists of single files on both sides are paired in the order given."""
+    """Clean images: a folder, or files. Lists of single files on both sides are paired in the order given. Or, where \
+there are only noisy images, one of two words: thinned (the photoelectrons of every image are dealt out to a source \
+and a target, anew for each patch) or frames (the target is another frame of a scene that stands still)."""
+    noise: Noise | str | None = None
+    """Targets thinned and frames: the noise of the detector, in every channel. Numbers, or the file that `carezoo \
+simulate fit-noise` wrote (relative paths start as those of images do)."""
+    distance: int = 1
+    """Target frames: how many frames (T) lie from a source to its target."""
     name: str = ""
     """What messages, the model card and the training data record call the set; empty: data1, data2, ..."""
     pattern: str = "*"
@@ -90,6 +103,7 @@ that hardly show the same scene."""
             raise RecipeError("source and target: expected at least one folder or file each")
         if self.average < 1:
             raise RecipeError(f"average: expected a number of frames, 1 or more, found {self.average}")
+        _check_noise(self)
         if self.axes is not None:
             try:
                 object.__setattr__(self, "axes", axes_.parse(self.axes))
@@ -98,6 +112,34 @@ that hardly show the same scene."""
         for name, channels in (("source_channels", self.source_channels), ("target_channels", self.target_channels)):
             if any(channel < 0 for channel in channels):
                 raise RecipeError(f"{name}: channels are counted from 0, found {list(channels)}")
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there are only noisy images."""
+        return self.target in {THINNED, FRAMES}
+
+
+def _check_noise(each: FileSet) -> None:
+    word = each.target[0]
+    if not each.is_noisy:
+        if each.noise is not None or each.distance != 1:
+            raise RecipeError("noise and distance: go with target: thinned or target: frames; remove them")
+        return
+    if each.noise is None:
+        raise RecipeError(
+            f"noise: target {word} needs the noise of the detector: gain, offset and read_noise, or the file that "
+            "carezoo simulate fit-noise wrote"
+        )
+    if each.distance < 1:
+        raise RecipeError(f"distance: expected a number of frames, 1 or more, found {each.distance}")
+    if each.distance != 1 and each.target != FRAMES:
+        raise RecipeError("distance: goes with target: frames; remove it")
+    if each.average > 1:
+        raise RecipeError(f"average: target {word} takes frames as they were acquired; remove average")
+    if each.register:
+        raise RecipeError(f"register: target {word} has no target of its own to move; remove it")
+    if each.target_channels:
+        raise RecipeError(f"target_channels: the target {word} has the channels of its source; remove it")
 
 
 class Acquired(Protocol):

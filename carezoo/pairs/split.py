@@ -14,7 +14,7 @@ import numpy as np
 
 from carezoo.errors import DataError
 from carezoo.pairs.find import Pair
-from carezoo.pairs.section import FileSet, Split
+from carezoo.pairs.section import FRAMES, FileSet
 
 log = logging.getLogger("carezoo")
 
@@ -80,7 +80,7 @@ def split_pairs(
         If a split names a file that does not exist, a scene belongs to two parts, or there are too few scenes.
     """
     cut = {
-        each.name: _cut_scenes([pair for pair in pairs if pair.dataset == each.name], each.split, least or {})
+        each.name: _cut_scenes([pair for pair in pairs if pair.dataset == each.name], each, least or {})
         for each in sets
         if not each.split.is_by_name and _has_few_scenes(each.name, pairs)
     }
@@ -132,15 +132,16 @@ def _has_few_scenes(name: str, pairs: Sequence[Pair]) -> bool:
     return 0 < len(scenes) < len(PARTS) and not scenes & others
 
 
-def _cut_scenes(pairs: Sequence[Pair], split: Split, least: Mapping[str, int]) -> dict[Part, list[Pair]]:
+def _cut_scenes(pairs: Sequence[Pair], each: FileSet, least: Mapping[str, int]) -> dict[Part, list[Pair]]:
     """Cut every pair of a set into the three parts, by time or by place."""
     pieces: dict[Part, list[Pair]] = {part: [] for part in PARTS}
+    n_frames = 1 + each.distance if each.target == FRAMES else 1
     for pair in pairs:
         lengths = pair.source.sizes
-        is_movie = lengths.get("T", 1) >= LEAST_FRAMES and pair.target.sizes.get("T", 1) > 1
+        is_movie = lengths.get("T", 1) >= max(LEAST_FRAMES, 3 * n_frames) and pair.target.sizes.get("T", 1) > 1
         axis = "T" if is_movie else "Y"
-        smallest = 1 if is_movie else max(1, least.get(axis, 1))
-        bounds = cut_axis(lengths[axis], split.choose_fraction, split.report_fraction, smallest)
+        smallest = n_frames if is_movie else max(1, least.get(axis, 1))
+        bounds = cut_axis(lengths[axis], each.split.choose_fraction, each.split.report_fraction, smallest)
         if bounds["fit"].stop < smallest:
             raise DataError(
                 f"{pair.name}: a set with fewer than {len(PARTS)} scenes is cut along Y to fit, to choose and to "

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from carezoo import axes as axes_
 from carezoo.errors import DataError, RecipeError
 from carezoo.image import Image
+from carezoo.noise.thin import Noise, thin
 from carezoo.pairs.cache import make_raw, read
-from carezoo.pairs.find import Pair
+from carezoo.pairs.find import NoisyTarget, Pair
 from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Ranges, Scaling, match
 from carezoo.pairs.section import PairAxes
 from carezoo.pairs.split import PairParts
@@ -26,6 +27,13 @@ from carezoo.patches.foreground import Starts, find_foreground_starts, list_all_
 log = logging.getLogger("carezoo")
 
 Float = NDArray[np.float32]
+
+Patch = tuple[Float, ...]
+"""Source and target, axes C(Z)YX, float32, normalized; of a noisy target also its noise, axes C and 2: slope and
+intercept of the variance over the mean, in normalized intensities."""
+
+SHARES = (0.5, 0.95)
+"""Part of the photoelectrons that a thinned source gets. A whole image is restored with all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +111,11 @@ class Sampler(Protocol):
     Sources and targets have the axes of the recipe's `PairAxes` behind C; float32. An instance can be pickled.
     """
 
-    def patch(self, number: int) -> tuple[Float, Float]:
-        """Return the `number`-th patch of the training, source and target: the same whenever it is asked for."""
+    def patch(self, number: int) -> Patch:
+        """Return the `number`-th patch of the training: the same whenever it is asked for."""
 
-    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> tuple[Float, Float]:
-        """Return `n` patches that are always the same, sources and targets with S in front.
+    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> Patch:
+        """Return `n` patches that are always the same, with S in front of all axes.
 
         Parameters
         ----------
@@ -132,8 +140,8 @@ class PatchSampler:
     has_percentile_jitter: bool
     seed: int
 
-    def patch(self, number: int) -> tuple[Float, Float]:
-        """Return the `number`-th patch of the training: source and target, axes C(Z)YX, float32, normalized.
+    def patch(self, number: int) -> Patch:
+        """Return the `number`-th patch of the training.
 
         Each round draws once from every file, in another order each time. Within a file every eligible place is equally
         likely.
@@ -141,10 +149,10 @@ class PatchSampler:
         cycle, turn = divmod(number, len(self.prepared))
         one = self.prepared[_draw_order(self.seed, cycle, len(self.prepared))[turn]]
         rng = make_rng(self.seed, _PATCH, number)
-        source, target = self._cut(one, rng, draw_percentiles(rng) if self.has_percentile_jitter else None)
-        return augment(source, target, self.settings, rng)
+        source, target, *noise = self._cut(one, rng, draw_percentiles(rng) if self.has_percentile_jitter else None)
+        return (*augment(source, target, self.settings, rng), *noise)
 
-    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> tuple[Float, Float]:
+    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> Patch:
         """Return `n` patches that are always the same, turned nowhere, with the percentiles of restoration.
 
         Parameters and result as of `Sampler`; spread evenly over the files.
@@ -154,17 +162,18 @@ class PatchSampler:
             replace(one, starts=list_all_starts(one.pair.target, size)) if is_anywhere else one for one in self.prepared
         ]
         cut = [self._cut(prepared[i % len(prepared)], make_rng(self.seed, _FIXED, i), None) for i in range(n)]
-        return np.stack([source for source, _ in cut]), np.stack([target for _, target in cut])
+        return stack_patches(cut)
 
-    def _cut(
-        self, one: PreparedPair, rng: np.random.Generator, percentiles: tuple[float, float] | None
-    ) -> tuple[Float, Float]:
+    def _cut(self, one: PreparedPair, rng: np.random.Generator, percentiles: tuple[float, float] | None) -> Patch:
         pair, size = one.pair, self.settings.size.by_axis
         in_source, in_target = self._places(pair, one.starts.place(int(rng.integers(one.starts.n))), rng)
         ranges = one.scalings[in_source["S"]].ranges(percentiles)
         source = _read_piece(pair.source, in_source, size)[list(pair.source_channels)]
         target = _read_piece(pair.target, in_target, self.axes.target_size(size))[list(pair.target_channels)]
-        return normalize(source, target, ranges)
+        if pair.noisy is None:
+            return normalize(source, target, ranges)
+        source, target, share = _separate_noise(source, target, pair.noisy, rng)
+        return (*normalize(source, target, ranges), _normalize_noise(pair.noisy.noise, share, ranges))
 
     def _places(
         self, pair: Pair, place: dict[str, int], rng: np.random.Generator
@@ -264,6 +273,30 @@ def augment(source: Float, target: Float, settings: Patches, rng: np.random.Gene
         spatial = tuple(axis for axis in flipped if -axis < each.ndim)
         turned.append(np.rot90(np.flip(each, spatial), turns, axes=(-2, -1)))
     return np.ascontiguousarray(turned[0]), np.ascontiguousarray(turned[1])
+
+
+def stack_patches(patches: Sequence[Patch]) -> Patch:
+    """Return patches with S in front of their axes."""
+    return tuple(np.stack(each) for each in zip(*patches, strict=True))
+
+
+def _separate_noise(
+    source: NDArray[np.generic], target: NDArray[np.generic], noisy: NoisyTarget, rng: np.random.Generator
+) -> tuple[NDArray[np.generic], NDArray[np.generic], float]:
+    """Return a source and a target with independent noise, and the share of its photoelectrons that the target has."""
+    if noisy.is_thinned:
+        share = float(rng.uniform(*SHARES))
+        return (*thin(source, noisy.noise, share, rng), 1 - share)
+    # Which of two frames comes first must not matter: bleaching would make restored images darker.
+    return (source, target, 1.0) if rng.random() < 0.5 else (target, source, 1.0)
+
+
+def _normalize_noise(noise: Noise, share: float, ranges: Ranges) -> Float:
+    """Return the variance of a target over its mean, both normalized: slope and intercept of every channel."""
+    slope, intercept = noise.line
+    low, width = ranges.target_low, ranges.target_high - ranges.target_low
+    line = np.stack([slope / width, (intercept + slope * low) / width**2], axis=1)
+    return (line / share).astype(np.float32)
 
 
 def draw_percentiles(rng: np.random.Generator) -> tuple[float, float]:

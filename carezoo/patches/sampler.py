@@ -13,7 +13,7 @@ from carezoo.errors import DataError
 from carezoo.pairs.intensity import Intensity, Levels, Matching
 from carezoo.pairs.section import PairAxes
 from carezoo.pairs.split import PairParts, Part
-from carezoo.patches.files import Float, Patches, Sampler, prepare_patches
+from carezoo.patches.files import Patch, Patches, Sampler, prepare_patches
 from carezoo.patches.simulated import SimulatedSampler, measure_constants
 from carezoo.simulate.sets import OpenSet
 
@@ -108,14 +108,14 @@ class MixedSampler:
         # How many patches of its own sampler come before each turn of a round.
         self._before = np.array([np.count_nonzero(self._turns[:i] == which) for i, which in enumerate(self._turns)])
 
-    def patch(self, number: int) -> tuple[Float, Float]:
+    def patch(self, number: int) -> Patch:
         """Return the `number`-th patch of the training."""
         cycle, turn = divmod(number, len(self._turns))
         which = int(self._turns[turn])
         n_in_round = int(np.count_nonzero(self._turns == which))
         return self.samplers[which].patch(cycle * n_in_round + int(self._before[turn]))
 
-    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> tuple[Float, Float]:
+    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> Patch:
         """Return `n` patches that are always the same, as many of each sampler as its share."""
         turns = self._turns[np.arange(n) % len(self._turns)]
         drawn = [
@@ -123,7 +123,7 @@ class MixedSampler:
             for which, sampler in enumerate(self.samplers)
             if (turns == which).any()
         ]
-        return np.concatenate([source for source, _ in drawn]), np.concatenate([target for _, target in drawn])
+        return tuple(np.concatenate(each) for each in zip(*drawn, strict=True))
 
 
 def _spread_turns(shares: Sequence[float]) -> NDArray[np.intp]:

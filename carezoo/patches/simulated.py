@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from carezoo.errors import DataError
 from carezoo.pairs.intensity import EPS, Intensity, Levels, Scaling, list_percents, make_identity
 from carezoo.pairs.section import PairAxes
-from carezoo.patches.files import Float, Patches, augment, draw_percentiles, make_rng, normalize
+from carezoo.patches.files import (
+    Float,
+    Patch,
+    Patches,
+    augment,
+    draw_percentiles,
+    make_rng,
+    normalize,
+    stack_patches,
+)
 from carezoo.patches.foreground import find_bright_windows
 from carezoo.simulate.pairs import make_pair, make_pairs
 from carezoo.simulate.section import PreparedSimulation
@@ -63,8 +72,8 @@ class SimulatedSampler:
         self.seed, self.n_per_image, self.constants = seed, n_per_image, constants
         self._last: tuple[int, _MadePair] | None = None
 
-    def patch(self, number: int) -> tuple[Float, Float]:
-        """Return the `number`-th patch of the training: source and target, axes C(Z)YX, float32, normalized.
+    def patch(self, number: int) -> Patch:
+        """Return the `number`-th patch of the training.
 
         Raises
         ------
@@ -76,7 +85,7 @@ class SimulatedSampler:
         made = self._image(number // self.n_per_image)
         return augment(*self._cut(made, made.starts, rng, percentiles), self.settings, rng)
 
-    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> tuple[Float, Float]:
+    def fixed_patches(self, n: int, *, is_anywhere: bool = False) -> Patch:
         """Return `n` patches that are always the same, turned nowhere, with the percentiles of restoration.
 
         Parameters and result as of `patches.Sampler`; cut from the first ``n_pairs`` pairs of the description, in turn.
@@ -87,7 +96,7 @@ class SimulatedSampler:
             made = self._image(number % n_images)
             starts = np.arange(math.prod(made.grid)) if is_anywhere else made.starts
             cut.append(self._cut(made, starts, make_rng(self.seed, _FIXED, number), None))
-        return np.stack([source for source, _ in cut]), np.stack([target for _, target in cut])
+        return stack_patches(cut)
 
     def _image(self, number: int) -> _MadePair:
         if self._last is None or self._last[0] != number:

@@ -2,7 +2,7 @@
 
 The annotations of a dataclass are its schema. This module understands numbers, text, booleans, `Literal`, `Fraction`,
 `Span`, nested dataclasses, ``X | None``, ``tuple[X, ...]`` (a single value counts as a tuple of one), and unions of
-dataclasses.
+dataclasses, or of text and one dataclass.
 
 One key selects a class of a union. Class attributes say how:
 
@@ -180,7 +180,8 @@ def _convert_union(choices: list[Any], hint: Any, value: object, where: str) -> 
         return _convert(choices[0], value, where)
     if isinstance(value, tuple(choices)):
         return value
-    return build_one_of(choices, value, where)
+    sections = [each for each in choices if dataclasses.is_dataclass(each)]
+    return _convert(sections[0], value, where) if len(sections) == 1 else build_one_of(choices, value, where)
 
 
 def _convert_scalar(hint: Any, value: object, where: str) -> Any:

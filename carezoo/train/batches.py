@@ -5,30 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from carezoo.patches.files import Sampler
+from carezoo.patches.files import Patch, Sampler, stack_patches
 
-Batch = tuple[torch.Tensor, torch.Tensor]
-"""Source and target, axes BC(Z)YX, float32, normalized."""
+Batch = tuple[torch.Tensor, ...]
+"""Source and target, axes BC(Z)YX, and of noisy targets their noise, BC2, as in `carezoo.patches.files.Patch`."""
 
 MOST_WORKERS = 4
 """Processes that draw patches for a GPU; a batch of 16 x 128 x 128 takes one of them some 10 ms."""
 
 
-class _Steps(Dataset[tuple[NDArray[np.float32], NDArray[np.float32]]]):
+class _Steps(Dataset[Patch]):
     """The patches of each training step, by the number of the step."""
 
     def __init__(self, sampler: Sampler, batch_size: int, rank: int, n_ranks: int) -> None:
         self.sampler, self.batch_size, self.rank, self.n_ranks = sampler, batch_size, rank, n_ranks
 
-    def __getitem__(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, step: int) -> Patch:
         first = (step * self.n_ranks + self.rank) * self.batch_size
-        patches = [self.sampler.patch(number) for number in range(first, first + self.batch_size)]
-        return np.stack([source for source, _ in patches]), np.stack([target for _, target in patches])
+        return stack_patches([self.sampler.patch(number) for number in range(first, first + self.batch_size)])
 
 
 def draw_batches(

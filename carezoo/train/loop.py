@@ -174,8 +174,8 @@ class _Run:
         for batch in batches:
             if self._settings.schedule == "cosine":
                 schedule.set_cosine(state.optimizer, self._settings, state.n_steps, self.clock)
-            source, target = self._on_device(batch)
-            loss = loss_of(self._network(source), target)
+            source, *target = self._on_device(batch)
+            loss = loss_of(self._network(source), *target)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise _make_diverged_error(value, f"epoch {state.epoch + 1}, step {n + 1}", batch)
@@ -200,11 +200,11 @@ class _Run:
         sums = dict.fromkeys(("val_loss", "val_mae", "val_mse"), 0.0)
         examples: dict[str, NDArray[np.float32]] = {}
         for batch in batches:
-            source, target = self._on_device(batch)
+            source, *target = self._on_device(batch)
             with self.fabric.autocast():
                 output = network(source)
             for name, loss in zip(sums, (losses.judge(self.loss), losses.mae, losses.mse), strict=True):
-                sums[name] += float(loss(output, target)) * len(source)
+                sums[name] += float(loss(output, *target)) * len(source)
             n += len(source)
             examples = examples or _examples(output, network.n_means)
         numbers: dict[str, float] = self.fabric.broadcast({name: value / n for name, value in sums.items()})
@@ -231,9 +231,9 @@ class _Run:
     def _agree(self, seconds: float) -> float:
         return float(self.fabric.broadcast(seconds)) if self.fabric.world_size > 1 else seconds
 
-    def _on_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        source, target = (each.to(self.fabric.device, non_blocking=True) for each in batch)
-        return source.contiguous(memory_format=precision.memory_format(self.precision, source.ndim)), target
+    def _on_device(self, batch: Batch) -> Batch:
+        source, *target = (each.to(self.fabric.device, non_blocking=True) for each in batch)
+        return (source.contiguous(memory_format=precision.memory_format(self.precision, source.ndim)), *target)
 
     def _tell(self, n: int, loss: float) -> None:
         if self._progress and self.fabric.is_global_zero:
@@ -281,7 +281,7 @@ def _reason_to_stop(state: State, settings: Training, *, is_late: bool) -> str:
 
 
 def _gather_batch(data: TrainingData) -> dict[str, NDArray[np.float32]]:
-    source, target = data.validation[0]
+    source, target = data.validation[0][:2]
     return {"source": source[:N_EXAMPLES].numpy(), "target": target[:N_EXAMPLES].numpy()}
 
 
@@ -292,7 +292,7 @@ def _examples(output: Tensor, n_means: int) -> dict[str, NDArray[np.float32]]:
 
 def _make_diverged_error(loss: float, where: str, batch: Batch) -> DivergedError:
     ranges = " and ".join(
-        _format_progress(name, each) for name, each in zip(("sources", "targets"), batch, strict=True)
+        _format_progress(name, each) for name, each in zip(("sources", "targets"), batch[:2], strict=True)
     )
     return DivergedError(
         f"the loss became {loss} in {where}, with {ranges} in normalized intensities, where most should lie between 0 "

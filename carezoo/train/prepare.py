@@ -15,6 +15,7 @@ from carezoo.domain_check import ImageSample, describe
 from carezoo.errors import DataError, RecipeError
 from carezoo.pairs.find import Pair, find_pairs
 from carezoo.pairs.intensity import Matching, Relation, check_scorable, make_identity
+from carezoo.pairs.noisy import pair_noisy_images
 from carezoo.pairs.registration import RegistrationReport, check_files, refuse_mistakes, register_pairs
 from carezoo.pairs.section import ONE
 from carezoo.pairs.split import PairParts, Part, split_pairs
@@ -74,10 +75,11 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     least = recipe.patches.size.by_axis
     split = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere, least=least)
-    parts = _keep_scorable(split, recipe)
+    paired = pair_noisy_images(split, recipe.data.sets, Path(recipe.data.folder))
+    parts = _keep_scorable(paired, recipe)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
     how = PatchPlan(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)
-    registration = check_files(acquired, recipe.pair_axes)
+    registration = check_files([pair for pair in acquired if pair.has_target], recipe.pair_axes)
     if registration:
         refuse_mistakes(registration, acquired, recipe.data.sets)
     patches = prepare_all(parts, opened, how, cache)
@@ -181,11 +183,9 @@ def _batches(
 
 
 def _validation(sampler: Sampler, settings: Training) -> list[Batch]:
-    source, target = (torch.from_numpy(each) for each in sampler.fixed_patches(settings.n_validation_patches))
-    return [
-        (source[first : first + settings.batch_size], target[first : first + settings.batch_size])
-        for first in range(0, len(source), settings.batch_size)
-    ]
+    drawn = [torch.from_numpy(each) for each in sampler.fixed_patches(settings.n_validation_patches)]
+    firsts = range(0, settings.n_validation_patches, settings.batch_size)
+    return [tuple(each[first : first + settings.batch_size] for each in drawn) for first in firsts]
 
 
 _N_COMPUTED = 12

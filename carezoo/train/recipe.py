@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from carezoo.errors import RecipeError
 from carezoo.package.draft import Author, Citation
 from carezoo.pairs.intensity import Intensity
-from carezoo.pairs.section import ONE, PairAxes
+from carezoo.pairs.section import ONE, FileSet, PairAxes
 from carezoo.patches.files import Patches
 from carezoo.schema import yaml_file
 from carezoo.schema.build import build, to_plain
@@ -83,6 +83,8 @@ and where they disagree they should not be trusted. `--member N` trains and pack
         _check_credits(self.authors, self.cite)
         check_at_least("members", self.members, 1)
         check_at_least("seed", self.seed, 0)
+        if self.data.is_noisy:
+            _check_noisy(self)
         _check_loss(self)
         _check_task(self)
         _check_sizes(self)
@@ -178,10 +180,33 @@ def _check_credits(authors: Sequence[Author], cite: Sequence[Citation]) -> None:
 
 def _check_loss(recipe: Recipe) -> None:
     loss, probabilistic = recipe.training.loss, recipe.network.probabilistic
-    if loss != "auto" and (loss in ("laplace", "faithful")) != probabilistic:
+    if loss != "auto" and (loss in ("laplace", "faithful", "noisy")) != probabilistic:
         raise RecipeError(
-            f"training.loss: {loss} does not fit network.probabilistic: {str(probabilistic).lower()}; laplace and "
-            "faithful are losses of a probabilistic network and of no other (loss: auto takes the right one)"
+            f"training.loss: {loss} does not fit network.probabilistic: {str(probabilistic).lower()}; laplace, "
+            "faithful and noisy are losses of a probabilistic network and of no other (loss: auto takes the right one)"
+        )
+    if loss == "noisy" and not recipe.data.is_noisy:
+        raise RecipeError("training.loss: noisy goes with target: thinned or target: frames; use faithful or auto")
+
+
+def _check_noisy(recipe: Recipe) -> None:
+    """Refuse what asks for clean targets, and decide on the loss."""
+    if not all(isinstance(each, FileSet) and each.is_noisy for each in recipe.data.every_set):
+        raise RecipeError(
+            "data: sets with target thinned or frames stand alone, because a clean target and a noisy one are fitted "
+            "by different losses; make two recipes, and fine-tune with --from"
+        )
+    if recipe.task != DENOISE.name:
+        raise RecipeError(f"task: noisy images alone teach to denoise, found task {recipe.task}")
+    if recipe.intensity.mode == "own":
+        raise RecipeError("intensity.mode: source and target are one image with the same units; use matched or fixed")
+    if recipe.training.loss == "auto":
+        loss: Literal["noisy", "mse"] = "noisy" if recipe.network.probabilistic else "mse"
+        object.__setattr__(recipe, "training", replace(recipe.training, loss=loss))
+    if recipe.training.loss not in ("noisy", "mse"):
+        raise RecipeError(
+            f"training.loss: {recipe.training.loss} takes the noise of the targets for errors; noisy images are fitted "
+            "by noisy (network.probabilistic: true) or mse (loss: auto takes the right one)"
         )
 
 

@@ -150,7 +150,7 @@ def _pack(
         package = open_package(write_package(draft, Path(scratch, "draft")))
         judged, pairs = choose_scored(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = _evaluate(recipe, prepared, scored, pairs)
+        evaluation = None if recipe.data.is_noisy else _evaluate(recipe, prepared, scored, pairs)
         if evaluation:
             log.info(
                 "%s See %s", headline(evaluation), report.write_training(evaluation, draft, folder / "report", logs)

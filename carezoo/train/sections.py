@@ -55,6 +55,11 @@ class Data:
         return (*self.sets, *self.simulated)
 
     @property
+    def is_noisy(self) -> bool:
+        """Whether there are only noisy images."""
+        return any(each.is_noisy for each in self.sets)
+
+    @property
     def restored(self) -> tuple[str, ...]:
         """Names of the channels the model restores."""
         return self.target_channels or self.channels
@@ -121,9 +126,11 @@ class NetworkSection:
 class Training:
     """How the network is fitted."""
 
-    loss: Literal["auto", "mae", "mse", "laplace", "faithful"] = "auto"
-    """auto: laplace (negative log-likelihood, as CARE) for a probabilistic network, else mae. faithful: the same \
-distributions, but their means are fitted by squared errors; better PSNR in short trainings."""
+    loss: Literal["auto", "mae", "mse", "laplace", "faithful", "noisy"] = "auto"
+    """auto: laplace (negative log-likelihood, as CARE) for a probabilistic network, else mae; where there are only \
+noisy images noisy, else mse. faithful: the same distributions as laplace, but their means are fitted by squared \
+errors; better PSNR in short trainings. noisy: as faithful, with the noise of the targets in the likelihood, so that \
+scales are the errors of restored images."""
     likelihood_from: float = 1.0
     """Loss faithful: the share of the training after which the means, too, are fitted by the likelihood, as with \
 laplace. With 0.65 members of an ensemble agree in dark background, which their disagreement needs; 1: never."""

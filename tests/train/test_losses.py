@@ -56,19 +56,44 @@ def test_faithful_networks_are_judged_by_the_psnr_of_patches(rng):
     assert all(losses.judge(each) is each for each in (losses.mae, losses.mse, losses.laplace))
 
 
-def _gradients(loss, mean, scale, target):
+def test_noisy_scales_follow_the_gaussian_likelihood_of_error_and_noise(rng):
+    mean, target = rng.normal(1, 0.2, size=(2, 4, 1, 8, 8)).astype(np.float32)
+    scale = rng.uniform(0.1, 2, mean.shape).astype(np.float32)
+    noise = rng.uniform(0.1, 1, (4, 1, 2)).astype(np.float32)
+    variance = 2 * scale**2 + (noise[..., :1] * mean.reshape(4, 1, -1) + noise[..., 1:]).reshape(mean.shape)
+    even = 0.5 * ((mean - target) ** 2).mean(axis=(2, 3)) / variance.mean(axis=(2, 3))
+    expected = -stats.norm.logpdf(target, mean, np.sqrt(variance)).mean() + even.mean()
+    output = torch.from_numpy(np.concatenate([mean, scale], axis=1))
+    found = losses.noisy(output, torch.from_numpy(target), torch.from_numpy(noise))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    of_mean, of_scale = _gradients(losses.noisy, mean, scale, target, noise)
+    by_squares = (mean - target) / variance.mean(axis=(2, 3), keepdims=True) / mean.size
+    np.testing.assert_allclose(of_mean, by_squares, rtol=1e-4, atol=1e-8)
+    by_likelihood = (1 - (mean - target) ** 2 / variance) * 2 * scale / variance / mean.size
+    np.testing.assert_allclose(of_scale, by_likelihood, rtol=1e-4, atol=1e-7)
+
+
+def test_noisy_networks_are_judged_by_squared_errors_over_the_noise(rng):
+    target, noise = rng.normal(5, 0.3, size=(3, 2, 64, 64)).astype(np.float32), np.full((3, 2, 2), 0.01, np.float32)
+    clean = np.concatenate([np.full_like(target, 5), np.full_like(target, 0.1)], axis=1)
+    noise[..., 0] = (0.3**2 - 0.01) / 5
+    tensors = [torch.from_numpy(each) for each in (clean, target, noise)]
+    assert float(losses.judge(losses.noisy)(*tensors)) == pytest.approx(1, abs=0.03)
+
+
+def _gradients(loss, mean, scale, target, *noise):
     output = torch.from_numpy(np.concatenate([mean, scale], axis=1)).requires_grad_()
-    loss(output, torch.from_numpy(target)).backward()
+    loss(output, torch.from_numpy(target), *map(torch.from_numpy, noise)).backward()
     return np.split(output.grad.numpy(), 2, axis=1)
 
 
 @pytest.mark.parametrize("loss", losses.LOSSES.values())
 def test_losses_are_float32_whatever_autocast_made_of_the_output(loss):
-    output, target = torch.rand(1, 2, 8, 8).bfloat16() + 0.5, torch.rand(1, 1, 8, 8)
+    output, target, noise = torch.rand(1, 2, 8, 8).bfloat16() + 0.5, torch.rand(1, 1, 8, 8), torch.rand(1, 1, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        value = loss(output, target)
+        value = loss(output, target, noise)
     assert value.dtype == torch.float32
-    assert float(value) == pytest.approx(float(loss(output.float(), target)), rel=1e-7)
+    assert float(value) == pytest.approx(float(loss(output.float(), target, noise)), rel=1e-7)
 
 
 def test_the_recipe_may_leave_the_loss_open():

@@ -10,6 +10,7 @@ from carezoo.evaluate.report import page
 from carezoo.package import consistency
 from carezoo.package.draft import Constants, Draft
 from carezoo.package.manifest import Architecture
+from carezoo.pairs.section import FRAMES, THINNED
 from carezoo.train.pack.sample import SampleImage
 from carezoo.train.recipe import Recipe
 
@@ -28,6 +29,17 @@ _INTENSITIES = {
     ),
 }
 
+_TARGETS = {
+    THINNED: (
+        "trained on the noisy images themselves: their photoelectrons were dealt out to a source and a target, anew in "
+        "every step. Restored images of the files to fit are images of the training set."
+    ),
+    FRAMES: (
+        "trained on pairs of noisy frames of one scene. Restored images of the files to fit are images of the training "
+        "set."
+    ),
+}
+
 _VALUES = {
     "mean": "restored intensity",
     "scale": "Laplace scale b of the restored intensity, in its units (standard deviation = sqrt(2) b)",
@@ -40,7 +52,7 @@ def readme(recipe: Recipe, draft: Draft, evaluation: Findings | None, sample: Sa
     parts = [
         opening(draft, sample),
         what_it_does(draft),
-        _validation(draft, evaluation),
+        _validation(draft, evaluation, is_noisy=recipe.data.is_noisy),
         _training(recipe, draft),
         use(draft),
         limits(draft),
@@ -78,8 +90,14 @@ def what_it_does(draft: Draft) -> Iterator[str]:
         yield f"- Made for a pixel size of {shown} µm."
 
 
-def _validation(draft: Draft, findings: Findings | None) -> Iterator[str]:
+def _validation(draft: Draft, findings: Findings | None, *, is_noisy: bool) -> Iterator[str]:
     yield "## Validation\n"
+    if is_noisy:
+        yield (
+            "There was no clean image to score the model against: it learned from noisy images alone. Scales were "
+            "calibrated on noisy images that were kept for that, with their known noise taken out."
+        )
+        return
     if findings is None:
         yield "None: no file that neither trained the model nor chose its checkpoint could be scored."
         return
@@ -150,6 +168,9 @@ def _training(recipe: Recipe, draft: Draft) -> Iterator[str]:
     yield "## Training\n"
     for each in training.data:
         yield f"- Data `{each.name}`: {each.parts}. Licence: {each.license}. Origin: {each.origin}."
+    for each_set in recipe.data.sets:
+        if each_set.is_noisy:
+            yield f"- Set `{each_set.name}`: {_TARGETS[each_set.target]}"
     moved = [f"`{each.name}`" for each in recipe.data.sets if each.register]
     if moved:
         yield (

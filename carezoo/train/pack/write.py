@@ -234,6 +234,7 @@ def _parts(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> tuple
     if isinstance(each, FileSet):
         words = f"{files['fit']} files to fit, {files['choose']} to choose on, {files['report']} to report on"
         words += f"; sources are averages of {each.average} frames" if each.average > 1 else ""
+        words += f"; noisy images alone, target {each.target[0]}" if each.is_noisy else ""
         return files, words
     n_clean = len({record.sha256 for record in mine if record.role == "clean"})
     made = f"pairs degraded from {n_clean} clean image(s)" if n_clean else "simulated pairs"
