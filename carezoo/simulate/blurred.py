@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
@@ -9,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.errors import RecipeError
+from carezoo.schema.span import Span
 from carezoo.simulate import camera, psf, rendering, sampling
 from carezoo.simulate.clean_images import CleanImage
 from carezoo.simulate.psf_section import draw_source_psf
@@ -31,6 +34,42 @@ class Denoise(RecordedSimulation):
     task: ClassVar[str] = DENOISE.name
     aliases: ClassVar[tuple[str, ...]] = ("restore",)  # in the recipes of packages of the zoo
     is_default: ClassVar[bool] = True
+
+    magnification: Span = Span(1.0, 1.0)
+    """How much larger clean images are shown, along Y and X. Below 1 their pixels are averaged, and their own noise
+    with them; an image is never shown smaller than it fills `shape`."""
+    contrast: Span = Span(1.0, 1.0)
+    """Power of the brightness of clean images above black: below 1 brings up what is dim, above 1 what is bright."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("magnification", "contrast"):
+            span: Span = getattr(self, name)
+            if span.low <= 0:
+                raise RecipeError(f"{name}: expected numbers above 0, found {span}")
+            if span != Span(1.0, 1.0) and (not self.images or self.spatial_axes != "YX" or not self.shape):
+                raise RecipeError(f"{name}: goes with 2D images and a shape; leave it out with structures and stacks")
+
+    @property
+    def is_magnified(self) -> bool:
+        """Whether pieces of clean images are resampled, which therefore have `shape` everywhere."""
+        return not self.magnification == self.contrast == Span(1.0, 1.0)
+
+    def cut(self, clean: CleanImage, rng: np.random.Generator) -> tuple[NDArray[np.generic], dict[str, float]]:
+        """Return a piece of a clean image, magnified."""
+        if not self.is_magnified:
+            return super().cut(clean, rng)
+        drawn = {"magnification": self.magnification.draw(rng), "contrast": self.contrast.draw(rng)}
+        drawn["magnification"] = max(
+            drawn["magnification"], *(side / clean.sizes[letter] for letter, side in self.piece.items())
+        )
+        wanted = {letter: math.ceil(side / drawn["magnification"]) for letter, side in self.piece.items()}
+        wanted = {letter: min(side, clean.sizes[letter]) for letter, side in wanted.items()}
+        pixels, _ = clean.cut(wanted, rng)
+        magnified = sampling.magnify(pixels.astype(np.float32), self.shape)
+        (black, white), *_ = clean.ranges
+        above = np.maximum(magnified - black, 0) / (white - black)
+        return above ** drawn["contrast"] * (white - black) + black, drawn
 
     def make(self, prepared: PreparedSimulation, clean: CleanImage | None, rng: np.random.Generator) -> SimulatedPair:
         """Make a pair of one size."""
@@ -90,9 +129,10 @@ def make_blurred(
     """
     if clean is None:
         return _render(simulation, prepared, rng, keep_blur=keep_blur)
-    pixels, _ = clean.cut(simulation.piece, rng)
+    pixels, cut = simulation.cut(clean, rng)
     if "C" not in clean.axes:
-        return _degrade(simulation, prepared, pixels, clean.ranges[0], rng)
+        pair = _degrade(simulation, prepared, pixels, clean.ranges[0], rng)
+        return pair._replace(parameters=cut | pair.parameters)
     channels = [
         _degrade(simulation, prepared, channel, black_white, rng)
         for channel, black_white in zip(pixels, clean.ranges, strict=True)

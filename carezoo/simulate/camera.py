@@ -2,7 +2,8 @@
 
 The chain of one pixel, after the EMVA 1288 camera model::
 
-    expected electrons -> Poisson -> [EM register: gamma] -> full well -> + read noise -> * gain + offset -> round, clip
+    expected electrons -> Poisson -> [EM register: gamma] -> full well -> + read noise -> [smoothing] -> * gain + offset
+    -> round, clip
 
 Electrons are photoelectrons (detected photons) throughout; quantum efficiency is part of the photon count.
 """
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from carezoo.errors import DataError, PixelError, RecipeError
 from carezoo.schema.span import Span, draw_spans, require_not_negative
@@ -54,6 +56,12 @@ class Camera:
     """Standard deviation of the offset from pixel to pixel, grey levels (sCMOS: about 1)."""
     read_noise_spread: Span = Span(0.0, 0.0)
     """Standard deviation of the logarithm of the read noise from pixel to pixel (sCMOS: about 0.3)."""
+    row_noise: Span = Span(0.0, 0.0)
+    """Standard deviation of an offset that all pixels of a row share, electrons."""
+    smoothing_px: Span = Span(0.0, 0.0)
+    """Gaussian width, pixels, with which the recorded image is smoothed before it is rounded, as by resampling,
+    demosaicing or a filter of the camera's driver. Noise of neighbouring pixels is then correlated. Targets are
+    smoothed alike."""
     full_well: float | None = None
     """Most electrons a pixel holds; None: no limit."""
     bit_depth: int | None = 16
@@ -69,7 +77,8 @@ class Camera:
         _require("gain", self.gain.low > 0, self.gain, "above 0")
         _require("clean_gain", self.clean_gain > 0, self.clean_gain, "above 0")
         _require("em_gain", self.em_gain.low >= 1, self.em_gain, "1 (no EM register) or more")
-        require_not_negative(self, "background", "read_noise", "gain_spread", "offset_spread", "read_noise_spread")
+        require_not_negative(self, "background", "read_noise", "row_noise", "smoothing_px")
+        require_not_negative(self, "gain_spread", "offset_spread", "read_noise_spread")
         _require("full_well", self.full_well is None or self.full_well > 0, self.full_well, "above 0")
         bits = self.bit_depth
         _require("bit_depth", bits is None or 1 <= bits <= 16, bits, "from 1 to 16, or none for floating-point numbers")
@@ -96,6 +105,8 @@ class Exposure:
     gain_spread: float
     offset_spread: float
     read_noise_spread: float
+    row_noise: float
+    smoothing_px: float
     full_well: float
     """Infinite if the camera has no limit."""
     bit_depth: int | None
@@ -252,7 +263,15 @@ def record_pair(
         return seen, clean.astype(np.float32), {}
     exposure = expose(like, camera, rng, black=black, white=white)
     source, parameters = record(expect_electrons(seen, exposure), exposure, rng, maps=maps)
-    return source, to_grey_levels(clean, exposure), parameters
+    return source, smooth(to_grey_levels(clean, exposure), exposure), parameters
+
+
+def smooth(image: NDArray[np.float32], exposure: Exposure) -> NDArray[np.float32]:
+    """Return `image` (last two axes YX) smoothed as the recorded image is."""
+    if exposure.smoothing_px == 0:
+        return image
+    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(image, exposure.smoothing_px, axes=(-2, -1))
+    return smoothed
 
 
 def acquire(
@@ -270,6 +289,10 @@ def acquire(
     read = np.float32(exposure.read_noise / exposure.em_gain)
     if read > 0:
         counts += read * maps.read_noise * rng.standard_normal(counts.shape, dtype=np.float32)
+    if exposure.row_noise > 0:
+        rows = rng.standard_normal((*counts.shape[:-1], 1), dtype=np.float32)
+        counts += np.float32(exposure.row_noise / exposure.em_gain) * rows
+    counts = smooth(counts, exposure)
     grey: NDArray[np.float32] = counts * (np.float32(exposure.gain) * maps.gain) + (
         np.float32(exposure.offset) + maps.offset
     )

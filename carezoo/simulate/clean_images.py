@@ -86,6 +86,7 @@ def open_clean_images(
     *,
     black: float | None = None,
     takes_channels: bool = True,
+    each_channel: bool = False,
 ) -> tuple[CleanImage, ...]:
     """Find, open and measure clean images, each read whole once.
 
@@ -101,6 +102,8 @@ def open_clean_images(
         Value that means no light; None: the 0.1 percentile of each channel.
     takes_channels
         Whether images may have C.
+    each_channel
+        Whether every channel becomes an image of its own.
 
     Raises
     ------
@@ -110,8 +113,9 @@ def open_clean_images(
         If an image has other axes or no contrast, or images differ in their channels.
     """
     images = tuple(
-        _measure(path, open_image(path, axes), spatial_axes, black, takes_channels=takes_channels)
+        _measure(path, image, spatial_axes, black, takes_channels=takes_channels, each_channel=each_channel)
         for path in _find_files(patterns, folder, "images")
+        for image in _open(path, axes, each_channel=each_channel)
     )
     for image in images:
         if len(image.ranges) != len(images[0].ranges) or image.axes != images[0].axes:
@@ -142,9 +146,19 @@ def _find_files(patterns: Sequence[str], folder: Path, what: str) -> list[Path]:
     return found
 
 
-def _measure(path: Path, image: Image, spatial: str, black: float | None, *, takes_channels: bool) -> CleanImage:
-    axes = f"C{spatial}" if "C" in image.axes and takes_channels else spatial
-    allowed = set(axes) | ({"Z"} if takes_channels else set())
+def _open(path: Path, axes: str | None, *, each_channel: bool) -> Sequence[Image]:
+    """Return the image of a file, or each of its channels."""
+    image = open_image(path, axes)
+    if not each_channel or "C" not in image.axes:
+        return [image]
+    return [image.crop({"C": slice(channel, channel + 1)}) for channel in range(image.sizes["C"])]
+
+
+def _measure(
+    path: Path, image: Image, spatial: str, black: float | None, *, takes_channels: bool, each_channel: bool
+) -> CleanImage:
+    axes = f"C{spatial}" if "C" in image.axes and takes_channels and not each_channel else spatial
+    allowed = set(axes) | ({"Z"} if takes_channels else set()) | ({"C"} if each_channel else set())
     if not set(spatial) <= set(image.axes) or not set(image.axes) <= allowed:
         raise DataError(
             f"{path}: expected axes {spatial}"

@@ -66,6 +66,15 @@ def upsample(image: NDArray[np.float32], factor: Fraction, axis: int) -> NDArray
     return _interpolate(image, np.clip(at, 0, image.shape[axis] - 1), axis, order=1)
 
 
+def magnify(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return `image` (YX) resampled to `shape`: smoothed first where it shrinks, so that no detail folds back."""
+    factors = [want / have for want, have in zip(shape, image.shape, strict=True)]
+    widths = [0.5 * max(1 / factor - 1, 0) for factor in factors]
+    smooth = ndimage.gaussian_filter(image, widths) if max(widths) > 0 else image
+    resampled: NDArray[np.float32] = ndimage.zoom(smooth, factors, order=3, mode="reflect", grid_mode=True)
+    return resampled
+
+
 def _interpolate(image: NDArray[np.float32], at: NDArray[np.float64], axis: int, *, order: int) -> NDArray[np.float32]:
     """Return `image` at coordinates `at` of `axis`."""
     coefficients = image

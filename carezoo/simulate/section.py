@@ -74,6 +74,8 @@ class Simulation(ABC):
     of `pixel_size_um` and may have C; 2D tasks also take stacks and use their planes."""
     axes: str | None = None
     """Axes of the images; null: from their metadata."""
+    each_channel: bool = False
+    """Whether every channel of the images is an image of its own; else all channels of an image make a pair."""
     n_pairs: int = 64
     """Pairs written by `carezoo simulate`. A training makes pairs without end."""
     shape: tuple[int, ...] = ()
@@ -124,6 +126,11 @@ class Simulation(ABC):
     def plane_factor(self) -> Fraction:
         """Distance of the planes of a whole source over that of its target's planes."""
         return Fraction(1)
+
+    @property
+    def is_magnified(self) -> bool:
+        """Whether pieces of clean images are resampled, which therefore have `shape` everywhere."""
+        return False
 
     @property
     def field_shape(self) -> tuple[int, ...]:
@@ -179,7 +186,13 @@ class Simulation(ABC):
         """Find, open and measure the clean images; errors as of `open_clean_images` and `check_size`."""
         black = self.camera.clean_offset if self.camera is not None and self.camera.dose_factor is not None else None
         images = open_clean_images(
-            self.images, folder, self.axes, self.spatial_axes, black=black, takes_channels=self.takes_channels
+            self.images,
+            folder,
+            self.axes,
+            self.spatial_axes,
+            black=black,
+            takes_channels=self.takes_channels,
+            each_channel=self.each_channel,
         )
         for each in images:
             check_size(each, self.piece)
@@ -226,6 +239,10 @@ class BlurredSimulation(Simulation):
         if len(widths) == 2:
             return Gaussian((lateral, lateral))
         return Gaussian((self.target_sigma_z_um or widths[0], lateral, lateral))
+
+    def cut(self, clean: CleanImage, rng: np.random.Generator) -> tuple[NDArray[np.generic], dict[str, float]]:
+        """Return a piece of a clean image, of the shape of a pair, and numbers for the table."""
+        return clean.cut(self.piece, rng)[0], {}
 
     def sample(
         self, blurred: NDArray[np.generic], target: NDArray[np.generic]

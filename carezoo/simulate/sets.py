@@ -142,7 +142,7 @@ def _prepare_part(prepared: PreparedSimulation, described: SimulatedSet, part: P
     simulation = prepared.simulation
     if part != "fit":
         # What is written is taken whole: scores are of images, not of patches.
-        shape = () if prepared.images else simulation.shape
+        shape = () if prepared.images and not simulation.is_magnified else simulation.shape
         n_pairs = max(1, described.n_choose if part == "choose" else described.n_report)
         simulation = replace(simulation, n_pairs=n_pairs, shape=shape)
     images = _choose_images(prepared.images, described.split, part)

@@ -105,6 +105,9 @@ class NetworkSection:
     """Edge of the convolution kernels, odd; null: 5 for patches YX, 3 for patches ZYX."""
     n_first: int = 32
     """Filters of the first level; every further level has twice as many."""
+    pooling: Literal["max", "mean"] = "max"
+    """How the resolution is halved. max: as CARE. mean: averages of 2 x 2 pixels (2 x 2 x 2 in 3D), which keep \
+brightness in noise, where a maximum follows the noise."""
     probabilistic: bool = False
     """Restore a Laplace distribution (mean and scale) instead of a value alone."""
     residual: bool | None = None

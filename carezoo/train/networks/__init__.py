@@ -68,7 +68,7 @@ def build_packed(recipe: Recipe, cores: Sequence[Network]) -> Network:
 def _unet(recipe: Recipe) -> UNet:
     chosen = resolve_section(recipe)
     assert chosen.kernel is not None
-    return UNet(
+    network = UNet(
         recipe.pair_axes.target,
         len(recipe.data.channels),
         len(recipe.data.restored),
@@ -78,6 +78,8 @@ def _unet(recipe: Recipe) -> UNet:
         is_residual=bool(chosen.residual),
         is_probabilistic=chosen.probabilistic,
     )
+    network.pooling = chosen.pooling
+    return network
 
 
 def _projection(recipe: Recipe) -> Network:

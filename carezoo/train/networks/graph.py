@@ -145,6 +145,10 @@ class Value:
         """Return the maximum of every block with these sides."""
         return self.graph.node("MaxPool", self, kernel_shape=sides, strides=sides)
 
+    def mean_pool(self, sides: Sequence[int]) -> Value:
+        """Return the mean of every block with these sides."""
+        return self.graph.node("AveragePool", self, kernel_shape=sides, strides=sides)
+
     def upsample(self, factors: Sequence[int]) -> Value:
         """Return every pixel so many times along each spatial dimension (nearest interpolation)."""
         scales = self.graph.constant(np.array([1, 1, *factors], np.float32))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, expm1, log
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +21,21 @@ _FIRST_SCALE = 0.05
 """What the scale begins at, in normalized intensities: about the noise of an image. With a bias of 0 it would begin at
 0.7, and for hundreds of steps the shared layers would learn little but to lower it."""
 
+Pooling = Literal["max", "mean"]
+
 _CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-_POOLING: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_POOLING: dict[tuple[Pooling, int], Callable[[Tensor, int], Tensor]] = {
+    ("max", 2): functional.max_pool2d,
+    ("max", 3): functional.max_pool3d,
+    ("mean", 2): functional.avg_pool2d,
+    ("mean", 3): functional.avg_pool3d,
+}
 
 
 class UNet(Network):
     """U-Net whose output is added to its input, with a Laplace scale for every pixel if wanted.
 
-    Two convolutions on each level, maximum pooling and nearest upsampling by 2 along every spatial axis, zero padding,
+    Two convolutions on each level, pooling and nearest upsampling by 2 along every spatial axis, zero padding,
     neither normalization nor dropout. The output has the size of the input and channels mean, then scale.
 
     Parameters
@@ -50,6 +58,9 @@ class UNet(Network):
 
     is_relu_last = False
     """Whether negative means become 0 after the input was added; some models trained elsewhere want that."""
+
+    pooling: Pooling = "max"
+    """What a pixel of the next coarser level shows of its block."""
 
     def __init__(
         self,
@@ -79,7 +90,6 @@ class UNet(Network):
         self.encoder = nn.ModuleList(pair(finer[n] if n else n_in, width[n], width[n]) for n in range(depth))
         self.bottom = pair(width[depth - 1], width[depth], width[depth - 1])
         self.decoder = nn.ModuleList(pair(2 * width[n], width[n], finer[n]) for n in range(depth))
-        self.pool = _POOLING[dimensions](2)
         self.mean = _CONVOLUTION[dimensions](n_first, n_out, 1)
         self.scale = _CONVOLUTION[dimensions](n_first, n_out, 1) if is_probabilistic else None
         self.calibration: Tensor
@@ -94,7 +104,7 @@ class UNet(Network):
         features, skips = source, []
         for level in self.encoder:
             skips.append(level(features))
-            features = self.pool(skips[-1])
+            features = _POOLING[self.pooling, len(self.geometry.rules)](skips[-1], 2)
         features = self.bottom(features)
         for level in reversed(self.decoder):
             upsampled = functional.interpolate(features, scale_factor=2.0, mode="nearest")
@@ -116,7 +126,7 @@ class UNet(Network):
         level: Any
         for level in self.encoder:
             skips.append(level.write_graph(graph, features))
-            features = skips[-1].max_pool(twice)
+            features = skips[-1].max_pool(twice) if self.pooling == "max" else skips[-1].mean_pool(twice)
         features = self.bottom.write_graph(graph, features)
         for level in reversed(self.decoder):
             features = level.write_graph(graph, graph.cat([features.upsample(twice), skips.pop()], 1))
