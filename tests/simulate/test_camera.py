@@ -235,3 +235,34 @@ def test_images_without_contrast_or_with_nan_are_refused():
         degrade(np.full((20, 20), 7.0), Camera(photons=fixed(10)), rng)
     with pytest.raises(PixelError, match="NaN"):
         degrade(np.array([[0.0, math.nan]]), Camera(photons=fixed(10)), rng)
+
+
+def test_rows_have_offsets_of_the_requested_spread():
+    described = Camera(photons=fixed(1.0), read_noise=fixed(0.0), row_noise=fixed(5.0), bit_depth=None)
+    recorded, _ = degrade(np.zeros((400, 300)), described, np.random.default_rng(0), black=0.0, white=1.0)
+    rows = recorded.mean(axis=1)
+    assert rows.std() == pytest.approx(5.0, rel=0.1)
+    assert np.ptp(recorded - rows[:, None]) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("width", [0.5, 1.0])
+def test_smoothed_noise_is_correlated_and_its_mean_is_the_smoothed_target(width):
+    described = Camera(photons=fixed(50.0), read_noise=fixed(0.0), smoothing_px=fixed(width), bit_depth=None)
+    clean = np.zeros((512, 512), np.float32)
+    clean[200:300, 200:300] = 1.0
+    rng = np.random.default_rng(0)
+    source, target, _ = camera.record_pair(clean, clean, described, rng, like=clean, black=0.0, white=1.0)
+    noise = (source - target)[210:290, 210:290]
+    assert noise.mean() == pytest.approx(0.0, abs=0.3)
+    # Neighbours under a Gaussian kernel of width s correlate by exp(-1 / (4 s^2)); the kernel is sampled and cut off.
+    correlation = np.mean(noise[:, 1:] * noise[:, :-1]) / noise.var()
+    kernel = np.exp(-0.5 * (np.arange(-4, 5) / width) ** 2)
+    assert correlation == pytest.approx((kernel[1:] @ kernel[:-1]) / (kernel @ kernel), abs=0.05)
+    edge = target[250, 195:205] - 100
+    assert 0 < edge[3] < edge[6] < 50, "the target is as smooth as the source"
+
+
+@pytest.mark.parametrize("name", ["row_noise", "smoothing_px"])
+def test_negative_amounts_are_refused(name):
+    with pytest.raises(RecipeError, match=name):
+        Camera(photons=fixed(10.0), **{name: Span(-1.0, 1.0)})

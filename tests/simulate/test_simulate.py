@@ -437,3 +437,43 @@ def test_the_size_of_degraded_images_is_known(clean):
 def test_images_of_one_set_have_as_many_channels(clean):
     with pytest.raises(DataError, match=r"channels\.tif has 2 channel\(s\) .* make two sets"):
         prepared({"images": ["plain_a.tif", "channels.tif"], "camera": CAMERA}, clean)
+
+
+def test_clean_images_are_shown_at_any_size_and_contrast(clean):
+    described = {"images": "plain_a.tif", "camera": {"photons": 1e6, "gain": 0.01}, "shape": [40, 40]}
+    larger = prepared(described | {"magnification": 4}, clean)
+    smaller = prepared(described | {"magnification": 0.5}, clean)
+    seen = {}
+    for name, ready in (("larger", larger), ("smaller", smaller), ("as it is", prepared(described, clean))):
+        made = [make_pair(ready, 0, i) for i in range(6)]
+        assert {pair.source.shape for pair in made} == {pair.target.shape for pair in made} == {(40, 40)}
+        seen[name] = np.median([np.abs(np.diff(pair.target, axis=1)).mean() for pair in made])
+    assert seen["larger"] < 0.5 * seen["as it is"], "structures are wider, slopes smaller"
+    # 80 x 90 pixels fill 40 x 40 at half their size, so all of the image is there.
+    assert make_pair(smaller, 0, 0).parameters["magnification"] == pytest.approx(0.5)
+    tiny = prepared(described | {"magnification": 0.1}, clean)
+    assert make_pair(tiny, 0, 0).parameters["magnification"] == pytest.approx(0.5), "smaller than the image is not had"
+
+
+def test_contrast_is_a_power_of_the_brightness_above_black(clean):
+    described = {"images": "plain_a.tif", "camera": {"photons": 1e6}, "shape": [80, 90]}
+    plain, flat = (
+        make_pair(prepared(described | how, clean), 0, 0).target for how in ({"contrast": 1.001}, {"contrast": 2})
+    )
+    black, white = plain.min(), np.percentile(plain, 99.9)
+    share = (plain - black) / (white - black)
+    assert (flat - flat.min()) / (np.percentile(flat, 99.9) - flat.min()) == pytest.approx(share**2, abs=0.02)
+
+
+def test_every_channel_may_be_an_image_of_its_own(clean):
+    ready = prepared({"images": "channels.tif", "camera": CAMERA, "each_channel": True}, clean)
+    assert len(ready.images) == 2
+    first, second = (make_pair(ready, 0, i) for i in range(2))
+    assert first.source.shape == second.source.shape == (80, 90)
+    assert first.target != pytest.approx(second.target, rel=0.01)
+
+
+def test_magnification_of_structures_is_refused():
+    with pytest.raises(RecipeError, match="magnification: goes with 2D images"):
+        describe({"structures": {"kind": "tubules"}, "psf": {"kind": "gaussian", "sigma_um": 0.1}, "camera": CAMERA,
+                  "magnification": 2})  # fmt: skip

@@ -47,6 +47,7 @@ class Choice:
     factor: Fraction = Fraction(5, 2)
     merge: str = "arithmetic"
     relu_last: bool = False
+    pooling: str = "max"
 
     def core(self, seed):
         torch.manual_seed(seed)
@@ -55,7 +56,7 @@ class Choice:
             axes, self.n_in, self.n_out, depth=self.depth, kernel=3, n_first=2, is_residual=self.n_in == self.n_out,
             is_probabilistic=self.probabilistic,
         )  # fmt: skip
-        network.is_relu_last = self.relu_last
+        network.is_relu_last, network.pooling = self.relu_last, self.pooling
         network.calibration.fill_(1.25)
         for parameter in network.parameters():
             if parameter.ndim == 1:
@@ -86,6 +87,7 @@ def choices(task):
         factor=st.sampled_from([Fraction(1), Fraction(3, 2), Fraction(51, 5)]),
         merge=st.sampled_from(["arithmetic", "geometric"]),
         relu_last=st.booleans(),
+        pooling=st.sampled_from(["max", "mean"]),
     )
 
 
