@@ -32,7 +32,7 @@ import carezoo
 from benchmarks import shipped
 from benchmarks.figures import Figure, psnr_db
 from carezoo.metrics import fit_affine
-from carezoo.simulate.noise import fit_pair
+from carezoo.noise.measure import fit_pair
 from carezoo.uncertainty.mixture import Mixture
 from zoo.tools import renderer
 

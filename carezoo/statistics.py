@@ -11,6 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+REFERENCE_PERCENTILE = 99.9
+"""Percentile of an image, in percent, that numbers of photons refer to."""
+
 Blocks = Callable[[], Iterable[NDArray[np.generic]]]
 """Each call goes over the same pixels once more, in blocks of any shape."""
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import InputError
+from carezoo.noise.measure import NoiseFit
 from carezoo.pictures import display, figures
-from carezoo.simulate.noise import NoiseFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

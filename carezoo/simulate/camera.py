@@ -21,9 +21,7 @@ from scipy import ndimage
 
 from carezoo.errors import DataError, PixelError, RecipeError
 from carezoo.schema.span import Span, draw_spans, require_not_negative
-
-REFERENCE_PERCENTILE = 99.9
-"""Percentile of the clean image that `Camera.photons` refers to, in percent."""
+from carezoo.statistics import REFERENCE_PERCENTILE
 
 
 @dataclass(frozen=True, kw_only=True)

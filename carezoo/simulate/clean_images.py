@@ -15,7 +15,7 @@ from carezoo.errors import DataError, InputError, RecipeError
 from carezoo.files import open_image
 from carezoo.files.listing import images_in
 from carezoo.image import Image
-from carezoo.simulate.camera import REFERENCE_PERCENTILE
+from carezoo.statistics import REFERENCE_PERCENTILE
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from carezoo.errors import InputError
+from carezoo.noise import measure
 from carezoo.pictures.simulation import contact_sheet, noise_plot
-from carezoo.simulate import noise
 
 matplotlib_image = pytest.importorskip("matplotlib.image", reason="needs the extra evaluate")
 
@@ -47,9 +47,9 @@ def test_a_contact_sheet_needs_a_pair():
 def test_a_noise_plot_shows_the_fit(tmp_path):
     rng = np.random.default_rng(0)
     scene = 100 * np.outer(np.linspace(0, 1, 128), np.ones(128))
-    fit = noise.fit_repeats(rng.poisson(scene, (5, 128, 128)))
+    fit = measure.fit_repeats(rng.poisson(scene, (5, 128, 128)))
     png = noise_plot(fit, tmp_path / "noise.png")
     assert (tmp_path / "noise.png").read_bytes() == png
     assert size(png) == (620, 760)
-    other = noise.fit_repeats(2 * rng.poisson(scene, (5, 128, 128)))
+    other = measure.fit_repeats(2 * rng.poisson(scene, (5, 128, 128)))
     assert noise_plot(other) != png
