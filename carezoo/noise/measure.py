@@ -27,6 +27,7 @@ from scipy import ndimage
 from carezoo import axes as axes_
 from carezoo.errors import DataError
 from carezoo.image import Image
+from carezoo.noise.thin import Noise
 from carezoo.statistics import REFERENCE_PERCENTILE
 
 _MIN_PIXELS = 100
@@ -97,6 +98,11 @@ class NoiseFit:
     covariance: NDArray[np.float64]
     """Of slope and intercept of the variance over the mean, 2 x 2."""
     points: Points
+
+    @property
+    def noise(self) -> Noise:
+        """The numbers alone."""
+        return Noise(gain=self.gain.value, offset=self.offset.value, read_noise=self.read_noise.value)
 
     def variance(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variance the fit predicts at `mean` (grey levels), without that of rounding."""

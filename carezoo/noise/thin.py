@@ -41,6 +41,15 @@ class Noise:
         """Slope and intercept of the variance over the mean, in grey levels."""
         return self.gain, (self.gain * self.read_noise) ** 2 - self.gain * self.offset
 
+    def variance(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the variance at `mean` (grey levels)."""
+        slope, intercept = self.line
+        return slope * mean + intercept
+
+    def variance_se(self, mean: float) -> float:  # noqa: ARG002 - that of a fit depends on it
+        """Return the standard error of the variance: 0, because the numbers are given."""
+        return 0.0
+
 
 def thin(
     pixels: NDArray[np.generic], noise: Noise, share: float, rng: np.random.Generator
