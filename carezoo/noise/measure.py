@@ -143,7 +143,7 @@ def fit_repeats(frames: NDArray[np.generic], *, offset: float | None = None) -> 
         second = values[:-2] - 2 * values[1:-1] + values[2:]
         # The weights 1, -2, 1 multiply the variance by 6 and the third cumulant by 1 - 8 + 1.
         squares, cubes = (second**2).mean(axis=0) / 6, -(second**3).mean(axis=0) / 6
-    is_clipped = _is_clipped(frames).mean(axis=0)
+    is_clipped = find_clipped(frames).mean(axis=0)
     points = _measure_points(mean, *_look_around(mean), squares, cubes, is_clipped)
     return _fit(points, offset, float(np.percentile(mean, REFERENCE_PERCENTILE)), frames.dtype)
 
@@ -176,7 +176,7 @@ def fit_pair(source: NDArray[np.generic], target: NDArray[np.generic], *, offset
         raise DataError("noise fit: the target does not get brighter where the source does; are they of one scene?")
     expected = slope * clean + intercept
     residual = noisy - expected
-    is_clipped = _is_clipped(source).astype(np.float64)
+    is_clipped = find_clipped(source).astype(np.float64)
     points = _measure_points(noisy, *_look_around(expected), residual**2, residual**3, is_clipped)
     return _fit(points, offset, float(np.percentile(expected, REFERENCE_PERCENTILE)), source.dtype)
 
@@ -236,13 +236,21 @@ def fit_planes(planes: Sequence[NDArray[np.generic]], *, offset: float | None = 
     columns = []
     for plane in usable:
         values = plane.astype(np.float64)
-        clipped = ndimage.maximum_filter(_is_clipped(plane), 2 * _REACH - 1).astype(np.float64)
+        clipped = ndimage.maximum_filter(find_clipped(plane), 2 * _REACH - 1).astype(np.float64)
         # Of every pixel: the mean of what its finest detail sees, its neighbours beyond, and the square of the detail.
         seen = _filter_both(values, FINEST**2), *_look_beyond(values), _filter_both(values, FINEST) ** 2, clipped
         columns.append([each[inside].ravel() for each in seen])
     mean, around, steepness, squares, is_clipped = (np.concatenate(each) for each in zip(*columns, strict=True))
     points = _measure_points(mean, around, steepness, squares, None, is_clipped, _N_OVERLAPPING)
     return _fit(points, offset, float(np.percentile(around, REFERENCE_PERCENTILE)), usable[0].dtype)
+
+
+def measure_detail(planes: Sequence[NDArray[np.generic]]) -> Estimate:
+    """Measure the mean variance of the finest detail of planes YX: that of the noise at their mean grey level."""
+    squares = [_filter_both(plane.astype(np.float64), FINEST)[2:-2, 2:-2] ** 2 for plane in planes]
+    n = sum(each.size for each in squares) / _N_OVERLAPPING
+    values = np.concatenate([each.ravel() for each in squares])
+    return Estimate(float(values.mean()), float(values.std()) / math.sqrt(n))
 
 
 def is_still(frames: NDArray[np.generic]) -> bool:
@@ -304,7 +312,7 @@ def _look_beyond(image: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return sides.mean(axis=0), sides.var(axis=0)
 
 
-def _is_clipped(frames: NDArray[np.generic]) -> NDArray[np.bool_]:
+def find_clipped(frames: NDArray[np.generic]) -> NDArray[np.bool_]:
     """Return where values are at the upper limit: that of the type, or a maximum on which values pile up."""
     highest = frames.max()
     at_highest = np.asarray(frames == highest)
@@ -338,6 +346,8 @@ def _measure_points(
         if is_clipped.ravel()[flat].mean() > 1e-4:
             continue
         second, third = squares.ravel()[flat], None if cubes is None else cubes.ravel()[flat]
+        if not second.any():
+            continue  # cut off, or empty: a variance of 0 without error would decide alone
         n = len(flat) / n_overlapping
         skew = (math.nan, math.nan) if third is None else (third.mean(), third.std() / math.sqrt(n))
         rows.append((value.ravel()[flat].mean(), second.mean(), second.std() / math.sqrt(n), *skew, len(flat)))
@@ -396,8 +406,8 @@ def _fit(points: Points, offset: float | None, bright: float, dtype: np.dtype[np
     if not gain > 3 * math.sqrt(covariance[0, 0]):
         raise DataError(
             f"noise fit: the variance does not grow with the mean (slope {gain:.3g} +- "
-            f"{math.sqrt(covariance[0, 0]):.2g}); expected repeated frames of one scene that does not move, with dark "
-            "and bright parts, not processed"
+            f"{math.sqrt(covariance[0, 0]):.2g}); expected images with dark and bright parts that were not processed, "
+            "or frames of one scene that does not move. Give more of them, or measure the detector on such images"
         )
     zero, zero_se, basis = _estimate_offset(points, offset, gain, intercept, covariance)
     # read^2 = intercept + gain * offset; the offset, where it is not derived from the line, is independent of it.
