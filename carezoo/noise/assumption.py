@@ -174,8 +174,8 @@ def _refuse_compression(planes: Planes) -> None:
     if steps.min() > MOST_BLOCKY:
         raise DataError(
             f"noise: steps between pixels are {100 * steps.min():.0f} % higher at every eighth row and column, "
-            f"expected at most {100 * MOST_BLOCKY:.0f} %: the images were compressed as JPEG, which removes noise square "
-            "by square. Use files of the microscope, or TIFF without lossy compression"
+            f"expected at most {100 * MOST_BLOCKY:.0f} %: the images were compressed as JPEG, which removes noise "
+            "square by square. Use files of the microscope, or TIFF without lossy compression"
         )
 
 
