@@ -42,15 +42,14 @@ def faithful(output: Tensor, target: Tensor, *_: Tensor) -> Tensor:
 
     In `laplace` a mean pulls at the weights with 1 / b, which is strongest in dark background and weakest in bright
     structure. Here all pixels of a patch pull alike, and scales follow the errors without moving the means (Stirn et
-    al. 2023, "Faithful heteroscedastic regression with neural networks", AISTATS). Squared errors are divided by four
-    times the mean of b^2 of their patch and channel, twice the variance of a Laplace distribution: 1/2 on average, once
-    the scales are right. So patches with little noise count as much as those with much, as they do in the mean PSNR.
+    al. 2023, "Faithful heteroscedastic regression with neural networks", AISTATS). Of the mean squared error of each
+    patch and channel half the logarithm counts, so that patches with little noise pull as much as those with much, as
+    they do in the mean PSNR, and a single patch that is far off does not pull more than others.
     """
     mean, scale = torch.chunk(output.float(), 2, dim=1)
-    error, within = mean - target, tuple(range(2, output.ndim))
-    likelihood = (error.detach().abs() / scale + scale.log()).mean() + math.log(2.0)
-    even = error.square().mean(within) / (4 * scale.detach().square().mean(within))
-    return likelihood + even.mean()
+    error = (mean - target).detach().abs()
+    likelihood = (error / scale + scale.log()).mean() + math.log(2.0)
+    return likelihood + log_mse(output, target) / 2
 
 
 def noisy(output: Tensor, target: Tensor, noise: Tensor) -> Tensor:
@@ -103,8 +102,9 @@ def mse_over_noise(output: Tensor, target: Tensor, noise: Tensor) -> Tensor:
 def judge(loss: Loss) -> Loss:
     """Return what validation patches are judged by: the loss itself, if its values in two epochs can be compared.
 
-    `faithful` measures squared errors in units of the scales of the moment; there `log_mse` decides, which weighs
-    patches alike, too. So does `noisy`, where squared errors hold the noise of the target, and are compared with it.
+    `faithful` goes on to learn scales when the means are as good as they will be; there `log_mse` decides. `noisy`
+    measures squared errors in units of the scales of the moment, and they hold the noise of the target: there they are
+    compared with it.
     """
     judges: Mapping[Loss, Loss] = {faithful: log_mse, noisy: mse_over_noise}
     return judges.get(loss, loss)
