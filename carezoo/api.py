@@ -249,7 +249,7 @@ class Model:
         if folder is not None:
             check_folder(folder, is_overwriting=is_overwriting)
         settings: Settings = wanted.get("settings") or Settings()
-        pairs = find_pairs(conditions(source, target), self.manifest, axes, settings.average, scene)
+        pairs = find_pairs(conditions(source, target), self.manifest, axes, settings, scene)
         found = evaluate(self.package, pairs, EvaluationSettings(**wanted), progress)
         if folder is not None:
             write_evaluation(found, self.manifest, pairs, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -145,9 +145,14 @@ class Image:
             metadata = metadata.take_channels(bounds[self.axes.index("C")], self.sizes["C"])
         return dataclasses.replace(self, pixels=Window(self.pixels, tuple(bounds)), metadata=metadata)
 
-    def average_frames(self, n: int) -> Image:
-        """Return the means of `n` consecutive frames, without reading them.
+    def pick_frames(self, positions: Sequence[int]) -> Image:
+        """Return the image with some of its frames (T), without reading them."""
+        return dataclasses.replace(self, pixels=Picked(self.pixels, self.axes.index("T"), tuple(positions)))
 
+    def average_frames(self, n: int) -> Image:
+        """Return the means of `n` consecutive frames, each of its pixels that are not masked, without reading them.
+
+        To leave out padding and NaN, too, use `carezoo.valid.average_frames`.
         Frames at the end that fill no mean are left out. The time between frames becomes `n` times as long.
 
         Parameters
@@ -227,6 +232,27 @@ class Window(DerivedPixels):
 
 
 @dataclass(frozen=True, eq=False)
+class Picked(DerivedPixels):
+    """Some positions along one dimension of other pixels."""
+
+    dimension: int
+    positions: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension."""
+        full = self.pixels.shape
+        return (*full[: self.dimension], len(self.positions), *full[self.dimension + 1 :])
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Read one region."""
+        return _read_along(key, self.dimension, self._read, len(self.positions))
+
+    def _read(self, key: tuple[int | slice, ...], index: int) -> NDArray[Any]:
+        return np.asanyarray(self.pixels[(*key[: self.dimension], self.positions[index], *key[self.dimension + 1 :])])
+
+
+@dataclass(frozen=True, eq=False)
 class Averages(DerivedPixels):
     """Means of consecutive positions along one dimension of other pixels."""
 
@@ -247,17 +273,38 @@ class Averages(DerivedPixels):
 
     def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[np.floating[Any]]:
         """Read one region; of the pixels below, one position is in memory at a time."""
-        asked = key[self.dimension]
-        if not isinstance(asked, slice):
-            return self._mean(key, range(self.shape[self.dimension])[asked])
-        found = [self._mean(key, i) for i in range(*asked.indices(self.shape[self.dimension]))]
-        return np.stack(found, axis=sum(isinstance(item, slice) for item in key[: self.dimension]))
+        return _read_along(key, self.dimension, self._mean, self.shape[self.dimension])
 
     def _mean(self, key: tuple[int | slice, ...], index: int) -> NDArray[np.floating[Any]]:
         before, after = key[: self.dimension], key[self.dimension + 1 :]
         positions = range(index * self.n, (index + 1) * self.n)
-        total = sum(np.asarray(self.pixels[(*before, i, *after)], np.float64) for i in positions)
-        return np.asarray(total / self.n, self.dtype)
+        total: NDArray[np.float64] = np.zeros(())
+        hidden_total, n_hidden = np.zeros(()), np.zeros((), np.int64)
+        with np.errstate(over="ignore", invalid="ignore"):  # hidden pixels may be infinite
+            for i in positions:
+                frame = np.asanyarray(self.pixels[(*before, i, *after)])
+                values, is_hidden = np.asarray(frame, np.float64), np.ma.getmask(frame)
+                if is_hidden is not np.ma.nomask:
+                    hidden_total = hidden_total + np.where(is_hidden, values, 0)
+                    n_hidden = n_hidden + is_hidden
+                    values = np.where(is_hidden, 0, values)
+                total = total + values
+            is_hidden = n_hidden == self.n
+            means = np.where(is_hidden, hidden_total / self.n, total / np.maximum(self.n - n_hidden, 1))
+            means = np.asarray(means, self.dtype)
+        return np.ma.masked_array(means, np.broadcast_to(is_hidden, means.shape)) if is_hidden.any() else means
+
+
+def _read_along(
+    key: tuple[int | slice, ...], dimension: int, read: Callable[[tuple[int | slice, ...], int], NDArray[Any]], n: int
+) -> NDArray[Any]:
+    """Return a region that `read` gives position by position along one dimension of length `n`."""
+    asked = key[dimension]
+    if not isinstance(asked, slice):
+        return read(key, range(n)[asked])
+    found = [read(key, i) for i in range(*asked.indices(n))]
+    stack = np.ma.stack if any(isinstance(each, np.ma.MaskedArray) for each in found) else np.stack
+    return np.asanyarray(stack(found, axis=sum(isinstance(item, slice) for item in key[:dimension])))
 
 
 def _shift(item: int | slice, bound: slice) -> int | slice:

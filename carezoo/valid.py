@@ -7,16 +7,18 @@ asked.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.errors import PixelError
-from carezoo.image import Image
+from carezoo.image import Averages, DerivedPixels, Image
+from carezoo.settings import Nodata
 
 Mask = NDArray[np.bool_]
 Position = Mapping[str, int]
@@ -137,26 +139,30 @@ class ValidPixels:
     """The valid pixels of one image."""
 
     image: Image
-    nodata: Literal["auto", "none"] | float = "auto"
+    nodata: Nodata = "auto"
     """Value of pixels that are not valid; auto: `find_padding` decides, and planes of one value have no valid pixel."""
     is_nan_refused: bool = False
-    _planes: dict[tuple[int, ...], NDArray[np.uint8] | None] = field(default_factory=dict)
-    """By position, eight pixels a byte; None where every pixel is valid."""
-    _excluded: list[dict[str, int]] = field(default_factory=list)
+    _planes: dict[tuple[int, ...], NDArray[np.uint8] | bool] = field(default_factory=dict)
+    """By position: which pixels are not valid, eight a byte, or True for all of them, False for none."""
+    _excluded: dict[str, set[tuple[int, ...]]] = field(default_factory=dict)
+    """By axes: where along them."""
     _n_found: Counter[str] = field(default_factory=Counter)
     _blank: dict[str, float] = field(default_factory=dict)
+    _frames: ValidPixels | None = field(default=None, init=False)
+    """Of the frames whose means the image holds; what is not valid was decided there."""
+
+    def __post_init__(self) -> None:
+        pixels = self.image.pixels
+        if isinstance(pixels, Averages) and isinstance(pixels.pixels, _ValidFrames):
+            self._frames, self.nodata = pixels.pixels.valid, "none"
 
     def invalid(self, position: Position, rows: slice = slice(None), columns: slice = slice(None)) -> Mask | None:
         """Return which pixels of a region of one plane are not valid, YX; None: all of them are."""
-        sizes = self.image.sizes
-        if any(each.items() <= position.items() for each in self._excluded):
-            return np.ones((len(range(sizes["Y"])[rows]), len(range(sizes["X"])[columns])), np.bool_)
-        key = tuple(position[letter] for letter in self.image.axes if letter not in "YX")
-        if key not in self._planes:
-            self._decide(key, position)
-        bits = self._planes[key]
-        if bits is None:
+        sizes, bits = self.image.sizes, self._decide(position)
+        if bits is False:
             return None
+        if bits is True:
+            return np.ones((len(range(sizes["Y"])[rows]), len(range(sizes["X"])[columns])), np.bool_)
         found = np.unpackbits(bits[rows], axis=1, count=sizes["X"])[:, columns].view(np.bool_)
         return found if found.any() else None
 
@@ -168,8 +174,7 @@ class ValidPixels:
 
     def is_blank(self, position: Position) -> bool:
         """Return whether a plane has no valid pixel."""
-        invalid = self.invalid(position)
-        return invalid is not None and bool(invalid.all())
+        return self._decide(position) is True
 
     def require_some(self) -> None:
         """Refuse an image of which every plane that was asked for is invalid, but those of one value.
@@ -179,17 +184,14 @@ class ValidPixels:
         PixelError
             If it is so.
         """
-        n = self.image.sizes["X"]
-        if (
-            self._planes
-            and not self._blank
-            and all(bits is not None and np.unpackbits(bits, axis=1, count=n).all() for bits in self._planes.values())
-        ):
+        is_blank = self._blank or (self._frames and self._frames._blank)
+        if self._planes and not is_blank and all(bits is True for bits in self._planes.values()):
             raise PixelError(f"{self.image.name} has no valid pixel: all are NaN, infinite, masked, or without data")
 
     def exclude(self, position: Position) -> None:
         """Take all planes at `position` for not valid."""
-        self._excluded.append({letter: i for letter, i in position.items() if letter in self.image.axes})
+        letters = "".join(letter for letter in self.image.axes if letter in position)
+        self._excluded.setdefault(letters, set()).add(tuple(position[letter] for letter in letters))
 
     def name(self, position: Position) -> str:
         """Return what messages call a part of the image; the whole has no name."""
@@ -199,19 +201,28 @@ class ValidPixels:
         ]
         return " ".join(f"{words[letter]} {position[letter]}" for letter in letters)
 
-    def _decide(self, key: tuple[int, ...], position: Position) -> None:
-        plane = read_plane(self.image, position)
-        invalid = self._find(plane, position)
-        self._planes[key] = None if invalid is None else np.packbits(invalid, axis=1)
+    def _decide(self, position: Position) -> NDArray[np.uint8] | bool:
+        for letters, found in self._excluded.items():
+            if tuple(position[letter] for letter in letters) in found:
+                return True
+        key = tuple(position[letter] for letter in self.image.axes if letter not in "YX")
+        if key not in self._planes:
+            invalid = self._find(read_plane(self.image, position), position)
+            n = 0 if invalid is None else np.count_nonzero(invalid)
+            self._planes[key] = bool(n) if invalid is None or n in {0, invalid.size} else np.packbits(invalid, axis=1)
+        return self._planes[key]
 
     def _find(self, plane: NDArray[np.generic], position: Position) -> Mask | None:
         invalid = np.ma.getmaskarray(plane) if isinstance(plane, np.ma.MaskedArray) else None
         plane = np.asarray(plane)
         if plane.dtype.kind == "f" and not (plane.min() >= -LARGEST and plane.max() <= LARGEST):
             finite = np.abs(plane) <= LARGEST
-            self._refuse_nan(plane, finite, position)
-            self._n_found["NaN or infinite"] += int(finite.size - np.count_nonzero(finite))
-            invalid = _join(invalid, ~finite)
+            if invalid is not None:
+                finite |= invalid  # what is hidden is not looked at
+            if not finite.all():
+                self._refuse_nan(plane, finite, position)
+                self._n_found["NaN or infinite"] += int(finite.size - np.count_nonzero(finite))
+                invalid = _join(invalid, ~finite)
         if self.nodata == "auto":
             return _join(invalid, self._find_constant(plane, position))
         if self.nodata != "none":
@@ -241,18 +252,72 @@ class ValidPixels:
 
     def remarks(self) -> Iterator[str]:
         """Yield in words what was found without being asked for, in the planes that were read."""
+        if self._frames:
+            yield from self._frames._describe("left out of the means", "left out of the means")
+        yield from self._describe("neither measured nor restored", "passed through as it is")
+
+    def _describe(self, pixels_are: str, blanks_are: str) -> Iterator[str]:
         n_pixels = len(self._planes) * self.image.sizes["Y"] * self.image.sizes["X"]
         for what, n in self._n_found.items():
             share = f"{self.image.name}: {100 * n / n_pixels:.2g} % of the pixels are {what}: "
             if what.startswith("exactly"):
-                yield f"{share}taken as padding, which is neither measured nor restored; --nodata none to keep them"
+                yield f"{share}taken as padding, which is {pixels_are}; --nodata none to keep them"
             else:
-                yield f"{share}neither measured nor restored"
+                yield f"{share}{pixels_are}"
         if self._blank:
             names = list(self._blank)
             which = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             value = " or ".join(f"{value:g}" for value in list(dict.fromkeys(self._blank.values()))[:3])
-            yield f"{self.image.name}: {which}: every pixel is {value}; passed through as it is"
+            yield f"{self.image.name}: {which}: every pixel is {value}; {blanks_are}"
+
+
+def average_frames(image: Image, n: int, nodata: Nodata = "auto", *, is_nan_refused: bool = False) -> Image:
+    """Return the means of `n` consecutive frames, each of its valid pixels alone, without reading them.
+
+    Where no frame has a valid pixel, the mean has none: it is masked, with the mean of the pixels as they are.
+
+    Parameters
+    ----------
+    n
+        Frames of T in one mean; 1 returns the image as it is.
+    nodata, is_nan_refused
+        Of the frames, as `ValidPixels` takes them, which knows the means that come out.
+
+    Raises
+    ------
+    InputError, AxesError
+        As `Image.average_frames`.
+    """
+    frames = ValidPixels(image, nodata, is_nan_refused)
+    return image if n == 1 else replace(image, pixels=_ValidFrames(image.pixels, frames)).average_frames(n)
+
+
+@dataclass(frozen=True, eq=False)
+class _ValidFrames(DerivedPixels):
+    """Pixels of an image, masked where they are not valid."""
+
+    valid: ValidPixels
+
+    def __getitem__(self, key: tuple[int | slice, ...]) -> NDArray[Any]:
+        """Read one region, as a masked array if some of its pixels are not valid."""
+        axes, block = self.valid.image.axes, np.asanyarray(self.pixels[key])
+        bounds = {
+            letter: range(n)[item if isinstance(item, slice) else slice(item, item + 1)]
+            for letter, n, item in zip(axes, self.shape, key, strict=True)
+        }
+        rows, columns = (slice(bounds[letter].start, bounds[letter].stop) for letter in "YX")
+        invalid = np.zeros([len(bound) for bound in bounds.values()], np.bool_)
+        others = [letter for letter in axes if letter not in "YX"]
+        for at in itertools.product(*(bounds[letter] for letter in others)):
+            position = dict(zip(others, at, strict=True))
+            found = self.valid.invalid(position, rows, columns)
+            if found is not None:
+                where = tuple(
+                    position[letter] - bounds[letter].start if letter in position else slice(None) for letter in axes
+                )
+                invalid[where] = found if axes.index("Y") < axes.index("X") else found.T
+        invalid = invalid[tuple(slice(None) if isinstance(item, slice) else 0 for item in key)]
+        return np.ma.masked_array(block, invalid) if invalid.any() else block
 
 
 def _join(first: Mask | None, second: Mask | None) -> Mask | None:

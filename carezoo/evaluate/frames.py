@@ -144,7 +144,9 @@ def open_restorer(package: Package, settings: Settings | None = None) -> Callabl
 
     Sources are means of frames already, where `settings` ask for them.
     """
-    settings = replace(settings or Settings(), average=1, keep_members=True)
+    settings = settings or Settings()
+    nodata = settings.nodata if settings.average == 1 else "none"  # means are masked where they are not valid
+    settings = replace(settings, average=1, nodata=nodata, keep_members=True)
     session = open_session(package, settings)
     return lambda pair: restore(_model_input(pair), package, settings, session=session)
 

@@ -15,6 +15,8 @@ from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
 from carezoo.pairs.valid_part import keep_valid_parts
+from carezoo.settings import Settings
+from carezoo.valid import average_frames
 
 Condition = tuple[str, Path, Path]
 """Name of one kind of source images, such as one exposure; their folder, or one file; that of their targets."""
@@ -42,7 +44,7 @@ def find_pairs(
     conditions: Sequence[Condition],
     manifest: Manifest,
     axes: str | None = None,
-    average: int = 1,
+    settings: Settings | None = None,
     scene: int | str | None = None,
 ) -> list[Pair]:
     """Find the pairs of all conditions, check that they fit the model, and keep their valid parts.
@@ -54,8 +56,8 @@ def find_pairs(
     ----------
     axes
         Of the source files; None: from their metadata. Targets lack the axis the model projects away.
-    average
-        Frames (T) of a source file that become one before they are restored.
+    settings
+        How sources will be restored: frames are averaged here, and `nodata` says which pixels are valid.
     scene
         Name or number of the image in files that hold several, or `carezoo.files.scenes.ALL`, a pair for each; None:
         the first. A target file with one image serves every scene.
@@ -67,12 +69,13 @@ def find_pairs(
     AxesError
         If frames are to be averaged and a source has none.
     """
-    pairs = []
+    settings, pairs = settings or Settings(), []
     for name, sources, targets in conditions:
         for source, target in match([sources], [targets]):
             for each in (None,) if scene is None else choose_scenes(source, scene):
-                pair = _open(name, source, target, manifest, axes, each)
-                pair = replace(pair, source=pair.source.average_frames(average))
+                pair = replace(_open(name, source, target, manifest, axes, each), nodata=settings.nodata)
+                means = average_frames(pair.source, settings.average, settings.nodata)
+                pair = replace(pair, source=means)
                 _check(pair, manifest)
                 pairs.append(pair)
     return [kept for pair in pairs for kept in keep_valid_parts([pair])]

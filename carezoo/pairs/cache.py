@@ -24,7 +24,7 @@ from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
 from carezoo.files.plane_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
-from carezoo.image import Averages, DerivedPixels, Image, Pixels, Window
+from carezoo.image import Averages, DerivedPixels, Image, Picked, Pixels, Window
 from carezoo.pairs.find import Pair
 from carezoo.statistics import Blocks
 
@@ -122,6 +122,8 @@ def _describe_view(pixels: Pixels) -> str:
     """Return in what way pixels are read out of their file."""
     if isinstance(pixels, Averages):
         return f"average {pixels.n}, {_describe_view(pixels.pixels)}"
+    if isinstance(pixels, Picked):
+        return f"frames {pixels.positions}, {_describe_view(pixels.pixels)}"
     if isinstance(pixels, MovedPixels):
         return f"moved {pixels.shift}, {_describe_view(pixels.pixels)}"
     if isinstance(pixels, Window):

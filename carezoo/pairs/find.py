@@ -15,6 +15,8 @@ from carezoo.files.listing import images_in, match
 from carezoo.image import Image
 from carezoo.noise.thin import Noise
 from carezoo.pairs.section import FRAMES, Acquired, FileSet, PairAxes
+from carezoo.settings import Nodata
+from carezoo.valid import average_frames
 
 log = logging.getLogger("carezoo")
 
@@ -50,6 +52,8 @@ those of the source."""
     """Which channels of the target are used."""
     noisy: NoisyTarget | None = None
     """Where there is no clean image: what is known of the target. None: the target is clean."""
+    nodata: Nodata = "auto"
+    """Which pixels of both are not valid, as `carezoo.valid.ValidPixels` takes it."""
 
     @property
     def has_target(self) -> bool:
@@ -117,6 +121,7 @@ def _pair(each: FileSet, source: Path, target: Path) -> Pair:
         dataset=each.name,
         source_channels=each.source_channels or tuple(range(n_channels[0])),
         target_channels=each.target_channels or tuple(range(n_channels[1])),
+        nodata=each.nodata,
     )
 
 
@@ -131,14 +136,14 @@ def _noisy_image(each: FileSet, path: Path) -> Pair:
         )
     channels = each.source_channels or tuple(range(image.sizes.get("C", 1)))
     name = f"{each.name}: {path.parent.name}/{path.name}"
-    return Pair(name, image, image, path.resolve(), path.resolve(), each.name, channels, channels)
+    return Pair(name, image, image, path.resolve(), path.resolve(), each.name, channels, channels, nodata=each.nodata)
 
 
 def _open(each: FileSet, path: Path, average: int = 1) -> Image:
     name = f"{path.parent.name}/{path.name}"
     try:
         image = dataclasses.replace(_open_with_axes(path, each.axes, applicable_scene(path, each.scene)), name=name)
-        averaged = image.average_frames(average)
+        averaged = average_frames(image, average, each.nodata)
     except InputError as error:
         raise DataError(f"set {each.name}: {path} cannot be used: {error}") from error
     n_left = image.sizes["T"] % average if average > 1 else 0

@@ -19,6 +19,7 @@ from carezoo.pairs.cache import channel_blocks, plane_regions, read
 from carezoo.pairs.find import Pair
 from carezoo.pairs.section import ONE, PairAxes
 from carezoo.regression import Scatter
+from carezoo.settings import Nodata
 from carezoo.statistics import Blocks, percentiles
 
 log = logging.getLogger("carezoo")
@@ -151,10 +152,10 @@ class Matching:
         chosen = (settings.percentiles[0], settings.percentiles[1])
         result = []
         for s in samples:
-            source = _measure_levels(_list_blocks(pair.source, pair.source_channels, s), settings, pair.source.name)
+            source = _measure_levels(_list_blocks(pair, s), settings, pair.source.name)
             target = None
             if settings.mode == "own":
-                target = _measure_levels(_list_blocks(pair.target, pair.target_channels, s), settings, pair.target.name)
+                target = _measure_levels(_list_blocks(pair, s, is_target=True), settings, pair.target.name)
             result.append(Scaling(source, target, relation, chosen))
         return tuple(result)
 
@@ -247,7 +248,7 @@ def check_scorable(pair: Pair, settings: Intensity) -> None:
     """
     if settings.mode != "fixed":
         for s in range(pair.source.sizes.get("S", 1)):
-            _measure_levels(_list_blocks(pair.source, pair.source_channels, s), settings, pair.source.name)
+            _measure_levels(_list_blocks(pair, s), settings, pair.source.name)
     for channel in pair.target_channels:
         dark, bright = percentiles(channel_blocks(pair.target, channel), metrics.PERCENTILES)
         if dark == bright:
@@ -281,8 +282,17 @@ def _read_plane_beside(target: Image, region: Mapping[str, slice], factor: Fract
     return (1 - weight) * first + weight * second
 
 
-def _list_blocks(image: Image, channels: Sequence[int], s: int | None) -> list[Blocks]:
-    return [channel_blocks(image, channel, s) for channel in channels]
+def _list_blocks(pair: Pair, s: int | None, *, is_target: bool = False) -> list[Blocks]:
+    """Return the pixels of each channel without blank planes, as at restoration."""
+    image, channels = (pair.target, pair.target_channels) if is_target else (pair.source, pair.source_channels)
+    return [_leave_out_blanks(channel_blocks(image, channel, s), pair.nodata) for channel in channels]
+
+
+def _leave_out_blanks(blocks: Blocks, nodata: Nodata) -> Blocks:
+    def is_blank(plane: NDArray[Any]) -> bool:
+        return plane.min() == plane.max() and nodata in {"auto", float(plane.flat[0])}
+
+    return blocks if nodata == "none" else lambda: (plane for plane in blocks() if not is_blank(plane))
 
 
 def list_percents(settings: Intensity) -> tuple[float, ...]:
@@ -295,6 +305,9 @@ def list_percents(settings: Intensity) -> tuple[float, ...]:
 
 def _measure_levels(channels: Sequence[Blocks], settings: Intensity, name: str) -> Levels:
     wanted = list_percents(settings)
+    for channel, blocks in enumerate(channels):
+        if next(iter(blocks()), None) is None:
+            raise DataError(f"{name}: every plane of channel {channel} has one value; leave the file out (split)")
     levels = Levels(np.array(wanted), np.array([percentiles(blocks, wanted) for blocks in channels]))
     low, high = (levels.at(percent) for percent in settings.percentiles)
     for channel, (dark, bright) in enumerate(zip(low, high, strict=True)):
@@ -310,7 +323,7 @@ def _measure_constants(pairs: Sequence[Pair], settings: Intensity) -> Levels:
     n_channels = len(pairs[0].source_channels)
     if settings.range:
         return Levels(np.array([0.0, 100.0]), np.array([settings.range] * n_channels))
-    per_pair = [_list_blocks(pair.source, pair.source_channels, None) for pair in pairs]
+    per_pair = [_list_blocks(pair, None) for pair in pairs]
     # One type for all, as percentiles of integers are counted value by value.
     dtype = np.result_type(*(pair.source.dtype for pair in pairs))
     together = [_chain([channels[i] for channels in per_pair], dtype) for i in range(n_channels)]

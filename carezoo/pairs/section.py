@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Protocol
 
 from carezoo import axes as axes_
-from carezoo.errors import AxesError, RecipeError
+from carezoo.errors import AxesError, InputError, RecipeError
 from carezoo.noise.thin import Noise
+from carezoo.settings import Nodata, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,9 @@ choice."""
     average: int = 1
     """Frames (T) of a source whose mean the model restores, as `carezoo restore --average` does; targets have one \
 frame for each mean, or one for all. 1: every frame alone."""
+    nodata: Nodata = "auto"
+    """Value of pixels that are no image. auto: padding, which is an exactly constant region at the border, and planes \
+of one value; none: every pixel counts. As `carezoo restore --nodata`."""
     register: bool = False
     """Whether every target is moved onto its source by the shift between them, measured to parts of a pixel. Where a \
 stage drifts between two exposures, a network learns to move images, or to blur them. One shift for a file: that of \
@@ -104,6 +108,10 @@ that hardly show the same scene."""
         if self.average < 1:
             raise RecipeError(f"average: expected a number of frames, 1 or more, found {self.average}")
         _check_noise(self)
+        try:
+            object.__setattr__(self, "nodata", Settings(nodata=self.nodata).nodata)
+        except InputError as error:
+            raise RecipeError(str(error)) from None
         if self.axes is not None:
             try:
                 object.__setattr__(self, "axes", axes_.parse(self.axes))

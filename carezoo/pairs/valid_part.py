@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from carezoo.errors import DataError
-from carezoo.image import Image
 from carezoo.pairs.find import Pair
 from carezoo.valid import Mask, ValidPixels
 
@@ -20,10 +19,15 @@ _SMALLEST = 16
 """Pixels along Y and X below which nothing can be learnt from what is left."""
 
 
-def keep_valid_parts(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+def keep_valid_parts(pairs: Sequence[Pair], *, is_blank_kept: bool = True) -> tuple[Pair, ...]:
     """Return the pairs without padding, NaN and infinite pixels: both images cropped to one rectangle in Y and X.
 
-    Every pixel is read once. Pairs that share a target are cropped alike. Planes of one value count for nothing.
+    Every pixel is read once. Pairs that share a target are cut alike. Planes without a valid pixel count for nothing.
+
+    Parameters
+    ----------
+    is_blank_kept
+        False leaves out the frames (T) in which a channel of source or target has no valid pixel.
 
     Raises
     ------
@@ -33,8 +37,18 @@ def keep_valid_parts(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     by_target: dict[object, list[Pair]] = {}
     for pair in pairs:
         by_target.setdefault(pair.target_path, []).append(pair)
-    boxes = {target: _find_box(members) for target, members in by_target.items()}
-    return tuple(_crop(pair, box) if (box := boxes[pair.target_path]) else pair for pair in pairs)
+    kept: dict[Pair, Pair] = {}
+    for members in by_target.values():
+        target = ValidPixels(members[0].target, members[0].nodata)
+        sources = [ValidPixels(pair.source, pair.nodata) for pair in members]
+        box = _find_box(members[0].name, [target, *sources])
+        kept |= {pair: _crop(pair, box) if box else pair for pair in members}
+        if not is_blank_kept:
+            blank = [_list_blank(pair, source, target) for pair, source in zip(members, sources, strict=True)]
+            if target.image.sizes.get("T", 1) > 1:
+                blank = [sorted({t for each in blank for t in each})] * len(members)
+            kept |= {pair: _leave_out(frames, kept[pair]) for pair, frames in zip(members, blank, strict=True)}
+    return tuple(kept[pair] for pair in pairs)
 
 
 def _crop(pair: Pair, box: tuple[slice, slice]) -> Pair:
@@ -42,15 +56,44 @@ def _crop(pair: Pair, box: tuple[slice, slice]) -> Pair:
     return replace(pair, source=pair.source.crop(region), target=pair.target.crop(region))
 
 
-def _find_box(pairs: Sequence[Pair]) -> tuple[slice, slice] | None:
-    """Return the rectangle of valid pixels of pairs with one target; None: everything."""
-    images = [pairs[0].target, *(pair.source for pair in pairs)]
-    sizes = {(image.sizes["Y"], image.sizes["X"]) for image in images}
+def _list_blank(pair: Pair, source: ValidPixels, target: ValidPixels) -> list[int]:
+    """Return the frames in which a channel that is used has no valid pixel."""
+    used = ((source, pair.source_channels), (target, pair.target_channels))
+    return [t for t in range(source.image.sizes.get("T", 1)) if any(_is_blank(*each, t) for each in used)]
+
+
+def _is_blank(valid: ValidPixels, channels: Sequence[int], t: int) -> bool:
+    sizes = valid.image.sizes
+    if sizes.get("T", 1) == 1:  # one for all frames
+        return False
+    samples, planes = range(sizes.get("S", 1)), range(sizes.get("Z", 1))
+    return any(
+        all(valid.is_blank({"S": s, "T": t, "C": c, "Z": z}) for z in planes)
+        for s, c in itertools.product(samples, channels)
+    )
+
+
+def _leave_out(frames: Sequence[int], pair: Pair) -> Pair:
+    """Return a pair without some frames; unless these are all."""
+    n = pair.source.sizes.get("T", 1)
+    if not 0 < len(frames) < n:
+        return pair
+    named = ", ".join(map(str, frames[:5])) + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
+    log.warning("%s: frame(s) %s have no valid pixel, and are left out", pair.name, named)
+    left = [t for t in range(n) if t not in set(frames)]
+    is_series = pair.target.sizes.get("T", 1) > 1
+    target = pair.target.pick_frames(left) if is_series else pair.target
+    return replace(pair, source=pair.source.pick_frames(left), target=target)
+
+
+def _find_box(name: str, images: Sequence[ValidPixels]) -> tuple[slice, slice] | None:
+    """Return the rectangle of valid pixels in all of several images; None: everything."""
+    sizes = {(valid.image.sizes["Y"], valid.image.sizes["X"]) for valid in images}
     if len(sizes) > 1:
         return None
     invalid = None
-    for image in images:
-        found = _find_invalid(image)
+    for valid in images:
+        found = _find_invalid(valid)
         invalid = found if invalid is None else invalid if found is None else invalid | found
     if invalid is None:
         return None
@@ -58,12 +101,12 @@ def _find_box(pairs: Sequence[Pair]) -> tuple[slice, slice] | None:
     height, width = rows.stop - rows.start, columns.stop - columns.start
     if min(height, width) < min(_SMALLEST, *invalid.shape):
         raise DataError(
-            f"{pairs[0].name}: too little of it is valid: {invalid.mean():.0%} of the pixels are padding, NaN or "
-            "infinite in some plane. Repair the image, or leave it out (split)"
+            f"{name}: too little of it is valid: {invalid.mean():.0%} of the pixels are padding, NaN or infinite in "
+            "some plane. Repair the image, or leave it out (split)"
         )
     log.warning(
         "%s: %.2g %% of the pixels are padding, NaN or infinite in some plane; used are y=%d:%d, x=%d:%d",
-        pairs[0].name,
+        name,
         100 * invalid.mean(),
         rows.start,
         rows.stop,
@@ -73,11 +116,11 @@ def _find_box(pairs: Sequence[Pair]) -> tuple[slice, slice] | None:
     return rows, columns
 
 
-def _find_invalid(image: Image) -> Mask | None:
+def _find_invalid(valid: ValidPixels) -> Mask | None:
     """Return which pixels (YX) are invalid in any plane that has valid ones; None: no pixel."""
-    valid, together = ValidPixels(image), None
-    letters = [letter for letter in image.axes if letter not in "YX"]
-    for index in itertools.product(*(range(image.sizes[letter]) for letter in letters)):
+    together = None
+    letters = [letter for letter in valid.image.axes if letter not in "YX"]
+    for index in itertools.product(*(range(valid.image.sizes[letter]) for letter in letters)):
         invalid = valid.invalid(dict(zip(letters, index, strict=True)))
         if invalid is not None and not invalid.all():
             together = invalid if together is None else together | invalid

@@ -21,6 +21,7 @@ from carezoo.settings import Settings
 from carezoo.uncertainty.laplace import Laplace
 from carezoo.uncertainty.levels import Recalibration
 from carezoo.uncertainty.mixture import Mixture, map_distribution
+from carezoo.valid import average_frames
 
 _NO_LEVELS = (
     "{name} does not say at which levels its intervals hold: the band is as wide as the model says, not as measured. "
@@ -67,14 +68,16 @@ def view_model(image: Image, package: Package, at: Mapping[str, int], settings: 
         If an index lies outside the image, or the image does not fit the model.
     """
     manifest, settings = package.manifest, settings or Settings()
-    image = image.average_frames(settings.average)
+    means = average_frames(image, settings.average, settings.nodata)
     loops = [letter for letter in image.axes if letter not in manifest.spatial_axes and letter != "C"]
     is_alone = len(manifest.input.channels) == 1
     region = {
-        letter: _index(image, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]
+        letter: _index(means, letter, at) for letter in [*loops, *("C" if is_alone and "C" in image.axes else "")]
     }
-    part = image.crop(region)
-    found = restore(part, package, replace(settings, average=1, keep_members=True))
+    part = means.crop(region)
+    if "T" in region:
+        region["T"] = slice(region["T"].start * settings.average, region["T"].stop * settings.average)
+    found = restore(image.crop(region), package, replace(settings, keep_members=True))
     channel = 0 if is_alone else at.get("C", 0)
     images = {name: _frame(each, channel) for name, each in {**found.images, **found.members}.items()}
     distribution = None
@@ -108,7 +111,7 @@ def view_files(
         If a file cannot be read, or is not the restoration of `source`.
     """
     image, mean = files.open_image(source, axes, scene=scene), files.open_image(restored)
-    image = image.average_frames(n_averaged(restored))
+    image = take_restored_frames(image, restored)
     if any(image.sizes.get(letter) != mean.sizes.get(letter) for letter in "YX"):
         raise InputError(f"{restored} is not a restoration of {source}: {mean.sizes} and {image.sizes}")
     label = files.choose_scenes(source, scene)[0].label if scene is not None else ""
@@ -134,10 +137,12 @@ def view_files(
     )
 
 
-def n_averaged(restored: Path) -> int:
-    """Return how many frames of its source became one in a restored file; 1 where it does not say."""
-    notes = files.read_notes(restored) if restored.is_file() else None
-    return int((notes or {}).get("carezoo", {}).get("run", {}).get("average", 1))
+def take_restored_frames(image: Image, restored: Path) -> Image:
+    """Return what of its source a restored file shows restored: the image, or the means of its frames."""
+    notes = (files.read_notes(restored) if restored.is_file() else None) or {}
+    found = notes.get("carezoo", {})
+    average, nodata = found.get("run", {}).get("average", 1), found.get("options", {}).get("nodata", "auto")
+    return average_frames(image, int(average), nodata)
 
 
 def _levels(scale: Path) -> Mapping[str, Any] | None:

@@ -95,8 +95,8 @@ def _nearest_plane(layout: Layout, plane: Index) -> Index:
     if not stacked or not layout.valid.is_blank(plane):
         return plane
     at, n = plane[stacked], layout.image.sizes[stacked]
-    for edge in sorted(range(n), key=lambda other: abs(other - at)):
-        if not layout.valid.is_blank({**plane, stacked: edge}):
+    for edge in (at + sign * distance for distance in range(1, n) for sign in (-1, 1)):
+        if 0 <= edge < n and not layout.valid.is_blank({**plane, stacked: edge}):
             mirrored = {**plane, stacked: 2 * edge - at}
             is_there = 0 <= mirrored[stacked] < n and not layout.valid.is_blank(mirrored)
             return mirrored if is_there else {**plane, stacked: edge}

@@ -28,7 +28,7 @@ from carezoo.runtime.session import Session
 from carezoo.runtime.targets import MakeTarget, Targets, result_dtype
 from carezoo.settings import Settings
 from carezoo.tiling import Plan
-from carezoo.valid import ValidPixels
+from carezoo.valid import ValidPixels, average_frames
 from carezoo.version import __version__
 
 
@@ -60,15 +60,15 @@ def restore(
     """
     settings = settings or Settings()
     started = time.perf_counter()
-    _check_average(image, settings)
-    averaged = image.average_frames(settings.average)
+    is_nan_refused = settings.nan == "refuse"
+    averaged = average_frames(image, settings.average, settings.nodata, is_nan_refused=is_nan_refused)
     check_ranges(averaged, settings)
     layout = lay_out(
         averaged,
         package.manifest,
         is_per_frame=settings.is_per_frame,
         nodata=settings.nodata,
-        is_nan_refused=settings.nan == "refuse",
+        is_nan_refused=is_nan_refused,
     )
     if make_target is None and _keeps_members(layout, package, settings):
         package = members.with_members(package)
@@ -145,16 +145,6 @@ def _describe_left_out(image: Image, average: int) -> list[str]:
     """Return what to say of frames at the end that fill no average."""
     n = image.sizes["T"] % average if average > 1 else 0
     return [f"{image.name}: its last {n} of {image.sizes['T']} frames fill no average of {average}"] if n else []
-
-
-def _check_average(image: Image, settings: Settings) -> None:
-    """Refuse averages of pixels that may be without data: a mean of some of them would pass for data."""
-    is_masked = isinstance(image.pixels, np.ma.MaskedArray)
-    if settings.average > 1 and (is_masked or isinstance(settings.nodata, int | float)):
-        raise InputError(
-            f"average {settings.average}: {image.name} has {'a mask' if is_masked else f'nodata {settings.nodata:g}'}, "
-            "and a mean of pixels with and without data is neither. Average the frames before, or leave one of both out"
-        )
 
 
 def check_ranges(image: Image, settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 The annotations of a dataclass are its schema. This module understands numbers, text, booleans, `Literal`, `Fraction`,
 `Span`, nested dataclasses, ``X | None``, ``tuple[X, ...]`` (a single value counts as a tuple of one), and unions of
-dataclasses, or of text and one dataclass.
+dataclasses, of text and one dataclass, or of others (the first that takes the value).
 
 One key selects a class of a union. Class attributes say how:
 
@@ -16,6 +16,7 @@ Metadata ``example`` of a field is shown where the field is required and missing
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import types
@@ -178,10 +179,16 @@ def _convert_union(choices: list[Any], hint: Any, value: object, where: str) -> 
         return None
     if len(choices) == 1:
         return _convert(choices[0], value, where)
-    if isinstance(value, tuple(choices)):
+    if isinstance(value, tuple(each for each in choices if isinstance(each, type))):
         return value
     sections = [each for each in choices if dataclasses.is_dataclass(each)]
-    return _convert(sections[0], value, where) if len(sections) == 1 else build_one_of(choices, value, where)
+    if sections:
+        return _convert(sections[0], value, where) if len(sections) == 1 else build_one_of(choices, value, where)
+    for each in choices:
+        with contextlib.suppress(RecipeError):
+            return _convert(each, value, where)
+    names = [", ".join(map(str, get_args(each))) or each.__name__ for each in choices]
+    raise RecipeError(f"{where}: expected {' or '.join(names)}, found {value!r}")
 
 
 def _convert_scalar(hint: Any, value: object, where: str) -> Any:

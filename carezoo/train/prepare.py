@@ -112,7 +112,7 @@ def find_acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
     DataError
         See `find_pairs`, `keep_valid_parts` and `register_pairs`.
     """
-    pairs = keep_valid_parts(find_pairs(recipe.data, recipe.pair_axes))
+    pairs = keep_valid_parts(find_pairs(recipe.data, recipe.pair_axes), is_blank_kept=False)
     return register_pairs(pairs, recipe.data.sets, recipe.pair_axes)
 
 

@@ -1,5 +1,6 @@
 """Pairs are trained on and scored where both images have valid pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from carezoo.errors import DataError
 from carezoo.image import Image
 from carezoo.package.write import write_package
 from carezoo.pairs.cache import make_raw
-from carezoo.pairs.find import Pair
+from carezoo.pairs.find import Pair, find_pairs
+from carezoo.pairs.intensity import Intensity, match
+from carezoo.pairs.section import FileSet, PairAxes
 from carezoo.pairs.valid_part import keep_valid_parts, trim
+from carezoo.train.sections import Data
 
 
 def make_pair(source, target, axes="YX", name="a"):
@@ -51,6 +55,69 @@ def test_drift_and_blank_frames():
     assert kept.source.shape == (4, 43, 50)
     pairs = [make_pair(frame, target, name=str(i)) for i, frame in enumerate(movie[:3])]
     assert {one.source.shape for one in keep_valid_parts(pairs)} == {(43, 50)}
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_blank_frames_are_left_out_of_trainings(caplog, value, side):
+    images = {"source": clean(6, 40, 50), "target": clean(6, 40, 50)}
+    images[side][[1, 4]] = value
+    pair = make_pair(**images, axes="TYX")
+    assert keep_valid_parts([pair])[0] is pair
+    (kept,) = keep_valid_parts([pair], is_blank_kept=False)
+    for name, found in (("source", kept.source), ("target", kept.target)):
+        np.testing.assert_array_equal(found.array(), images[name][[0, 2, 3, 5]])
+        np.testing.assert_array_equal(found.pixels[1:3, 5, 2:9], images[name][[2, 3], 5, 2:9])
+        np.testing.assert_array_equal(found.pixels[2, 5:7, 3], images[name][3, 5:7, 3])
+    assert "a: frame(s) 1, 4 have no valid pixel, and are left out" in caplog.text
+
+
+def test_pairs_with_one_target_lose_the_same_frames():
+    movie, other, still = clean(5, 40, 50), clean(5, 40, 50) + 1, clean(40, 50)
+    movie[1], other[3] = 0, 0
+    pairs = [make_pair(each, clean(5, 40, 50), "TYX", name) for each, name in ((movie, "a"), (other, "b"))]
+    for kept, image in zip(keep_valid_parts(pairs, is_blank_kept=False), (movie, other), strict=True):
+        np.testing.assert_array_equal(kept.source.array(), image[[0, 2, 4]])
+        assert kept.target.shape == (3, 40, 50)
+    one = Pair("c", Image(movie, "TYX"), Image(still, "YX"), Path("c.tif"), Path("still.tif"), "", (0,), (0,))
+    (kept,) = keep_valid_parts([one], is_blank_kept=False)
+    np.testing.assert_array_equal(kept.source.array(), movie[[0, 2, 3, 4]])
+    np.testing.assert_array_equal(kept.target.array(), still)
+
+
+@pytest.mark.parametrize(("nodata", "n"), [("auto", 3), (0, 3), ("none", 5)])
+def test_statistics_of_a_stack_leave_blank_planes_out(nodata, n):
+    stack = clean(5, 40, 40)
+    stack[3:] = 0
+    pair = replace(make_pair(stack, stack, "ZYX"), nodata=nodata)
+    scaling = match([pair], Intensity(), PairAxes("ZYX")).scalings(pair)[0]
+    np.testing.assert_allclose(scaling.source.at(99.8), np.percentile(stack[:n], 99.8), rtol=1e-6)
+    np.testing.assert_allclose(scaling.source.at(2.0), np.percentile(stack[:n], 2.0), rtol=1e-6)
+
+
+def test_a_declared_value_is_left_out_and_none_keeps_padding():
+    image = clean(60, 60)
+    image[:, :20] = 0
+    image[40:] = 7
+    pair = make_pair(image, clean(60, 60))
+    for nodata, region in ((7, np.s_[:40, :]), ("none", np.s_[:, :])):
+        (kept,) = keep_valid_parts([replace(pair, nodata=nodata)])
+        np.testing.assert_array_equal(kept.source.array(), image[region])
+
+
+def test_means_are_cut_where_a_frame_is_valid(tmp_path):
+    movie = clean(4, 60, 50)
+    movie[0, :20], movie[1, :8], movie[3, :, -9:] = 0, 0, 0
+    (tmp_path / "low").mkdir()
+    (tmp_path / "high").mkdir()
+    tifffile.imwrite(tmp_path / "low/a.tif", movie, metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "high/a.tif", clean(60, 50))
+    data = Data(sets=(FileSet(source=("low",), target=("high",), axes="TYX", average=2),), folder=str(tmp_path))
+    (kept,) = keep_valid_parts(find_pairs(data, PairAxes("YX")), is_blank_kept=False)
+    expected = np.stack([movie[:2].mean(0), movie[2:].mean(0)])
+    expected[0, 8:20], expected[1, :, -9:] = movie[1, 8:20], movie[2, :, -9:]
+    np.testing.assert_array_equal(kept.source.array(), expected[:, 8:])
+    assert kept.target.shape == (52, 50)
 
 
 def test_a_pair_with_hardly_a_valid_pixel_is_refused_with_the_share():

@@ -6,6 +6,8 @@ import numpy as np
 import packages
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from carezoo import api, files
 from carezoo.cli.main import run
@@ -13,6 +15,7 @@ from carezoo.errors import AxesError, InputError, PixelError
 from carezoo.image import Image, Metadata
 from carezoo.package.write import write_package
 from carezoo.pictures import view
+from carezoo.valid import average_frames
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +58,90 @@ def test_tiles_and_the_type_of_the_image_stay_what_they_are(model, series):
     assert model.restore(series, average=2, dtype="input").mean.dtype == np.uint16
 
 
-def test_a_pixel_that_is_no_number_in_one_frame_is_none_in_the_mean(model):
+def test_a_mean_is_that_of_the_frames_that_are_numbers(model):
     frames = packages.picture((6, 40, 30)).astype(np.float32)
     frames[4, 7, 9] = np.nan
-    with pytest.raises(PixelError, match="nan at t=1, y=7, x=9"):
+    frames[3:, 20, 5] = [np.inf, np.nan, np.nan]
+    with pytest.raises(PixelError, match="image holds inf at t=3, y=20, x=5"):
         model.restore(frames, "TYX", average=3, nan="refuse")
-    restored = model.restore(frames, "TYX", average=3).mean
-    np.testing.assert_array_equal(np.argwhere(np.isnan(restored)), [[1, 7, 9]])
+    found = model.restore(frames, "TYX", average=3)
+    np.testing.assert_array_equal(np.argwhere(np.isnan(found.mean)), [[1, 20, 5]])
+    assert found.report.warnings == ("image: 0.056 % of the pixels are NaN or infinite: left out of the means",)
+    repaired = frames.copy()
+    repaired[4, 7, 9] = (frames[3, 7, 9] + frames[5, 7, 9]) / 2
+    np.testing.assert_array_equal(found.mean, model.restore(repaired, "TYX", average=3).mean)
+    assert model.restore(frames, "TYX", average=3, nan="zero").mean[1, 20, 5] == 0
+
+
+def drifting(n=8, offset=400):
+    """Return a movie on a camera offset, and where the padding of each frame is, as registration leaves it."""
+    movie = packages.picture((n, 80, 70)).astype(np.float32) + offset
+    invalid = np.zeros(movie.shape, bool)
+    for t in range(n):
+        invalid[t, : 6 + 3 * t] = True
+        invalid[t, :, 70 - 4 * t :] = True
+    return movie, invalid
+
+
+@pytest.mark.parametrize("kind", ["padding", "nan", "mask", "declared"])
+@pytest.mark.parametrize("axes", ["TYX", "YXT", "TXY"])
+def test_padding_of_single_frames_is_no_darkness_in_a_mean(model, kind, axes):
+    movie, invalid = drifting()
+    value = np.nan if kind == "nan" else 0
+    movie[invalid] = value
+    n = (~invalid).reshape(2, 4, 80, 70).sum(1)
+    total = np.where(invalid, 0, movie).astype(np.float64).reshape(2, 4, 80, 70).sum(1)
+    hidden = n == 0
+    means = np.ma.masked_array(np.where(hidden, value, total / np.maximum(n, 1)).astype(np.float32), hidden)
+    order = ["TYX".index(letter) for letter in axes]
+    given = np.ma.masked_array(movie, invalid) if kind == "mask" else movie
+    options = {"nodata": {"declared": 0, "padding": "auto"}.get(kind, "none")}
+    found = model.restore(given.transpose(order), axes, average=4, **options)
+    expected = model.restore(means.transpose(order), axes, nodata="none")
+    for name in ("mean", "scale", "disagreement"):
+        np.testing.assert_array_equal(found.images[name].array(), expected.images[name].array())
+    np.testing.assert_array_equal(found.mean.transpose(np.argsort(order))[hidden], value)
+    tiled = model.restore(given.transpose(order), axes, average=4, tile=24, **options).mean
+    np.testing.assert_allclose(tiled, found.mean, atol=1e-5 * np.nanmax(found.mean))
+
+
+def test_blank_frames_are_left_out_of_means_and_named(model):
+    movie = packages.picture((6, 40, 40)).astype(np.uint16) + 400
+    movie[[1, 3, 4, 5]] = 0
+    found = model.restore(movie, "TYX", average=3)
+    expected = model.restore(movie[[0, 2]].mean(0, dtype=np.float64).astype(np.float32), "YX")
+    np.testing.assert_array_equal(found.mean[0], expected.mean)
+    assert not found.mean[1].any()
+    assert found.report.warnings == (
+        "image: frame 1, frame 3, frame 4, frame 5: every pixel is 0; left out of the means",
+    )
+    counted = model.restore(movie, "TYX", average=3, nodata="none").mean
+    np.testing.assert_array_equal(
+        counted, model.restore(movie.reshape(2, 3, 40, 40).mean(1), "TYX", nodata="none").mean
+    )
+    assert not model.restore(np.zeros((4, 20, 20)), "TYX", average=2).mean.any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(axes=st.permutations("TCYX"), seed=st.integers(0, 10**6))
+def test_any_region_of_means_is_cut_out_of_the_whole(axes, seed):
+    rng = np.random.default_rng(seed)
+    shape = [{"T": 6, "C": 2, "Y": 12, "X": 9}[letter] for letter in axes]
+    pixels = rng.random(shape)
+    pixels[rng.random(shape) < 0.5] = np.nan
+    means = average_frames(Image(pixels, "".join(axes)), 2)
+    whole = means.pixels[(slice(None),) * 4]
+    key = []
+    for size in means.shape:
+        start, stop = sorted(rng.choice(size + 1, 2, replace=False).tolist())
+        key.append(start if rng.random() < 0.3 else slice(start, stop))
+    part = means.pixels[tuple(key)]
+    np.testing.assert_array_equal(np.ma.getmaskarray(part), np.ma.getmaskarray(whole)[tuple(key)])
+    np.testing.assert_array_equal(np.asarray(part), np.asarray(whole)[tuple(key)])
+    split = [2 * size if letter == "T" else size for letter, size in zip(axes, means.shape, strict=True)]
+    at = axes.index("T")
+    apart = pixels.reshape(*split[:at], 3, 2, *split[at + 1 :])
+    assert (np.ma.getmaskarray(whole) == np.isnan(apart).all(at + 1)).all()
 
 
 def test_images_without_enough_frames(model):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carezoo import api
-from carezoo.errors import InputError, PixelError
+from carezoo.errors import PixelError
 from carezoo.image import Image
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
@@ -286,15 +286,6 @@ def test_a_narrow_image_is_filled_from_its_one_valid_part():
     assert np.isfinite(plane[:146]).all()
     assert np.isnan(plane[left]).all()
     assert left[-50:].all()
-
-
-@pytest.mark.parametrize("how", ["mask", "value"])
-def test_pixels_without_data_are_not_averaged_with_others(opened, how):
-    series = np.ma.masked_array(np.full((4, 32, 32), 100, np.uint16), mask=False)
-    series[1, :8] = 0
-    image, nodata = (np.ma.masked_equal(series, 0), "auto") if how == "mask" else (series.data, 0)
-    with pytest.raises(InputError, match="a mean of pixels with and without data"):
-        opened("denoise_2d").restore(image, "TYX", average=2, nodata=nodata)
 
 
 @pytest.mark.filterwarnings("error")

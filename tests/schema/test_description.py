@@ -34,6 +34,7 @@ class Zoo:
     price: float = 1.0
     is_open: bool = True
     favourite: Dog | None = None
+    entry: Literal["free", "closed"] | float = "free"
 
 
 def test_nested_values_become_dataclasses():
@@ -73,12 +74,18 @@ def test_a_single_value_counts_as_a_list_of_one():
         ({"animals": [{"kind": "dog", "legs": True}]}, "legs: expected int, found True"),
         ({"factor": "a half"}, "zoo.factor: expected a number or a fraction such as 51/5"),
         ({"price": "cheap"}, "zoo.price: expected float, found 'cheap'"),
+        ({"entry": "cheap"}, "zoo.entry: expected free, closed or float, found 'cheap'"),
         ({"favourite": 3}, "zoo.favourite: expected keys with values, found 3"),
     ],
 )
 def test_every_wrong_value_is_named_with_its_place(values, message):
     with pytest.raises(RecipeError, match=message):
         build(Zoo, values, "zoo")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("closed", "closed"), (0, 0.0), ("1e3", 1000.0), (2.5, 2.5)])
+def test_the_first_kind_of_a_union_that_takes_the_value_is_built(value, expected):
+    assert build(Zoo, {"entry": value}, "zoo").entry == expected
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_yaml_and_dictionary_round_trips(tmp_path):
         changed(
             authors=[{"name": "Ada Ünal", "orcid": "0000-0001-2345-6789"}],
             cite=[{"text": "Somebody 2019", "doi": "10.1000/xyz"}],
+            data={"sets": [{"source": "low", "target": "high", "nodata": 0}]},
             package={"sample": {"source": "a.tif"}, "pixel_size_um": {"y": 0.1, "x": 0.1}},
             training={"learning_rate": 1e-3, "max_minutes": 2.5},
             seed=7,
@@ -91,6 +92,10 @@ def test_the_record_names_no_folder_of_the_machine(tmp_path):
     ("sections", "words"),
     [
         ({"trainig": {}}, ["recipe", "'trainig'", "training"]),
+        (
+            {"data": {"sets": [{"source": "low", "target": "high", "nodata": "padding"}]}},
+            ["recipe.data.sets[0].nodata: expected auto, none or float, found 'padding'"],
+        ),
         ({"training": {"learning_rat": 1}}, ["recipe.training", "'learning_rat'", "learning_rate"]),
         ({"training": {"loss": "mea"}}, ["recipe.training.loss", "mae", "'mea'"]),
         ({"training": {"n_epochs": 2.5}}, ["recipe.training.n_epochs", "int", "2.5"]),

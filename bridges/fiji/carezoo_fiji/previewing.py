@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carezoo.image import Image
+from carezoo.valid import average_frames
 from carezoo_fiji.calls import problem_of
 from carezoo_fiji.images import display_range, selection, to_image, to_imageplus
 from carezoo_fiji.java import load
@@ -46,13 +46,14 @@ def _run(session: Any, source: Any, request: Any, number: int) -> None:
     ij = load("ij.IJ")
     try:
         ij.showStatus("CARE preview ...")
-        image = to_image(source, region=part(source, request.settings.average)).average_frames(request.settings.average)
+        image = to_image(source, region=part(source, request.settings.average))
         model = session.models.get(request.reference)
         restored = model.restore(
-            image, settings=replace(request.settings, average=1), cancelled=lambda: session.preview_number != number
+            image, settings=request.settings, cancelled=lambda: session.preview_number != number
         ).images["mean"]
         if session.preview_number == number:
-            _show(session, side_by_side(image, restored, _plane(source)))
+            before = average_frames(image, request.settings.average, request.settings.nodata)
+            _show(session, side_by_side(before, restored, _plane(source)))
             ij.showStatus(f"CARE preview with {model.manifest.reference}")
     except Exception as error:
         if session.preview_number == number:

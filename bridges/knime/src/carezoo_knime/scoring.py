@@ -16,7 +16,7 @@ from carezoo.errors import Cancelled, InputError, MissingExtraError
 from carezoo.evaluate.scores import evaluate_pairs
 from carezoo.image import Image
 from carezoo.metrics import mean_scores, score
-from carezoo.pictures.view import n_averaged
+from carezoo.pictures.view import take_restored_frames
 from carezoo.progress import Progress
 from carezoo_knime.cells import Row, path_of
 
@@ -93,7 +93,7 @@ def _score(paths: Mapping[str, Path], axes: str | None, scene: str | None) -> Sc
     if "noisy" not in images:
         mean = mean_scores([score(each["restored"], each["reference"]) for _, each in _planes(images)]).mean
         return ScoredRow(psnr_db=mean.psnr_db, nrmse=mean.nrmse, ssim=mean.ssim)
-    images["noisy"] = images["noisy"].average_frames(n_averaged(paths["restored"]))
+    images["noisy"] = take_restored_frames(images["noisy"], paths["restored"])
     found = evaluate_pairs((name, each["noisy"], each["restored"], each["reference"]) for name, each in _planes(images))
     intensities = found.intensities.mean if found.intensities else None
     return ScoredRow(
