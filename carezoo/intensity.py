@@ -6,8 +6,9 @@ operation, which is also what bioimageio.core does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class ScaleRange:
     is_per_channel: bool = True
     background: float | None = None
     """What is known to be dark, in the units of the image; takes the place of the low percentile."""
+    is_robust: bool = False
+    """Whether pixels that are far brighter than the others are left out of the percentiles."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ class Normalization:
     """Channels without a range of intensities, and why; there `gain` and `offset` mean nothing."""
     remarks: Mapping[int, str] = field(default_factory=dict)
     """What is odd about the intensities of a channel, and what to do about it."""
+    limits: Mapping[int, float] = field(default_factory=dict)
+    """Values of a channel above which its pixels were not measured."""
 
     def apply(self, x: NDArray[np.generic]) -> Float:
         """Return `x` (channel axis first, raw values) as the network wants it, float32."""
@@ -171,22 +176,34 @@ def measure(operations: Sequence[Operation], channels: Sequence[Blocks], name: s
     InputError
         If a given background is not below the bright value.
     """
-    unmeasured: dict[int, str] = {}
-    remarks: dict[int, str] = {}
+    notes = _Notes()
     steps: list[Callable[[Float], Float]] = []
     # normalized = x * a + b, followed through the chain; undone as (y - b) / a.
     a, b = np.ones(len(channels)), np.zeros(len(channels))
     for operation in operations:
         if isinstance(operation, Cast) and operation.dtype == "float32":
             continue
-        gain_offset = _to_affine(operation, channels, name, unmeasured, remarks)
+        gain_offset = _to_affine(operation, channels, name, notes)
         if gain_offset is None:
             steps.append(_elementwise(operation, channels))
             continue
         gain, offset = gain_offset
         a, b = a * gain, b * gain + offset
         steps.append(_affine_step(gain, offset))
-    return Normalization(tuple(steps), 1.0 / a, -b / a, unmeasured, remarks)
+    return Normalization(tuple(steps), 1.0 / a, -b / a, notes.unmeasured, notes.remarks, notes.limits)
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is to be said of channels; grows while they are measured."""
+
+    unmeasured: dict[int, str] = field(default_factory=dict)
+    remarks: dict[int, str] = field(default_factory=dict)
+    limits: dict[int, float] = field(default_factory=dict)
+
+    def drop(self, channel: int) -> None:
+        for each in (self.unmeasured, self.remarks, self.limits):
+            each.pop(channel, None)
 
 
 def with_settings(
@@ -204,12 +221,17 @@ def with_settings(
     Raises
     ------
     InputError
-        If a background is given, and the model is not normalized by percentiles.
+        If a setting names what the model does not measure.
     """
     if settings.background is not None:
-        return _with_background(operations, settings.background)
+        _require(ScaleRange, operations, f"background {settings.background:g}")
+        operations = _with_range(operations, background=settings.background)
+    if settings.is_robust:
+        _require(ScaleRange, operations, "robust")
+        operations = _with_range(operations, is_robust=True)
     if settings.intensity_range is None:
         return tuple(operations)
+    _require(ScaleRange | Standardize, operations, "intensity range")
     if isinstance(settings.intensity_range, Mapping):
         known = settings.intensity_range
         ranges = {i: known[channel] for i, channel in enumerate(channels) if channel in known}
@@ -226,15 +248,17 @@ def with_settings(
     )
 
 
-def _with_background(operations: Sequence[Operation], background: float) -> tuple[Operation, ...]:
-    if not any(isinstance(operation, ScaleRange) for operation in operations):
-        raise InputError(
-            f"background {background:g}: this model is not normalized by percentiles, so there is no dark value that "
-            "it could replace; leave the background out"
-        )
+def _require(kinds: type | UnionType, operations: Sequence[Operation], setting: str) -> None:
+    """Refuse a setting that would change nothing, because the model measures nothing of these kinds."""
+    if not any(isinstance(operation, kinds) for operation in operations):
+        is_standardized = any(isinstance(each, Standardize) for each in operations)
+        how = "by mean and standard deviation" if is_standardized else "every image by the same constants"
+        raise InputError(f"{setting}: this model is not normalized by percentiles, but {how}; leave it out")
+
+
+def _with_range(operations: Sequence[Operation], **known: Any) -> tuple[Operation, ...]:
     return tuple(
-        replace(operation, background=background) if isinstance(operation, ScaleRange) else operation
-        for operation in operations
+        replace(operation, **known) if isinstance(operation, ScaleRange) else operation for operation in operations
     )
 
 
@@ -242,14 +266,13 @@ def _to_affine(
     operation: Operation,
     channels: Sequence[Blocks],
     name: str,
-    unmeasured: dict[int, str],
-    remarks: dict[int, str],
+    notes: _Notes,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     if isinstance(operation, Affine):
         ones = np.ones(len(channels))
         return ones * operation.gain, ones * operation.offset
     if isinstance(operation, GivenRanges):
-        return _with_given(operation, channels, name, unmeasured, remarks)
+        return _with_given(operation, channels, name, notes)
     if not isinstance(operation, ScaleRange | Standardize):
         return None
     center, width = np.empty(len(channels)), np.empty(len(channels))
@@ -257,7 +280,7 @@ def _to_affine(
         blocks = _chain([channels[i] for i in together])
         if next(iter(blocks()), None) is None:
             center[together], width[together] = 0.0, 1.0
-            unmeasured.update(dict.fromkeys(together, "no pixel is valid"))
+            notes.unmeasured.update(dict.fromkeys(together, "no pixel is valid"))
             continue
         if isinstance(operation, Standardize):
             center[together], spread = moments(blocks)
@@ -265,7 +288,10 @@ def _to_affine(
             found = _range(operation, blocks, name)
             center[together], spread = found.low, found.high - found.low
             if found.remark:
-                (remarks if found.is_measured else unmeasured).update(dict.fromkeys(together, found.remark))
+                where = notes.remarks if found.is_measured else notes.unmeasured
+                where.update(dict.fromkeys(together, found.remark))
+            if found.limit is not None:
+                notes.limits.update(dict.fromkeys(together, found.limit))
         # Below a range of 1 the constant shrinks with it: images in volts or on a scale to 1 are restored alike.
         width[together] = spread + operation.eps * (min(spread, 1.0) or 1.0)
     return 1.0 / width, -center / width
@@ -275,18 +301,16 @@ def _with_given(
     operation: GivenRanges,
     channels: Sequence[Blocks],
     name: str,
-    unmeasured: dict[int, str],
-    remarks: dict[int, str],
+    notes: _Notes,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     gain, offset = np.ones(len(channels)), np.zeros(len(channels))
     if len(operation.ranges) < len(channels):
-        measured = _to_affine(operation.measured, channels, name, unmeasured, remarks)
+        measured = _to_affine(operation.measured, channels, name, notes)
         assert measured is not None
         gain, offset = measured
     for channel, (low, high) in operation.ranges.items():
         gain[channel], offset[channel] = 1.0 / (high - low), -low / (high - low)
-        unmeasured.pop(channel, None)
-        remarks.pop(channel, None)
+        notes.drop(channel)
     return gain, offset
 
 
@@ -296,13 +320,27 @@ class _Range:
     high: float
     is_measured: bool = True
     remark: str = ""
+    limit: float | None = None
+    """Above it no pixel was measured."""
 
 
 _MOST_ABOVE = 5.0
 """Times the range up to percentile 98 to which that up to the high percentile reaches in ordinary images."""
 
+_MOST_BEYOND = 3.0
+"""Times that range to which single pixels of ordinary images reach."""
+
 _MOST_SATURATED = 0.01
 """Share of pixels that may have the highest value."""
+
+_MOST_LEVELS = 16
+"""Different values up to which an image counts photons: its brightest pixels are no sign of saturation."""
+
+_PART = 1 << 16
+"""Pixels in which different values are looked for at once."""
+
+_BELOW_TOP = 1 / 32
+"""Top part of the range that holds less than half as many pixels as have the highest value, if that is saturated."""
 
 
 def _range(operation: ScaleRange, blocks: Blocks, name: str) -> _Range:
@@ -322,16 +360,13 @@ def _range(operation: ScaleRange, blocks: Blocks, name: str) -> _Range:
             "should be taken as dark and bright (--range LOW,HIGH)"
         )
         return _Range(low, high, is_measured=False, remark=remark)
-    if high - low > _MOST_ABOVE * (usual - low) > 0:
-        middle = (low + high) / 2
-        remark = (
-            f"{100 * _share(blocks, lambda values: values > middle):.2g} % of the pixels are so bright that the range "
-            f"of intensities reaches {(high - low) / (usual - low):.2g} times as far (to {high:.6g}) as for 98 % of "
-            f"them (to {usual:.6g}). If they are debris or hot pixels, give the range of the sample, such as --range "
-            f"{low:.6g},{usual:.6g}"
-        )
-        return _Range(low, high, remark=remark)
-    if nearly_highest == highest > max(lowest, 0.0):
+    limit = low + _MOST_ABOVE * (usual - low)
+    limit = limit if high > limit else max(limit, low + _MOST_BEYOND * (high - low))
+    if highest > limit > low:
+        if operation.is_robust:
+            return _range_below(limit, operation, blocks, name)
+        return _Range(low, high, remark=_describe_brightest(low, high, usual, limit, blocks))
+    if nearly_highest == highest > max(lowest, 0.0) and _is_saturated(blocks, lowest, highest):
         remark = (
             f"{100 * _share(blocks, lambda values: values >= highest):.2g} % of the pixels have the highest value, "
             f"{highest:g}: saturated. True intensities are lost there; do not measure them. Lower exposure or gain "
@@ -339,6 +374,56 @@ def _range(operation: ScaleRange, blocks: Blocks, name: str) -> _Range:
         )
         return _Range(low, high, remark=remark)
     return _Range(low, high)
+
+
+def _describe_brightest(low: float, high: float, usual: float, limit: float, blocks: Blocks) -> str:
+    if high <= limit:
+        return (
+            f"{100 * _share(blocks, lambda values: values > limit):.2g} % of the pixels are far brighter than the "
+            f"others (above {limit:.6g}). If they are debris or hot pixels, they harm what is restored around them: "
+            "leave them out (--robust)"
+        )
+    middle = (low + high) / 2
+    return (
+        f"{100 * _share(blocks, lambda values: values > middle):.2g} % of the pixels are so bright that the range of "
+        f"intensities reaches {(high - low) / (usual - low):.2g} times as far (to {high:.6g}) as for 98 % of them (to "
+        f"{usual:.6g}). If they are debris or hot pixels, leave them out (--robust), or give the range of the sample, "
+        f"such as --range {low:.6g},{usual:.6g}"
+    )
+
+
+def _range_below(limit: float, operation: ScaleRange, blocks: Blocks, name: str) -> _Range:
+    def list_kept() -> Iterator[NDArray[np.generic]]:
+        for block in blocks():
+            values: NDArray[Any] = block
+            kept = values[values <= limit]
+            if kept.size:
+                yield kept
+
+    remark = (
+        f"{100 * _share(blocks, lambda values: values > limit):.2g} % of the pixels are above {limit:.6g}: taken as "
+        "debris or hot pixels, which are neither measured nor restored (--robust)"
+    )
+    return replace(_range(replace(operation, is_robust=False), list_kept, name), remark=remark, limit=limit)
+
+
+def _is_saturated(blocks: Blocks, lowest: float, highest: float) -> bool:
+    """Return whether far more pixels have the highest value than values just below."""
+    if not _has_many_levels(blocks):
+        return False
+    near = highest - _BELOW_TOP * (highest - lowest)
+    at_top = _share(blocks, lambda values: values >= highest)
+    return at_top > 2 * _share(blocks, lambda values: (values >= near) & (values < highest))
+
+
+def _has_many_levels(blocks: Blocks) -> bool:
+    levels: set[float] = set()
+    for block in blocks():
+        for part in np.array_split(block.ravel(), -(-block.size // _PART)):
+            levels.update(np.unique(part)[: _MOST_LEVELS + 1].tolist())
+            if len(levels) > _MOST_LEVELS:
+                return True
+    return False
 
 
 def _share(blocks: Blocks, condition: Callable[[NDArray[Any]], NDArray[np.bool_]]) -> float:

@@ -281,6 +281,14 @@ class Settings:
         help="Dark value of all channels, such as the offset of the camera, in the units of the image. It replaces the "
         "low percentile of models normalized by percentiles.",
     )
+    is_robust: bool = _row(
+        False,
+        parse=_flag,
+        expected="true or false",
+        name="robust",
+        help="Take pixels that are far brighter than all others for debris or hot pixels: left out of statistics, and "
+        "kept as they are. It changes nothing where there are none.",
+    )
     average: int = _row(
         1,
         parse=_count,
@@ -337,6 +345,8 @@ class Settings:
             object.__setattr__(self, row.key, row.check(getattr(self, row.key)))
         if self.background is not None and self.intensity_range is not None:
             raise InputError("background and intensity_range both name the dark value; give one of them")
+        if self.is_robust and isinstance(self.intensity_range, tuple):
+            raise InputError("robust and intensity_range both say what is bright; give one of them")
 
     def list_changed(self) -> tuple[Setting, ...]:
         """Return the rows whose value is not the default."""
@@ -370,6 +380,7 @@ class Options(TypedDict, total=False):
     dtype: DTypeLike | Literal["input"]
     intensity_range: IntensityRange | None
     background: float | None
+    is_robust: bool
     average: int
     is_per_frame: bool
     nan: Nan

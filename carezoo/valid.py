@@ -193,6 +193,11 @@ class ValidPixels:
         letters = "".join(letter for letter in self.image.axes if letter in position)
         self._excluded.setdefault(letters, set()).add(tuple(position[letter] for letter in letters))
 
+    def hide_above(self, position: Position, limit: float) -> None:
+        """Take the pixels of one plane above a limit for not valid."""
+        plane: NDArray[Any] = np.asarray(read_plane(self.image, position))
+        self._keep(position, _join(self.invalid(position), plane > limit))
+
     def name(self, position: Position) -> str:
         """Return what messages call a part of the image; the whole has no name."""
         words = {"S": "sample", "T": "frame", "C": "channel", "Z": "plane"}
@@ -205,14 +210,20 @@ class ValidPixels:
         for letters, found in self._excluded.items():
             if tuple(position[letter] for letter in letters) in found:
                 return True
-        key = tuple(position[letter] for letter in self.image.axes if letter not in "YX")
-        if key not in self._planes:
-            invalid = self._find(read_plane(self.image, position), position)
-            n = 0 if invalid is None else np.count_nonzero(invalid)
-            self._planes[key] = bool(n) if invalid is None or n in {0, invalid.size} else np.packbits(invalid, axis=1)
-        return self._planes[key]
+        key = self._key(position)
+        return self._planes[key] if key in self._planes else self._keep(position, self._find(position))
 
-    def _find(self, plane: NDArray[np.generic], position: Position) -> Mask | None:
+    def _key(self, position: Position) -> tuple[int, ...]:
+        return tuple(position[letter] for letter in self.image.axes if letter not in "YX")
+
+    def _keep(self, position: Position, invalid: Mask | None) -> NDArray[np.uint8] | bool:
+        n = 0 if invalid is None else np.count_nonzero(invalid)
+        found = bool(n) if invalid is None or n in {0, invalid.size} else np.packbits(invalid, axis=1)
+        self._planes[self._key(position)] = found
+        return found
+
+    def _find(self, position: Position) -> Mask | None:
+        plane = read_plane(self.image, position)
         invalid = np.ma.getmaskarray(plane) if isinstance(plane, np.ma.MaskedArray) else None
         plane = np.asarray(plane)
         if plane.dtype.kind == "f" and not (plane.min() >= -LARGEST and plane.max() <= LARGEST):

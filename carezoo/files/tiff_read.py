@@ -6,8 +6,10 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from carezoo.errors import BUGS, CarezooError, FileFormatError, is_raised_in
@@ -19,6 +21,9 @@ from carezoo.image import Image, Metadata, Pixels
 logger = logging.getLogger("carezoo")
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WHITE_TO_BLACK = np.tile(np.arange(255, -1, -1, dtype=np.uint8), (3, 1))
+"""Look-up table of images whose lowest value is shown white (MinIsWhite)."""
+
 _COLOURS = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
 
 
@@ -78,6 +83,8 @@ def _to_image(path: Path, tif: TiffFile, bare: TiffFile, index: int, axes: str |
         pixels = imagej.SignedPixels(pixels)
     sizes = dict(zip(letters, pixels.shape, strict=True))
     pixel_size_um, metadata = _read_metadata(path, tif, index, sizes)
+    if series.keyframe.photometric == PHOTOMETRIC.MINISWHITE and not metadata.luts:
+        metadata = replace(metadata, luts=(_WHITE_TO_BLACK,) * sizes.get("C", 1))
     if series.keyframe.photometric in _COLOURS:
         logger.warning("%s is a colour image; red, green and blue are taken as channels", path.name)
     return Image(

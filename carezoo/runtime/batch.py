@@ -21,7 +21,7 @@ from carezoo.runtime.restoration import Report
 from carezoo.runtime.restore import check_ranges, open_session, restore
 from carezoo.runtime.session import Session
 from carezoo.runtime.targets import ChannelTargets, Erasable, MakeTarget, Outline
-from carezoo.settings import Settings
+from carezoo.settings import SETTINGS, Settings
 
 log = logging.getLogger("carezoo")
 
@@ -326,13 +326,40 @@ def _is_finished(outputs: Sequence[Path], identity: Mapping[str, Any]) -> bool:
     found = [path for path in outputs if path.exists()]
     for path in found:
         notes = (files.read_notes(path) or {}).get("carezoo", {})
-        different = [key for key, value in identity.items() if _drop_unset(notes.get(key) or {}) != _drop_unset(value)]
-        if different:
-            why = f"differs in {' and '.join(different)}" if notes else "was not written by carezoo"
-            raise InputError(f"{path} exists and {why}; choose another folder (-o), or replace it (--overwrite)")
+        why = ", ".join(_list_differences(notes, identity)) if notes else "not by carezoo"
+        if why:
+            raise InputError(
+                f"{path} exists and was made {why}; choose another folder (-o), or replace it (--overwrite)"
+            )
     return len(found) == len(outputs)
 
 
-def _drop_unset(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is as carezoo has it, so that a setting that is new does not make every result outdated."""
-    return {key: value for key, value in options.items() if value is not None}
+def _list_differences(notes: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterator[str]:
+    """Yield in words what a result with these notes was made of, or how, where it would now be made otherwise."""
+    if notes.get("input") != identity["input"]:
+        yield (
+            "from another image"
+            if (notes.get("input") or {}).get("name") != identity["input"]["name"]
+            else ("before the image changed")
+        )
+    old, new = _fill_in(notes.get("options") or {}), _fill_in(identity["options"])
+    for key in [key for key in {**old, **new} if old.get(key) != new.get(key)]:
+        if key == "models":
+            run = notes.get("run") or {}
+            yield f"with another model ({run.get('model')} {run.get('version')})"
+        else:
+            yield f"with --{_FLAG_OF.get(key, key)} {_to_word(old.get(key))} instead of {_to_word(new.get(key))}"
+
+
+_FLAG_OF = {row.key: row.flag for row in SETTINGS}
+
+
+def _fill_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with the default of every setting that is missing: the file is older than the setting."""
+    return {**Settings().deciding(), **options}
+
+
+def _to_word(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={_to_word(each)}" for key, each in value.items()) or "none"
+    return ",".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)

@@ -173,7 +173,7 @@ class _Measured:
 
 
 def _pass_through(layout: Layout, measured: _Measured) -> Iterator[str]:
-    """Take channels without a range of intensities for invalid; yield why, and what is odd about others."""
+    """Take for invalid what was not measured: channels without a range, debris. Yield why, and what else is odd."""
     for channel, why in measured.normalization.unmeasured.items():
         blank = True
         for frame in measured.frames:
@@ -182,6 +182,10 @@ def _pass_through(layout: Layout, measured: _Measured) -> Iterator[str]:
             layout.valid.exclude({"C": channel, **frame})
         if not blank:
             yield f"{_part(layout, channel, measured)}: passed through as it is, because {why}"
+    for channel, limit in measured.normalization.limits.items():
+        for frame in measured.frames:
+            for plane in layout.planes({"C": channel, **frame}):
+                layout.valid.hide_above(plane, limit)
     for channel, remark in measured.normalization.remarks.items():
         yield f"{_part(layout, channel, measured)}: {remark}"
 

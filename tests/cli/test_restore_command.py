@@ -52,7 +52,7 @@ def test_finished_files_are_skipped_and_others_are_never_replaced_silently(here,
     assert "finished before" in capsys.readouterr().err
     assert (here / "cell_restored.tif").stat().st_mtime_ns == before
     assert run(["restore", "cell.tif", "-m", "one.zip", "--dtype", "uint16"]) == 2
-    assert "cell_restored.tif exists and differs in options" in capsys.readouterr().err
+    assert "cell_restored.tif exists and was made with --dtype float32 instead of uint16" in capsys.readouterr().err
     assert run(["restore", "cell.tif", "-m", "one.zip", "--dtype", "uint16", "--overwrite"]) == 0
     assert files.open_image(here / "cell_restored.tif").dtype == np.uint16
 

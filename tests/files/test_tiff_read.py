@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -360,6 +361,19 @@ def test_palette_of_arbitrary_colours_is_refused_and_a_ramp_is_not(tmp_path):
     ramp[1] = np.arange(256) * 257
     tifffile.imwrite(path, stack((8, 8), "uint8"), colormap=ramp, **options)
     assert files.open_image(path).dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
+def test_what_is_shown_white_to_black_is_written_so(tmp_path, dtype, suffix):
+    path = tmp_path / f"a{suffix}"
+    tifffile.imwrite(path, stack((2, 8, 9), dtype), photometric="miniswhite", metadata={"axes": "ZYX"})
+    image = files.open_image(path)
+    np.testing.assert_array_equal(whole(image), stack((2, 8, 9), dtype))
+    files.write_image(tmp_path / f"b{suffix}", replace(image, pixels=image.array()))
+    for each in (image, files.open_image(tmp_path / f"b{suffix}")):
+        (lut,) = each.metadata.luts
+        np.testing.assert_array_equal(lut, np.tile(np.arange(255, -1, -1), (3, 1)))
 
 
 def truncated_kinds(path):

@@ -115,7 +115,7 @@ def test_finished_rows_are_not_restored_again_and_the_same_path_only_once(models
     assert (later.restored, later.mean_disagreement) == (first.restored, first.mean_disagreement)
     assert np.array_equal(later.preview, first.preview)
     (other,) = restore_rows([cell], job_of(models / "many.zip", settings=Settings(dtype=np.uint16)))
-    assert "exists and differs in options" in other.error
+    assert "exists and was made with --dtype float32 instead of uint16" in other.error
 
 
 def test_results_among_the_images_and_equal_names_hold_up_their_row_only(models, images):

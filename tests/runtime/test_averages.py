@@ -167,7 +167,7 @@ def test_the_command_line_averages_records_and_skips(model, series, capsys):
     assert run([*arguments, "4"]) == 0
     assert "finished before" in capsys.readouterr().err
     assert run([*arguments, "5"]) == 2
-    assert "cell_restored.tif exists and differs in options" in capsys.readouterr().err
+    assert "cell_restored.tif exists and was made with --average 4 instead of 5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

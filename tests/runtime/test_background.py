@@ -67,7 +67,7 @@ def test_a_file_says_its_background_and_another_one_makes_it_anew(model, noisy, 
     assert run([*command, "80.0"]) == 0
     assert "finished before" in capsys.readouterr().err
     assert run([*command, "90"]) == 2
-    assert "exists and differs in options" in capsys.readouterr().err
+    assert "exists and was made with --background 80.0 instead of 90.0; choose another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("operation", [Affine((0.01,), (-1.0,)), Standardize()])

@@ -108,6 +108,73 @@ def test_saturation_is_named_with_its_share(model, dtype):
     assert said.startswith(f"image: {100 * np.mean(image >= top):.2g} % of the pixels")
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.02, 0.05, 0.2, 1.0, 3.0])
+@pytest.mark.parametrize("gain", [1, 37.5])
+def test_sparse_photons_are_not_called_saturated(model, rate, gain):
+    rng = np.random.default_rng(0)
+    for mean in (np.full((128, 128), rate), rate * packages.picture((128, 128)) / 100):
+        said = model.restore((100 + gain * rng.poisson(mean)).astype(np.float32), "YX").report.warnings
+        assert not any("saturated" in each for each in said)
+    said = model.restore(np.minimum(rng.poisson(np.full((128, 128), rate)), 12).astype(np.uint8), "YX").report.warnings
+    assert not any("saturated" in each for each in said)
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.001, 20000), (0.0025, 10000), (0.01, 60000), (0.015, 9000)])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_robust_restores_around_hot_pixels_as_without_them(model, share, value, dtype):
+    image = packages.picture((100, 100)).astype(dtype)
+    dirty, hot = image.copy(), np.random.default_rng(0).permutation(10000)[: round(share * 10000)]
+    dirty.flat[hot] = value
+    assert "(--robust)" in model.restore(dirty, "YX").report.warnings[0]
+    found, expected = model.restore(dirty, "YX", is_robust=True), model.restore(image, "YX")
+    (said,) = found.report.warnings
+    assert said.startswith(f"image: {100 * share:.2g} % of the pixels are above ")
+    np.testing.assert_array_equal(found.mean.flat[hot], value)
+    assert not found.scale.flat[hot].any()
+    off = np.delete(np.abs(found.mean - expected.mean).ravel(), hot)
+    spoilt = np.delete(np.abs(model.restore(dirty, "YX").mean - expected.mean).ravel(), hot)
+    assert np.sqrt(np.mean(off**2)) < 0.03 * np.ptp(expected.mean)
+    assert np.mean(off) < 0.3 * np.mean(spoilt)
+    tiled = model.restore(dirty, "YX", is_robust=True, tile=48).mean
+    np.testing.assert_allclose(tiled, found.mean, atol=1e-5 * value)
+
+
+def test_robust_changes_no_ordinary_image(model):
+    image = packages.picture((3, 60, 60))
+    for result in ("mean", "scale"):
+        np.testing.assert_array_equal(
+            getattr(model.restore(image, "TYX", is_robust=True), result), getattr(model.restore(image, "TYX"), result)
+        )
+
+
+def test_robust_is_measured_where_ranges_are(model, joint):
+    movie = packages.picture((3, 60, 60)).astype(np.float32)
+    dirty = movie.copy()
+    dirty[1, 10:14, 10:14] = 50000
+    for options in ({}, {"is_per_frame": True}, {"background": 50}):
+        found = model.restore(dirty, "TYX", is_robust=True, **options)
+        clean = np.ma.masked_array(dirty, dirty == 50000)
+        np.testing.assert_allclose(found.mean, model.restore(clean, "TYX", **options).mean, rtol=1e-6)
+    both = np.stack([movie[0], dirty[1]])
+    found = joint.restore(both, "CYX", is_robust=True)
+    np.testing.assert_allclose(found.mean, joint.restore(np.ma.masked_equal(both, 50000), "CYX").mean, rtol=1e-6)
+    assert found.report.warnings[0].startswith("image: channel 1: 0.44 % of the pixels are above")
+    given = joint.restore(both, "CYX", is_robust=True, intensity_range={1: (80, 300)})
+    assert given.report.warnings == ()
+    np.testing.assert_array_equal(given.mean, joint.restore(both, "CYX", intensity_range={1: (80, 300)}).mean)
+
+
+@pytest.mark.parametrize(
+    "options", [{"intensity_range": (0, 9)}, {"intensity_range": {0: (0, 9)}}, {"is_robust": True}]
+)
+def test_models_that_measure_nothing_refuse_what_would_be_ignored(tmp_path, options):
+    fixed = api.load(write_package(packages.fixed_2d(), tmp_path / "fixed.zip"))
+    with pytest.raises(InputError, match="is not normalized by percentiles, but every image by the same constants"):
+        fixed.restore(packages.picture((40, 40)), "YX", **options)
+    with pytest.raises(InputError, match="robust and intensity_range both say what is bright"):
+        Settings(is_robust=True, intensity_range=(0, 9))
+
+
 def test_many_remarks_are_cut_short(model):
     movie = np.zeros((9, 40, 40), np.uint8)
     movie[:, 5, 5] = 90

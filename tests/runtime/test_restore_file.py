@@ -55,7 +55,7 @@ def test_what_goes_wrong_is_raised_and_nothing_is_replaced(model, tmp_path):
     with pytest.raises(InputError, match=r"missing\.tif does not exist"):
         model.restore_file(tmp_path / "missing.tif")
     path = model.restore_file(tmp_path / "cell0.tif")
-    with pytest.raises(InputError, match="exists and differs in options"):
+    with pytest.raises(InputError, match="exists and was made with --dtype float32 instead of uint16; choose"):
         model.restore_file(tmp_path / "cell0.tif", dtype="uint16")
     assert files.open_image(path).dtype == np.float32
     assert model.restore_file(tmp_path / "cell0.tif", dtype="uint16", is_overwriting=True) == path
@@ -70,10 +70,20 @@ def test_results_made_before_a_setting_was_there_are_still_finished(model, tmp_p
     path = model.restore_file(tmp_path / "cell0.tif")
     written, notes = path.stat().st_mtime_ns, files.read_notes(path)
     assert notes["carezoo"]["options"].pop("intensity_range", "missing") is None
+    assert notes["carezoo"]["options"].pop("is_robust", "missing") is False
     monkeypatch.setattr(files, "read_notes", lambda _: notes)
     assert model.restore_file(tmp_path / "cell0.tif").stat().st_mtime_ns == written
-    with pytest.raises(InputError, match="exists and differs in options"):
+    with pytest.raises(InputError, match=r"exists and was made with --range none instead of 0\.0,100\.0; choose"):
         model.restore_file(tmp_path / "cell0.tif", intensity_range=(0, 100))
+
+
+def test_another_model_and_another_image_are_named(model, tmp_path):
+    path = model.restore_file(tmp_path / "cell0.tif", tmp_path / "out.tif")
+    other = carezoo.load(write_package(packages.denoise_2d(seed=1, version="2.0.0"), tmp_path / "other.zip"))
+    with pytest.raises(InputError, match=r"exists and was made with another model \(test-2d-ensemble 1\.0\.0\)"):
+        other.restore_file(tmp_path / "cell0.tif", path)
+    with pytest.raises(InputError, match="exists and was made from another image, with --axes none instead of YX"):
+        model.restore_file(tmp_path / "cell1.tif", path, axes="YX")
 
 
 def test_numbers_that_float32_cannot_hold_are_no_pixels_or_refused(model):
@@ -94,7 +104,7 @@ def test_a_folder_whose_pixels_were_replaced_is_not_taken_for_the_restored_one(m
     path = model.restore_file(tmp_path / "cell.zarr")
     assert model.restore_file(tmp_path / "cell.zarr") == path
     pixels.write_bytes(b"other")
-    with pytest.raises(InputError, match="exists and differs in input"):
+    with pytest.raises(InputError, match="exists and was made before the image changed"):
         model.restore_file(tmp_path / "cell.zarr")
 
 
