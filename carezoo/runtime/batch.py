@@ -356,7 +356,7 @@ _FLAG_OF = {row.key: row.flag for row in SETTINGS}
 
 def _fill_in(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with the default of every setting that is missing: the file is older than the setting."""
-    return {**Settings().deciding(), **options}
+    return {**Settings().list_deciding(), **options}
 
 
 def _to_word(value: Any) -> str:
