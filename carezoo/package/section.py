@@ -55,7 +55,7 @@ FRACTION = re.compile(r"[0-9]{1,9}(/[0-9]{1,9}|\.[0-9]{1,18})?")
 """How a factor is written. `Fraction` also takes exponents, whose few digits (1e3000000) fill the memory."""
 
 MEMBERS_OUTPUT = "members"
-"""Name of the output of an ensemble's graph that gives what each member says."""
+"""Name of the last output of an ensemble's graph: what each member says. Other readers overlook it."""
 
 CONTRACT = ("task", "axes", "factors", "input_channels", "channels", "intensity")
 """Keys that others rely on."""

@@ -34,6 +34,7 @@ from carezoo.train import checkpoint, history, loop, networks
 from carezoo.train.batches import Batch
 from carezoo.train.export import load_weights
 from carezoo.train.loop import TrainingData
+from carezoo.train.networks.network import Network
 from carezoo.train.pack import report
 from carezoo.train.pack.sample import SampleImage, choose_sample
 from carezoo.train.pack.write import TrainedModel, choose_scored, draft_package, finish, name_of
@@ -49,6 +50,9 @@ MAY_CHANGE = (
     *("training.n_epochs", "training.max_minutes", "training.early_stop", "training.n_workers", "members"),
 )
 """Parts of a recipe that a continued training may have otherwise: words, and how long it goes on."""
+
+MOST_STEPS = 10**9
+"""A training that is longer would draw the patches of the next member."""
 
 
 def train(
@@ -102,7 +106,7 @@ def train(
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe, data)
     out = Path(out)
-    numbers = _numbers(recipe, member)
+    numbers = _list_numbers(recipe, member)
     is_continued = resume or member is not None
     _begin(recipe, out, is_continued=is_continued)
     settings = recipe.training if max_minutes is None else replace(recipe.training, max_minutes=max_minutes)
@@ -110,28 +114,26 @@ def train(
     if prepared.registration:
         registration.write_table(prepared.registration, out / "registration.csv")
     sample = choose_sample(recipe, prepared.parts)
-    start = _start(start_from, out)
+    start = _find_start(start_from, out)
+    folders = {number: _folder_of(out, number, recipe.members) for number in numbers}
     cores, fits = [], []
-    for number in numbers:
-        folder = folder_of(out, number, recipe.members)
+    for number, folder in folders.items():
         if len(numbers) > 1:
             log.info("member %d of %d, in %s", number, len(numbers), folder)
-        torch.manual_seed(seed_of(recipe.seed, number))
-        cores.append(networks.core(recipe))
-        if start and not checkpoint.exists(folder / checkpoint.FOLDER):
-            load_weights(cores[-1], open_package(resolve(start.reference).path), number)
-        network, patches = networks.build_trained(recipe, cores[-1]), data_of(prepared.data, number)
-        fits.append(loop.fit(network, patches, settings, folder, resume=is_continued, progress=progress))
-        if fits[-1].is_first_process:
+        core = _make_core(recipe, number, folder, start)
+        network, patches = networks.build_trained(recipe, core), _patches_of(prepared.data, number)
+        fit = loop.fit(network, patches, settings, folder, resume=is_continued, progress=progress)
+        if fit.is_first_process:
             curves(history.read(folder), folder / "curves.png")
+        cores.append(core)
+        fits.append(fit)
     name = name_of(recipe, len(cores))
     model = TrainedModel(name, tuple(cores), tuple(fits), (start.name, start.version) if start else None)
-    folder = out / f"member-{numbers[0]}" if len(numbers) < recipe.members else out
     target = out / f"{name}-{recipe.version}.zip"
-    if not fits[0].is_first_process:
-        return target
-    logs = [folder_of(out, number, recipe.members) for number in numbers]
-    return _pack(recipe, model, prepared, sample, logs, folder, target)
+    if fits[0].is_first_process:
+        packed = out if len(numbers) == recipe.members else out / f"member-{numbers[0]}"
+        _pack(recipe, model, prepared, sample, list(folders.values()), packed, target)
+    return target
 
 
 def _pack(
@@ -142,7 +144,7 @@ def _pack(
     logs: Sequence[Path],
     folder: Path,
     target: Path,
-) -> Path:
+) -> None:
     """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = draft_package(recipe, model, prepared, sample)
@@ -158,7 +160,7 @@ def _pack(
         finished = finish(draft, package, recipe, sample, evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()
     write_package(finished, folder / "package", overwrite=True)
-    return write_package(finished, target, overwrite=True)
+    write_package(finished, target, overwrite=True)
 
 
 def _evaluate(recipe: Recipe, prepared: Prepared, package: Package, pairs: Sequence[Pair]) -> Findings | None:
@@ -174,7 +176,7 @@ def _evaluate(recipe: Recipe, prepared: Prepared, package: Package, pairs: Seque
         return None
 
 
-def _numbers(recipe: Recipe, member: int | None) -> list[int]:
+def _list_numbers(recipe: Recipe, member: int | None) -> list[int]:
     if member is None:
         return list(range(1, recipe.members + 1))
     if not 1 <= member <= recipe.members:
@@ -185,11 +187,11 @@ def _numbers(recipe: Recipe, member: int | None) -> list[int]:
 def _begin(recipe: Recipe, out: Path, *, is_continued: bool) -> None:
     """Write the recipe into the folder of the training, unless that would mix two trainings."""
     kept = out / RECIPE
-    if any(exists(out, number, recipe.members) for number in range(1, recipe.members + 1)):
+    if any(_has_begun(out, number, recipe.members) for number in range(1, recipe.members + 1)):
         if not is_continued:
             raise TrainError(f"{out} holds a training; continue it with --resume, or choose another folder")
         # Through Recipe: what later versions have added is at its default there.
-        before, now = (dict(_flat(_list_decisive(each))) for each in (Recipe.load(kept), recipe))
+        before, now = (dict(_flatten(_list_decisive(each))) for each in (Recipe.load(kept), recipe))
         other = [key for key in {**now, **before} if now.get(key) != before.get(key) and not key.startswith(MAY_CHANGE)]
         if other:
             told = ", ".join(f"{key} ({before.get(key)} there, {now.get(key)} now)" for key in other[:5])
@@ -216,13 +218,13 @@ def _list_decisive(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
             for i, each in enumerate(value):
-                yield from _flat(each, f"{prefix}{key}[{i}].")
+                yield from _flatten(each, f"{prefix}{key}[{i}].")
         else:
             yield f"{prefix}{key}", value
 
@@ -237,7 +239,7 @@ class _Start:
     """What the user called it; members that are trained later start from it, too."""
 
 
-def _start(reference: str | None, out: Path) -> _Start | None:
+def _find_start(reference: str | None, out: Path) -> _Start | None:
     """Return where the training starts from, now or when it was begun."""
     kept = out / PARENT
     if reference is not None:
@@ -247,11 +249,7 @@ def _start(reference: str | None, out: Path) -> _Start | None:
     return _Start(*json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else None
 
 
-MOST_STEPS = 10**9
-"""A training that is longer would draw the patches of the next member."""
-
-
-def folder_of(out: Path, number: int, n_members: int) -> Path:
+def _folder_of(out: Path, number: int, n_members: int) -> Path:
     """Return the folder of a member, counted from 1, with its checkpoints and log.
 
     The only member of a run has no folder of its own, and stays where it is if others are trained later.
@@ -262,17 +260,22 @@ def folder_of(out: Path, number: int, n_members: int) -> Path:
     return out if is_in_run else own
 
 
-def exists(out: Path, number: int, n_members: int) -> bool:
+def _has_begun(out: Path, number: int, n_members: int) -> bool:
     """Whether the training of a member has begun."""
-    return checkpoint.exists(folder_of(out, number, n_members) / checkpoint.FOLDER)
+    return checkpoint.exists(_folder_of(out, number, n_members) / checkpoint.FOLDER)
 
 
-def seed_of(seed: int, number: int) -> int:
-    """Return the seed of a member's initial weights, given that of the recipe."""
-    return seed if number == 1 else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
+def _make_core(recipe: Recipe, number: int, folder: Path, start: _Start | None) -> Network:
+    """Return a member's network with its initial weights: its own, or those of the package that it starts from."""
+    own = np.random.SeedSequence(recipe.seed, spawn_key=(number,)).generate_state(1)[0]
+    torch.manual_seed(recipe.seed if number == 1 else int(own))
+    core = networks.core(recipe)
+    if start and not checkpoint.exists(folder / checkpoint.FOLDER):
+        load_weights(core, open_package(resolve(start.reference).path), number)
+    return core
 
 
-def data_of(data: TrainingData, number: int) -> TrainingData:
+def _patches_of(data: TrainingData, number: int) -> TrainingData:
     """Return what a member is fitted to: patches of its own, and the validation patches of all."""
     shift = (number - 1) * MOST_STEPS
 

@@ -15,12 +15,10 @@ from torch import Tensor, nn
 
 from carezoo.errors import RecipeError
 from carezoo.package.draft import OUTPUT_NAME
+from carezoo.package.section import MEMBERS_OUTPUT
 from carezoo.train.networks.graph import Graph, Value
 from carezoo.train.networks.network import Kind, Network, OutputChannel
 from carezoo.uncertainty.mixture import quadrature
-
-MEMBERS_NAME = "members"
-"""The second output of an ensemble's graph. Readers of the format overlook it, because it is the last."""
 
 _TINY = 1e-30
 """Keeps the logarithm of a density that has underflown finite."""
@@ -49,7 +47,7 @@ class Ensemble(Network):
         If the members differ in architecture, or there are fewer than two.
     """
 
-    output_names = (OUTPUT_NAME, MEMBERS_NAME)
+    output_names = (OUTPUT_NAME, MEMBERS_OUTPUT)
 
     def __init__(
         self,
