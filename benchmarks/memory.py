@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,18 +16,6 @@ from benchmarks.models import package, structure
 from carezoo import files
 
 SIDE, PLANES = 2048, 64
-
-RESTORE = """
-import resource, sys
-from pathlib import Path
-from carezoo.package.read import open_package
-from carezoo.runtime.batch import Order, restore_files
-from carezoo.settings import Settings
-order = Order(models={None: open_package(sys.argv[1])}, settings=Settings(provider="cpu"), folder=Path(sys.argv[3]))
-(outcome,) = restore_files([Path(sys.argv[2])], order)
-assert outcome.status == "restored", outcome.error
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-"""
 
 
 def figures() -> Iterator[Figure]:
@@ -43,8 +32,16 @@ def figures() -> Iterator[Figure]:
             ) as target:
                 for z in range(n_planes):
                     target[z, :, :] = np.roll(plane, 17 * z, axis=1)
-            call = [sys.executable, "-c", RESTORE, str(made.path), str(source), str(folder / "out")]
-            peaks.append(float(subprocess.run(call, capture_output=True, text=True, check=True).stdout))
+            peaks.append(_peak_gib("restore", source, "--model", made.path, "--provider", "cpu", "-o", folder / "out"))
             source.unlink()
     yield Figure(f"peak memory, {PLANES}x{SIDE}x{SIDE} uint16 file to file", peaks[0], "GiB", at_most=1.5)
     yield Figure("peak memory of twice as many planes / once", peaks[1] / peaks[0], at_most=1.1)
+
+
+def _peak_gib(*arguments: str | Path) -> float:
+    """Return the peak memory of a process that runs carezoo with these arguments."""
+    process = subprocess.Popen([sys.executable, "-m", "carezoo", *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, arguments
+    return usage.ru_maxrss / 2**20

@@ -2,7 +2,10 @@
 
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -29,6 +32,11 @@ def test_a_result_reads_as_it_was_written(tmp_path):
         assert (tmp_path / f"{result.benchmark}.json").read_text("utf8") == (
             table.RESULTS / f"{result.benchmark}.json"
         ).read_text("utf8")
+
+
+@pytest.mark.parametrize("name", runner.NAMES)
+def test_every_benchmark_follows_what_is_renamed(name):
+    assert callable(import_module(f"benchmarks.{name}").figures)
 
 
 def test_every_benchmark_has_results():
