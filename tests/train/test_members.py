@@ -17,7 +17,6 @@ from carezoo.package.manifest import Members
 from carezoo.package.read import open_package
 from carezoo.runtime.session import Session
 from carezoo.train import history, loop
-from carezoo.train import run as run_
 from carezoo.train.pack import draft_tools
 from carezoo.train.recipe import Recipe
 from carezoo.train.run import train
@@ -74,8 +73,8 @@ def copied(grown, tmp_path):
 
 
 def weights_of(out, number):
-    folder = run_.folder_of(out, number, 3)
-    return torch.load(folder / "checkpoints" / "best.pt", weights_only=True)["network"]
+    own = out / f"member-{number}"
+    return torch.load((own if own.exists() else out) / "checkpoints" / "best.pt", weights_only=True)["network"]
 
 
 def initializers(package):
