@@ -21,6 +21,7 @@ __all__ = [
     "choose_scenes",
     "create_image",
     "open_image",
+    "pair_scenes",
     "read_notes",
     "to_image",
     "write_image",
@@ -33,8 +34,8 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
     Parameters
     ----------
     path
-        TIFF (plain, ImageJ, OME; any compression) or, with the extra `formats`, CZI, ND2, LIF, OME-Zarr and what other
-        bioio readers are installed for.
+        TIFF (plain, ImageJ, OME; any compression), PNG, JPEG, NPY or, with the extra `formats`, Zarr, CZI, ND2, LIF,
+        MRC, HDF5 (``file.h5:/name`` means one of its datasets) and what other bioio readers are installed for.
     axes
         One letter out of STCZYX for each dimension; overrides what the file says. Needed where the file says nothing:
         a plain TIFF of many pages may be a stack, a series or channels; ``T6C2YX`` gives lengths, too. A TIFF whose
@@ -59,7 +60,8 @@ def open_image(path: str | os.PathLike[str], axes: str | None = None, *, scene: 
     MissingExtraError
         If the format needs the extra `formats`.
     """
-    found = _require_image(path)
+    found, inner = formats.split_inner(Path(path))
+    found, scene = _require_image(found), inner or scene
     open_found = tiff_read.open_tiff if tiff_read.is_readable(found) else formats.open_other
     image = open_found(found, axes, scene)
     sizes, metadata = units.plausible(image.pixel_size_um, image.metadata, image.name)
@@ -74,9 +76,43 @@ def choose_scenes(path: str | os.PathLike[str], asked: int | str) -> tuple[Scene
     FileFormatError
         If the file has no such image; the message lists those it has. Further errors as in `open_image`.
     """
-    found = _require_image(path)
+    found, inner = formats.split_inner(Path(path))
+    found, asked = _require_image(found), inner or asked
     names = tiff_read.read_scenes(found) if tiff_read.is_readable(found) else formats.read_scenes(found)
     return choose(found, names, asked)
+
+
+def pair_scenes(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], asked: int | str | None
+) -> list[tuple[Scene | None, Scene | None]]:
+    """Return which images of two files are pairs; None stands for the only one or, if none is asked for, the first.
+
+    Parameters
+    ----------
+    source, target
+        The files.
+    asked
+        As in `choose_scenes`, of the file that holds several. A scene of the source belongs to that of the target with
+        its name, else with its number; a target file with one image serves every scene.
+
+    Raises
+    ------
+    FileFormatError
+        As in `choose_scenes`.
+    """
+    if asked is None:
+        return [(None, None)]
+    of_source, of_target = (choose_scenes(path, ALL) for path in (source, target))
+    if len(of_source) == 1:
+        return [(None, each) for each in (choose_scenes(target, asked) if len(of_target) > 1 else (None,))]
+    by_label = {each.label: each for each in of_target}
+    found: list[tuple[Scene | None, Scene | None]] = []
+    for each in choose_scenes(source, asked):
+        partner = (
+            by_label.get(each.label) or next(iter(choose_scenes(target, each.number))) if len(of_target) > 1 else None
+        )
+        found.append((each, partner))
+    return found
 
 
 def applicable_scene(path: str | os.PathLike[str], asked: int | str | None) -> int | str | None:
@@ -92,12 +128,16 @@ def applicable_scene(path: str | os.PathLike[str], asked: int | str | None) -> i
 
 def _require_image(path: str | os.PathLike[str]) -> Path:
     found = Path(path)
-    if not found.exists():
-        raise InputError(f"{found} does not exist.{listing.near_names(found)}")
+    listing.require_there(found)
     if listing.is_folder(found):
         inside = listing.list_folder(found).images
         example = f"such as {inside[0]}" if inside else "and there is none in it"
         raise InputError(f"{found} is a folder; expected an image file, {example}")
+    if not found.is_file() and not found.is_dir():
+        raise InputError(
+            f"{found} is a pipe or a device; expected an image file, whose parts can be read in any order. Write it to "
+            "a file first"
+        )
     if found.suffix.lower() in formats.TIFF_SUFFIXES and not tiff_read.is_tiff(found):
         raise FileFormatError(
             f"{found} is not a TIFF file although it is called one ({found.stat().st_size} bytes, without a TIFF "

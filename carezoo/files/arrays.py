@@ -23,7 +23,7 @@ _LETTERS = {
     **dict.fromkeys(("y", "row"), "Y"),
     **dict.fromkeys(("x", "col", "column"), "X"),
 }
-"""Axes by the names that xarray's dimensions go by."""
+"""Axes by the names that dimensions of xarray, Zarr and HDF5 go by."""
 
 _REGULAR = 1e-3
 """By how much of a step coordinates may deviate from equal steps."""
@@ -56,6 +56,11 @@ def to_image(values: object, axes: str | None = None, guess: Callable[[Pixels], 
         return _convert_labelled(values, axes, guess)
     pixels = _convert(values)
     return Image(pixels, axes or _guess_axes(pixels, guess))
+
+
+def letter_of(name: str) -> str | None:
+    """Return the axis that a dimension of this name means, such as Z for "depth"."""
+    return _LETTERS.get(name.lower())
 
 
 def _guess_axes(pixels: Pixels, guess: Callable[[Pixels], str] | None) -> str:
@@ -128,8 +133,8 @@ def _convert_labelled(values: Any, axes: str | None, guess: Callable[[Pixels], s
 
 
 def _name_axes(names: list[str]) -> str:
-    unknown = [name for name in names if name.lower() not in _LETTERS]
-    letters = "".join(_LETTERS.get(name.lower(), "") for name in names)
+    unknown = [name for name in names if letter_of(name) is None]
+    letters = "".join(letter_of(name) or "" for name in names)
     if unknown or len(set(letters)) < len(letters):
         raise AxesError(
             f"dimensions {', '.join(names)}: expected names such as t, channel, z, y, x, each axis once"

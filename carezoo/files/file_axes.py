@@ -112,6 +112,9 @@ def _with_colour_as_channels(stored: StoredAxes) -> StoredAxes:
 
 
 def _apply_given(stored: StoredAxes, asked: str) -> tuple[str, tuple[int, ...]]:
+    is_one_plane = len(_visible_dimensions(stored)) == 2 and not stored.keeps_singletons
+    if is_one_plane and set("TZ") & set(asked) and len(asked) < len(stored.shape):  # it is no stack, and no series
+        raise _number_error(stored, asked)
     by_letter = [stored.letters.find(letter) for letter in asked]
     if -1 not in by_letter and by_letter == sorted(by_letter):
         left_out = [n for dimension, n in enumerate(stored.shape) if dimension not in by_letter]
@@ -122,8 +125,12 @@ def _apply_given(stored: StoredAxes, asked: str) -> tuple[str, tuple[int, ...]]:
     for kept in (_visible_dimensions(stored), without_plane_singletons, everything):
         if len(kept) == len(asked):
             return asked, kept
+    raise _number_error(stored, asked)
+
+
+def _number_error(stored: StoredAxes, asked: str) -> AxesError:
     kept = _visible_dimensions(stored)
-    raise AxesError(
+    return AxesError(
         f"axes {asked} name {len(asked)} dimension(s), but {stored.name} has {len(kept)}: {_lengths(stored, kept)}. "
         f"{_proposal(stored, kept)}"
     )

@@ -1,7 +1,8 @@
 """Which files are images, and which images are pairs: one rule for commands, recipes, Fiji and KNIME.
 
 A folder means the images that lie in it, sorted by name: TIFF, OME-Zarr folders, and the microscope formats whose
-reader is installed. Hidden files are no images (macOS keeps one beside each image), nor are files that carezoo has
+reader is installed. PNG, JPEG, NPY and HDF5 may be previews, plots or weights: they count where the folder holds
+nothing else. Hidden files are no images (macOS keeps one beside each image), nor are files that carezoo has
 written; of a multi-file OME-TIFF the first file stands for all; other subfolders are not looked into. An image that is
 named by itself is taken whatever it is called.
 
@@ -11,18 +12,20 @@ A source and a target are a pair if their names are equal before the suffix: ``f
 from __future__ import annotations
 
 import difflib
+import errno
 import logging
+import os
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from carezoo.errors import FileFormatError, InputError, MissingExtraError
-from carezoo.files import formats, tiff_read
+from carezoo.files import formats, tiff_read, zarr_read
 
 log = logging.getLogger("carezoo")
 
-SUFFIXES = (*formats.TIFF_SUFFIXES, *formats.READERS)
+SUFFIXES = (*formats.TIFF_SUFFIXES, *formats.FORMATS)
 """Of images, in lower case; names are compared without case."""
 
 _MOST_NAMES = 5
@@ -76,8 +79,8 @@ class Listing:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether `path` is a folder of images; an OME-Zarr folder is one image."""
-    return path.is_dir() and path.suffix.lower() != ".zarr"
+    """Return whether `path` is a folder of images; a Zarr folder is one file."""
+    return path.is_dir() and not zarr_read.is_zarr(path)
 
 
 def is_image(path: Path) -> bool:
@@ -85,6 +88,11 @@ def is_image(path: Path) -> bool:
     if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
         return False
     return path.is_dir() if path.suffix.lower() == ".zarr" else path.is_file()
+
+
+def _is_always_image(path: Path) -> bool:
+    kind = formats.find_format(path)
+    return kind is None or kind.is_always_image
 
 
 def stem(path: Path) -> str:
@@ -99,10 +107,13 @@ def list_folder(folder: Path, pattern: str = "*") -> Listing:
     named = [path for path in entries if is_image(path) and fnmatchcase(path.name.lower(), pattern.lower())]
     readable = [path for path in named if formats.missing_package(path) is None]
     results = [path for path in readable if find_origin(path) is not None]
+    sources = [path for path in readable if path not in results]
+    images = [path for path in sources if _is_always_image(path)] or sources
+    named = [path for path in named if path in images or path not in sources]
     return Listing(
         folder,
         pattern,
-        tuple(take_each_set_once([path for path in readable if path not in results])),
+        tuple(take_each_set_once(images)),
         tuple(path for path in named if path not in readable),
         tuple(results),
         tuple(path for path in entries if path not in named),
@@ -128,8 +139,7 @@ def images_in(path: Path, pattern: str = "*") -> list[Path]:
     MissingExtraError
         If the folder holds only images whose reader is not installed.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist.{near_names(path)}")
+    require_there(formats.split_inner(path)[0])
     if not is_folder(path):
         return [path]
     found = list_folder(path, pattern)
@@ -155,7 +165,7 @@ def collect_images(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         for image in images_in(path) if is_folder(path) else [path]:
-            found.setdefault(image.resolve(), image)
+            found.setdefault(real_path(image), image)
     results = {real for real in found if real.parent / (find_origin(real) or "") in found}
     _log_left_out(results, "beside the images they were made from")
     return take_each_set_once([image for real, image in found.items() if real not in results])
@@ -166,7 +176,7 @@ def take_each_set_once(paths: Sequence[Path]) -> list[Path]:
     taken: set[Path] = set()
     kept = []
     for path in paths:
-        members = {member.resolve() for member in tiff_read.files_of(path)}
+        members = {real_path(member) for member in tiff_read.files_of(path)}
         if len(members) == 1 or not members & taken:
             kept.append(path)
             taken |= members
@@ -229,6 +239,28 @@ def find_origin(path: Path) -> str | None:
         return None
     image = notes.get("input")
     return str(image.get("name", "")) if isinstance(image, dict) else ""
+
+
+def require_there(path: Path) -> None:
+    """Raise InputError if a path does not exist; the message says what is there instead, or where a link leads."""
+    if path.exists():
+        return
+    if not path.is_symlink():
+        raise InputError(f"{path} does not exist.{near_names(path)}")
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{path} is a link that leads back to itself; name the file itself") from error
+    raise InputError(
+        f"{path} is a link to {path.readlink()}, which does not exist. Its disk may not be mounted; or name the file "
+        "itself"
+    )
+
+
+def real_path(path: Path) -> Path:
+    """Return where a path leads, absolute; a link that leads back to itself stays as it is."""
+    return Path(os.path.realpath(path))
 
 
 def near_names(path: Path) -> str:

@@ -52,18 +52,33 @@ def open_set(path: Path, **is_flags: Any) -> TiffFile:
 
 def files_of(path: Path) -> tuple[Path, ...]:
     """Return the files that hold the image of a TIFF file or a master, sorted: of most files, the file alone."""
+    return tuple(sorted(file for file in _list_set(path) if file.is_file()))
+
+
+def describe_broken(path: Path) -> str:
+    """Return in one sentence which files of the set are missing or damaged; empty if it is whole."""
+    broken = []
+    for file in sorted(_list_set(path)):
+        if not file.is_file():
+            broken.append(f"{file} is missing")
+        elif not is_master(file):
+            try:
+                with TiffFile(file) as tif:
+                    tif.pages.first  # noqa: B018 - reads it
+            except Exception:  # whatever damage makes tifffile raise
+                broken.append(f"{file} is damaged")
+    return ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+
+
+def _list_set(path: Path) -> set[Path]:
+    """Return the files of a set, whether they are there or not, with that of its metadata."""
     if is_master(path):
-        return _members(path, _read_text(path))
+        return {path, *_list_files(_read_text(path), path.parent)}
     with TiffFile(path) as tif:
         if not tif.is_ome:
-            return (path,)
-        master = _master_of(tif, path)
-        return _members(path, tif.pages.first.description) if master is None else _members(master, _read_text(master))
-
-
-def _members(path: Path, text: str) -> tuple[Path, ...]:
-    listed = [file for file in _list_files(text, path.parent) if file.is_file()]
-    return tuple(sorted({path, *listed}))
+            return {path}
+        text, master = tif.pages.first.description, _master_of(tif, path)
+    return {path, *_list_files(text, path.parent)} if master is None else _list_set(master)
 
 
 def _master_of(tif: TiffFile, path: Path) -> Path | None:

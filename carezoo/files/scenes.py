@@ -37,7 +37,7 @@ def choose_number(path: Path, names: Sequence[str], asked: int | str | None) -> 
     Raises
     ------
     FileFormatError
-        If the file has no such image; the message lists those it has.
+        If the file has no such image, or several of that name; the message lists those it has.
     """
     if asked is None:
         if len(names) > 1:
@@ -47,8 +47,11 @@ def choose_number(path: Path, names: Sequence[str], asked: int | str | None) -> 
                 path.name, len(names), _list_names(names),
             )  # fmt: skip
         return 0
-    if isinstance(asked, str) and asked in names:
+    if isinstance(asked, str) and names.count(asked) == 1:
         return names.index(asked)
+    if isinstance(asked, str) and asked in names:
+        numbers = [str(number) for number, name in enumerate(names) if name == asked]
+        raise FileFormatError(f"{path} has {len(numbers)} scenes {asked!r}; choose by number: {', '.join(numbers)}")
     is_number = isinstance(asked, int) or re.fullmatch(r"\d+", asked) is not None
     if is_number and 0 <= int(asked) < len(names):
         return int(asked)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
 from carezoo.errors import BUGS, FileFormatError
-from carezoo.files.ome_set import open_set
-from carezoo.files.plane_pixels import DECODED, Pages, n_pages
+from carezoo.files.ome_set import describe_broken, open_set
+from carezoo.files.stored_pixels import DECODED, Pages, n_pages
 
 Array = NDArray[Any]
 
@@ -94,6 +94,9 @@ class EncodedPages:
         """Return a region of one plane; decodes only the segments it touches."""
         place = self.places[page]
         if place is None:
+            broken = describe_broken(self.origin[0])
+            if broken:
+                raise FileFormatError(f"{broken}: plane {page} of its set is not there. Copy the whole set again")
             n_there = sum(each is not None for each in self.places)
             raise FileFormatError(
                 f"{self.origin[0]} lacks plane {page}: its metadata list {len(self.places)} planes, {n_there} are "

@@ -14,7 +14,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPageSeries
 
 from carezoo.errors import BUGS, CarezooError, FileFormatError, is_raised_in
 from carezoo.files import file_axes, imagej, notes, ome, ome_set, plain, scenes
-from carezoo.files.plane_pixels import PlanePixels
+from carezoo.files.stored_pixels import PlanePixels
 from carezoo.files.tiff_pages import dimensions, open_tif, pages_of, series_of
 from carezoo.image import Image, Metadata, Pixels
 
@@ -29,7 +29,7 @@ _COLOURS = {PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR}
 
 def is_tiff(path: Path) -> bool:
     """Return whether the file begins like a TIFF or BigTIFF, whatever it is called."""
-    if path.is_dir():
+    if not path.is_file():  # to open a pipe would wait for whoever writes to it
         return False
     try:
         with path.open("rb") as file:
@@ -131,10 +131,20 @@ def _open(path: Path, *, is_plain: bool = False) -> Iterator[TiffFile]:
         if isinstance(error, BUGS) and not is_damage:
             error.add_note(f"{path} could not be read. If other programs cannot open it either, it is damaged")
             raise
+        broken = _describe_broken(path)
+        if broken:
+            raise FileFormatError(f"{broken}, and {path.name} is of its set. Copy the whole set again") from error
         raise FileFormatError(
             f"{path} cannot be read as TIFF ({type(error).__name__}: {error}). It is damaged or truncated; copy it "
             "again, or save it again from the program that made it"
         ) from error
+
+
+def _describe_broken(path: Path) -> str:
+    """Return which other files of a set are to blame for an error; empty if none."""
+    with contextlib.suppress(Exception):  # whatever a damaged file makes tifffile raise
+        return ome_set.describe_broken(path)
+    return ""
 
 
 def read_scenes(path: Path) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from carezoo import axes as axes_
 from carezoo.errors import RestoreError
-from carezoo.files.plane_pixels import bounds
+from carezoo.files.stored_pixels import bounds
 
 _STORED_ORDER = "STZCYX"
 """ImageJ's order, after the sample axis that ImageJ does not have."""

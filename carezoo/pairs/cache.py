@@ -22,7 +22,7 @@ from scipy import ndimage
 from carezoo import axes as axes_
 from carezoo.errors import DataError
 from carezoo.files.atomic import replacing
-from carezoo.files.plane_pixels import PlanePixels
+from carezoo.files.stored_pixels import PlanePixels
 from carezoo.files.tiff_pages import RawPages
 from carezoo.image import Averages, DerivedPixels, Image, Picked, Pixels, Window
 from carezoo.pairs.find import Pair
@@ -114,7 +114,7 @@ def _map_file(image: Image) -> Image | None:
 def _locate_decoded(path: Path, image: Image, cache: Path) -> Path:
     """Return where `image` is decoded to: another place when its file changes, or is read in another way."""
     state = path.stat()
-    key = f"{path}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{_describe_view(image.pixels)}"
+    key = f"{path}|{image.name}|{state.st_size}|{state.st_mtime_ns}|{image.axes}|{_describe_view(image.pixels)}"
     return cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.raw"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,13 @@ def test_axes_of_the_right_number_always_win(letters, shape):
 def test_letters_the_file_knows_choose_among_its_singletons():
     assert assign(stored("TZCYX", (1, 1, 1, 8, 9)), "CYX") == ("CYX", (2, 3, 4))
     assert assign(stored("TZCYX", (1, 5, 1, 8, 9)), "TYX") == ("TYX", (1, 3, 4))
+
+
+@pytest.mark.parametrize("asked", ["ZYX", "TYX", "TZYX"])
+def test_one_plane_is_no_stack_unless_the_file_keeps_its_singletons(asked):
+    with pytest.raises(AxesError, match=rf"axes {asked} name \d dimension\(s\), but a\.tif has 2: 8 x 9"):
+        assign(stored("TZCYX", (1, 1, 1, 8, 9)), asked)
+    assert assign(replace(stored("TZYX", (1, 1, 8, 9)), keeps_singletons=True), asked)[0] == asked
 
 
 def test_wrong_number_shows_shape_and_proposals():

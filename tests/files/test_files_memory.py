@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from carezoo.files.plane_pixels import DecodedCache
+from carezoo.files.stored_pixels import DecodedCache
 
 COPY = """
 import itertools, resource, sys
 import numpy as np, tifffile
 from carezoo import files
 from carezoo.files import tiff_pages
-from carezoo.files.plane_pixels import DecodedCache
+from carezoo.files.stored_pixels import DecodedCache
 
 source, target, n_planes, compression = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] or None
 tiff_pages.DECODED = DecodedCache(2**21)  # small, so that small files fill it

@@ -1,12 +1,14 @@
-"""Formats of microscope makers through the bioio readers."""
+"""Formats beside TIFF: makers' formats through the bioio readers, Zarr, arrays and pictures."""
 
 from __future__ import annotations
 
 import builtins
 import importlib.util
 import os
+import re
 import struct
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -41,7 +43,7 @@ class TestReaders:
     def _import_readers(self):
         """Importing zarr sets environment variables; they go again."""
         before = dict(os.environ)
-        for name in ("bioio_czi", "bioio_lif", "bioio_nd2", "bioio_ome_zarr"):
+        for name in ("bioio_czi", "bioio_lif", "bioio_nd2"):
             pytest.importorskip(name, reason=f"needs {name}")
         yield
         os.environ.clear()
@@ -69,23 +71,6 @@ class TestReaders:
         with pytest.raises(FileFormatError, match="has no scene 3; it has"):
             files.open_image(tmp_path / "a.lif", scene=3)
         assert files.open_image(tmp_path / "a.lif", "TCZYX", scene=0).axes == "TCZYX"
-
-    def test_ome_zarr_says_its_unit(self, tmp_path):
-        writers = pytest.importorskip("bioio_ome_zarr.writers", reason="needs bioio-ome-zarr")
-        writer = writers.OMEZarrWriter(
-            store=str(tmp_path / "a.zarr"),
-            level_shapes=[(2, 2, 3, 40, 50)],
-            dtype=np.uint16,
-            physical_pixel_size=[2500.0, 1.0, 300.0, 100.0, 100.0],
-            axes_names=["t", "c", "z", "y", "x"],
-            axes_types=["time", "channel", "space", "space", "space"],
-            axes_units=["millisecond", None, "nanometer", "nanometer", "nanometer"],
-        )
-        writer.write_full_volume(np.ascontiguousarray(axes_.move(ARRAY, "TZCYX", "TCZYX")))
-        image = files.open_image(tmp_path / "a.zarr")
-        reads_like_the_array(image)
-        assert image.pixel_size_um == pytest.approx({"Z": 0.3, "Y": 0.1, "X": 0.1})
-        assert image.metadata.frame_interval_s == pytest.approx(2.5)
 
     @pytest.mark.parametrize("suffix", [".czi", ".lif", ".nd2"])
     def test_damaged_file_names_reader_and_cure(self, tmp_path, suffix):
@@ -149,7 +134,7 @@ def prepare_reader(folder, monkeypatch, module, kind):
         made = ModuleType(name)
         exec(f"def {function}: {raising if name == module else body}", vars(made))
         monkeypatch.setitem(sys.modules, name, made)
-    monkeypatch.setitem(formats.READERS, ".odd", formats.Reader("bioio_odd", "odd", "bioio-odd"))
+    monkeypatch.setitem(formats.FORMATS, ".odd", formats._bioio("odd", "odd"))
 
 
 def lif(array):
@@ -193,3 +178,15 @@ def lif(array):
         return block(struct.pack("<BQ", 0x2A, len(data)) + text(name)) + data
 
     return block(text(xml)) + memory("MemBlock_0", b"") + memory("MemBlock_1", array.tobytes())
+
+
+def test_the_table_of_the_documentation_is_that_of_the_code():
+    rows = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf8").splitlines()
+    table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| ")][2:]
+    told = {
+        suffix: (re.match(r"\w+", name)[0], needs)
+        for name, suffixes, needs, _ in table
+        for suffix in re.findall(r"\.\w+", suffixes)
+    }
+    known = {suffix: (each.name, "`formats`" if each.packages else "") for suffix, each in formats.FORMATS.items()}
+    assert told == known | dict.fromkeys((*formats.TIFF_SUFFIXES, ".ome"), ("TIFF", ""))

@@ -36,7 +36,7 @@ def readers(monkeypatch):
     """Return what says which bioio readers are installed: none, all or some."""
 
     def install(*packages):
-        installed = {"bioio": "bioio"} | {each.module: each.package for each in formats.READERS.values()}
+        installed = {module: package for each in formats.FORMATS.values() for module, package in each.packages.items()}
         present = {module for module, package in installed.items() if package in packages or packages == ("all",)}
         monkeypatch.setattr(
             "carezoo.files.formats.importlib.util.find_spec", lambda module: module if module in present else None

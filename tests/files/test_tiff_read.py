@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from carezoo import files
 from carezoo.errors import AxesError, FileFormatError, InputError
-from carezoo.files.plane_pixels import PlanePixels
+from carezoo.files.stored_pixels import PlanePixels
 from carezoo.files.tiff_pages import EncodedPages, RawPages
 
 CROPS = Path(__file__).parents[1] / "images"

@@ -59,9 +59,10 @@ RestoreSettings: Any = type("RestoreSettings", (), {row.name: _parameter(row) fo
 class CareRestoreNode(RestoreSettings, EveryRow):
     """Restores microscopy images with a CARE model.
 
-    Every row names an image file (TIFF; with the package bioio also CZI, ND2, LIF, OME-Zarr). It is restored in the
-    intensities of the input and written as a TIFF that keeps pixel size, channels and time interval: `cell.tif` becomes
-    `cell_restored.tif`; probabilistic models write `cell_scale.tif`, too, and ensembles `cell_disagreement.tif`.
+    Every row names an image file (TIFF, PNG, JPEG, NPY; with carezoo[formats] also Zarr, CZI, ND2, LIF, MRC, HDF5). It
+    is restored in the intensities of the input and written as a TIFF that keeps pixel size, channels and time interval:
+    `cell.tif` becomes `cell_restored.tif`; probabilistic models write `cell_scale.tif`, too, and ensembles
+    `cell_disagreement.tif`.
 
     Images larger than memory are restored tile by tile; tiles do not change the result. An image that cannot be
     restored becomes a row with an **Error** and missing cells; the others are not held up. Images that were finished

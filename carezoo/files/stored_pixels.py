@@ -1,19 +1,26 @@
-"""Lazy pixels of a file that stores planes: reading a region touches only the planes, and the rows, it needs."""
+"""Lazy pixels of a file: reading a region touches only the planes and rows, or the chunks, it needs."""
 
 from __future__ import annotations
 
 import itertools
 import threading
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import ceil, prod
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.files.file_axes import StoredAxes, assign
+from carezoo.image import Image, Metadata
+
 Array = NDArray[Any]
+Region = tuple[slice, ...]
+"""Start and stop in each stored dimension."""
 
 
 class Pages(Protocol):
@@ -31,13 +38,11 @@ class Pages(Protocol):
         """Return a region (start and stop in each dimension of the plane) of plane number `page`."""
 
 
-@dataclass(frozen=True, eq=False)
-class PlanePixels:
-    """The planes of a file as one array of more dimensions; see `carezoo.image.Pixels`."""
+class StoredPixels(ABC):
+    """What a file stores, shown without some dimensions of length 1; see `carezoo.image.Pixels`."""
 
-    pages: Pages
     stored_shape: tuple[int, ...]
-    """Shape in the file: one dimension or more that count planes, then those of a plane."""
+    """Shape in the file."""
     kept: tuple[int, ...]
     """Which stored dimensions this array shows; all others have length 1."""
 
@@ -46,20 +51,35 @@ class PlanePixels:
         """Length of each dimension."""
         return tuple(self.stored_shape[dimension] for dimension in self.kept)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of one pixel."""
-        return self.pages.dtype
-
     def __getitem__(self, key: tuple[int | slice, ...]) -> Array:
         """Read one region: a tuple of integers and slices with step 1, one for each dimension."""
         region = bounds(key, self.shape)
         stored = [slice(0, 1)] * len(self.stored_shape)
         for dimension, bound in zip(self.kept, region, strict=True):
             stored[dimension] = bound
-        block = self._read(tuple(stored))
-        shown = block.reshape([bound.stop - bound.start for bound in region])
+        shown = self._read(tuple(stored)).reshape([bound.stop - bound.start for bound in region])
         return shown[tuple(0 if isinstance(item, int | np.integer) else slice(None) for item in key)]
+
+    @abstractmethod
+    def _read(self, region: tuple[slice, ...]) -> Array:
+        """Return a region of what is stored."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanePixels(StoredPixels):
+    """The planes of a file as one array of more dimensions.
+
+    The first stored dimensions count planes, the last are those of a plane.
+    """
+
+    pages: Pages
+    stored_shape: tuple[int, ...]
+    kept: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of one pixel."""
+        return self.pages.dtype
 
     def _read(self, region: tuple[slice, ...]) -> Array:
         n_counting = len(self.stored_shape) - len(self.pages.page_shape)
@@ -70,6 +90,83 @@ class PlanePixels:
             place = tuple(i - bound.start for i, bound in zip(index, counting, strict=True))
             block[place] = self.pages.read(page, inside)
         return block
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkedPixels(StoredPixels):
+    """An array in chunks; each is read whole, and kept for a while."""
+
+    read: Callable[[Region], Array]
+    stored_shape: tuple[int, ...]
+    kept: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunk: tuple[int, ...] | None
+    """Shape of a chunk; None: any region is read as it is."""
+    token: object = field(default_factory=object)
+    """Tells the chunks of this file from those of others."""
+
+    def _read(self, region: tuple[slice, ...]) -> Array:
+        if self.chunk is None:
+            return self.read(region)
+        block = np.empty([bound.stop - bound.start for bound in region], self.dtype)
+        for pieces in itertools.product(*map(_pieces, self.stored_shape, self.chunk, region)):
+            place = tuple(piece.chunk for piece in pieces)
+            values = DECODED.get((self.token, *(bound.start for bound in place)), partial(self.read, place))
+            block[tuple(piece.target for piece in pieces)] = values[tuple(piece.source for piece in pieces)]
+        return block
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """An image as a file stores it, before its dimensions have their letters."""
+
+    axes: StoredAxes
+    dtype: np.dtype[Any]
+    """Of a pixel, in native byte order."""
+    read: Callable[[Region], Array]
+    """Return a region; no file handle stays open between two calls, and threads may call."""
+    chunk: tuple[int, ...] | None = None
+    """Shape of what is read whole and kept for a while; None: any region is read as it is."""
+    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=Metadata)
+
+    def to_image(self, asked: str | None) -> Image:
+        """Return the image with the axes that are asked for, or those the file names (`file_axes.assign`)."""
+        letters, kept = assign(self.axes, asked)
+        pixels = ChunkedPixels(self.read, self.axes.shape, kept, self.dtype, self.chunk)
+        n_channels = dict(zip(letters, pixels.shape, strict=True)).get("C", 1)
+        sizes = {letter: size for letter, size in self.pixel_size_um.items() if letter in letters}
+        return Image(pixels, letters, sizes, self.metadata.for_channels(n_channels), self.axes.name)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """The images of a file that is not TIFF."""
+
+    scenes: tuple[str, ...]
+    """Names of the images, in the order of the file."""
+    read: Callable[[int], StoredImage]
+    """Return the image of a number."""
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The part of a region that lies in one chunk, along one dimension."""
+
+    chunk: slice
+    """The chunk in the array."""
+    source: slice
+    """The part in the chunk."""
+    target: slice
+    """The part in the region."""
+
+
+def _pieces(length: int, step: int, asked: slice) -> Iterator[_Piece]:
+    for number in range(asked.start // step, ceil(asked.stop / step)):
+        start, stop = number * step, min((number + 1) * step, length)
+        first, last = max(start, asked.start), min(stop, asked.stop)
+        source, target = (slice(first - origin, last - origin) for origin in (start, asked.start))
+        yield _Piece(slice(start, stop), source, target)
 
 
 def bounds(key: Sequence[int | slice], shape: Sequence[int]) -> tuple[slice, ...]:
