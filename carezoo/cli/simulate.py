@@ -92,6 +92,7 @@ def pairs_command(
     "--repeats", is_flag=True, help="Two files are two frames of a scene, not a noisy and a clean image of it."
 )
 @declared.axes_option
+@declared.scene_option(takes_all=False)
 @click.option("--channel", default=0, show_default=True, type=click.IntRange(min=0), help="Which channel, from 0.")
 @click.option("--offset", type=float, help="Grey level of no light, if known from a dark frame.")
 @declared.file_option(
@@ -102,6 +103,7 @@ def fit_noise_command(
     files: tuple[Path, ...],
     repeats: bool,
     axes: str | None,
+    scene: str | None,
     channel: int,
     offset: float | None,
     path: Path | None,
@@ -117,7 +119,8 @@ def fit_noise_command(
 
     if path is not None and path.suffix not in {".yaml", ".yml"}:
         raise InputError(f"-o: expected a name that ends in .yaml, found {path}")
-    fit = fit_files(files, is_repeats=repeats or len(files) != 2, axes=axes, channel=channel, offset=offset)
+    is_repeats = repeats or len(files) != 2
+    fit = fit_files(files, is_repeats=is_repeats, axes=axes, scene=scene, channel=channel, offset=offset)
     text = format_camera(fit, files)
     if path is not None:
         make_folder(path.parent)

@@ -49,17 +49,20 @@ def list_command(task: str | None, dims: str | None, search: str | None, zoos: S
 @click.command("suggest")
 @click.argument("source", metavar="IMAGE", type=declared.PATH)
 @declared.axes_option
+@declared.scene_option(takes_all=False)
 @click.option("--task", type=click.Choice(list(TASKS)), help="Models for this task only.")
 @declared.zoo_option
 @declared.json_option("the ranking")
-def suggest_command(source: Path, axes: str | None, task: str | None, zoos: Sequence[str], as_json: bool) -> None:
+def suggest_command(
+    source: Path, axes: str | None, scene: str | None, task: str | None, zoos: Sequence[str], as_json: bool
+) -> None:
     """Rank models by how well IMAGE fits what they were trained on, with the reasons.
 
     Give the noisy image that is to be restored. Models on this machine and in folders are judged; nothing is
     downloaded.
     """
     with talk_on_stderr():
-        found = suggest(source, axes, task=task, zoos=zoos or None)
+        found = suggest(source, axes, scene=scene, task=task, zoos=zoos or None)
     if as_json:
         click.echo(json.dumps([_suggestion(each) for each in found], indent=2))
         return

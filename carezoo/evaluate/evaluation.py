@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from carezoo.evaluate.report.panels import Example
 from carezoo.metrics import PERCENTILES
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package
-from carezoo.pairs.find import Pair
+from carezoo.pairs.find import ImageKey, Pair
 from carezoo.pairs.intensity import Relation
 from carezoo.progress import Progress
 from carezoo.settings import Settings
@@ -47,8 +46,8 @@ class EvaluationSettings:
     """Pixels by axis letter: of larger images the middle is scored. They are restored whole."""
     settings: Settings | None = None
     """How to restore. Sources are means already where it says `average`, as those `find_pairs` returns for it."""
-    relations: Mapping[Path, Relation] = field(default_factory=dict)
-    """How targets and restored images are related, by file of the source, where that is known. Elsewhere targets are
+    relations: Mapping[ImageKey, Relation] = field(default_factory=dict)
+    """How targets and restored images are related, by image of the source, where that is known. Elsewhere targets are
     fitted to the input, or to the restored image if its units are its own."""
 
 
@@ -120,7 +119,7 @@ class _EvaluationWork:
                 restoration = restore(pair)
                 self.provenance = {**restoration.report.provenance.to_dict(), "average": self.average}
                 self._step(f"restored {pair.name}")
-                relation = self.wanted.relations.get(pair.source_path)
+                relation = self.wanted.relations.get(pair.source_key)
                 for frame in frames.frames(pair, self.manifest, self.wanted.most_frames, restoration, relation):
                     self._assess(frame.crop_middle(self.wanted.largest))
             except InputError as error:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from carezoo.errors import InputError
-from carezoo.files import choose_scenes, open_image
+from carezoo.files import open_image, pair_scenes
+from carezoo.files.formats import split_inner
 from carezoo.files.listing import match
-from carezoo.files.scenes import ALL, Scene
+from carezoo.files.scenes import Scene
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
@@ -72,8 +73,8 @@ def find_pairs(
     settings, pairs = settings or Settings(), []
     for name, sources, targets in conditions:
         for source, target in match([sources], [targets]):
-            for each in (None,) if scene is None else choose_scenes(source, scene):
-                pair = replace(_open(name, source, target, manifest, axes, each), nodata=settings.nodata)
+            for scenes in pair_scenes(source, target, scene):
+                pair = replace(_open(name, (source, target), scenes, manifest, axes), nodata=settings.nodata)
                 means = average_frames(pair.source, settings.average, settings.nodata)
                 pair = replace(pair, source=means)
                 _check(pair, manifest)
@@ -82,35 +83,30 @@ def find_pairs(
 
 
 def _open(
-    condition: str, source: Path, target: Path, manifest: Manifest, axes: str | None, scene: Scene | None
+    condition: str,
+    paths: tuple[Path, Path],
+    scenes: tuple[Scene | None, Scene | None],
+    manifest: Manifest,
+    axes: str | None,
 ) -> Pair:
     kept = None if axes is None else "".join(letter for letter in axes.upper() if not manifest.loses(letter))
     images = []
-    for path, letters in ((source, axes), (target, kept)):
-        image = open_image(path, letters, scene=_find_scene(path, scene))
-        images.append(replace(image, name=f"{path.parent.name}/{path.name}"))
+    for path, letters, scene in zip(paths, (axes, kept), scenes, strict=True):
+        label = f", {scene.label}" if scene else ""
+        image = open_image(path, letters, scene=scene.number if scene else None)
+        images.append(replace(image, name=f"{path.parent.name}/{path.name}{label}"))
     n_channels = [image.sizes.get("C", 1) for image in images]
-    name = f"{source.name}, {scene.label}" if scene and scene.label else source.name
+    name = f"{paths[0].name}, {scenes[0].label}" if scenes[0] else paths[0].name
     return Pair(
         name=f"{condition}: {name}" if condition else name,
         source=images[0],
         target=images[1],
-        source_path=source.resolve(),
-        target_path=target.resolve(),
+        source_path=split_inner(paths[0])[0].resolve(),
+        target_path=split_inner(paths[1])[0].resolve(),
         dataset=condition,
         source_channels=tuple(range(n_channels[0])),
         target_channels=tuple(range(n_channels[1])),
     )
-
-
-def _find_scene(path: Path, scene: Scene | None) -> int | None:
-    """Return which image of a file belongs to a scene of the source: that of its name, else that of its number."""
-    if scene is None:
-        return None
-    there = choose_scenes(path, ALL)
-    if len(there) == 1:
-        return None
-    return next((each.number for each in there if each.label == scene.label), scene.number)
 
 
 def _check(pair: Pair, manifest: Manifest) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carezoo.errors import AxesError, DataError, InputError
-from carezoo.files import applicable_scene, open_image
+from carezoo.files import open_image, pair_scenes
+from carezoo.files.formats import split_inner
 from carezoo.files.listing import images_in, match
+from carezoo.files.scenes import Scene
 from carezoo.image import Image
 from carezoo.noise.thin import Noise
 from carezoo.pairs.section import FRAMES, Acquired, FileSet, PairAxes
@@ -19,6 +21,10 @@ from carezoo.settings import Nodata
 from carezoo.valid import average_frames
 
 log = logging.getLogger("carezoo")
+
+
+ImageKey = tuple[Path, str]
+"""A file, and what messages call one of its images."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,6 @@ class Pair:
 those of the source."""
     source_path: Path
     target_path: Path
-    """The same for all pairs of one scene."""
     dataset: str
     """Name of the set."""
     source_channels: tuple[int, ...]
@@ -57,8 +62,18 @@ those of the source."""
 
     @property
     def has_target(self) -> bool:
-        """Whether the target has a file of its own."""
-        return self.target_path != self.source_path
+        """Whether the target is an image of its own."""
+        return self.target_key != self.source_key
+
+    @property
+    def source_key(self) -> ImageKey:
+        """Which image of which file is the source."""
+        return self.source_path, self.source.name
+
+    @property
+    def target_key(self) -> ImageKey:
+        """Which image of which file is the target: the same for all pairs of one scene."""
+        return self.target_path, self.target.name
 
 
 def find_pairs(data: Acquired, axes: PairAxes) -> tuple[Pair, ...]:
@@ -90,18 +105,29 @@ def _pairs_of_set(each: FileSet, folder: Path) -> tuple[Pair, ...]:
         if each.is_noisy:
             images = [image for path in sources for image in images_in(path, each.pattern)]
             log.info("set %s: %d noisy images", each.name, len(images))
-            return tuple(_noisy_image(each, image) for image in images)
+            return tuple(
+                _noisy_image(each, image, scene)
+                for image in images
+                for scene, _ in pair_scenes(image, image, each.scene)
+            )
         matched = match(sources, _require_files(each.target, each, folder), each.pattern)
     except InputError as error:
         raise DataError(f"set {each.name}: {error}") from error
     log.info("set %s: %d pairs", each.name, len(matched))
-    return tuple(_pair(each, source, target) for source, target in matched)
+    try:
+        return tuple(
+            _pair(each, source, target, scenes)
+            for source, target in matched
+            for scenes in pair_scenes(source, target, each.scene)
+        )
+    except InputError as error:
+        raise DataError(f"set {each.name}: {error}") from error
 
 
 def _require_files(names: Sequence[str], each: FileSet, folder: Path) -> list[Path]:
     paths = [folder / name for name in names]
     for path in paths:
-        if not path.exists():
+        if not split_inner(path)[0].exists():
             raise DataError(
                 f"set {each.name}: {path} does not exist; relative paths start at {folder.resolve()} "
                 "(data.folder in the recipe, --data on the command line)"
@@ -109,15 +135,15 @@ def _require_files(names: Sequence[str], each: FileSet, folder: Path) -> list[Pa
     return paths
 
 
-def _pair(each: FileSet, source: Path, target: Path) -> Pair:
-    images = [_open(each, source, each.average), _open(each, target)]
+def _pair(each: FileSet, source: Path, target: Path, scenes: tuple[Scene | None, Scene | None]) -> Pair:
+    images = [_open(each, source, scenes[0], each.average), _open(each, target, scenes[1])]
     n_channels = [image.sizes.get("C", 1) for image in images]
     return Pair(
-        name=f"{each.name}: {source.parent.name}/{source.name}",
+        name=f"{each.name}: {images[0].name}",
         source=images[0],
         target=images[1],
-        source_path=source.resolve(),
-        target_path=target.resolve(),
+        source_path=split_inner(source)[0].resolve(),
+        target_path=split_inner(target)[0].resolve(),
         dataset=each.name,
         source_channels=each.source_channels or tuple(range(n_channels[0])),
         target_channels=each.target_channels or tuple(range(n_channels[1])),
@@ -125,9 +151,9 @@ def _pair(each: FileSet, source: Path, target: Path) -> Pair:
     )
 
 
-def _noisy_image(each: FileSet, path: Path) -> Pair:
+def _noisy_image(each: FileSet, path: Path, scene: Scene | None) -> Pair:
     """Return an image as its own target; `carezoo.pairs.noisy` makes a pair of it."""
-    image = _open(each, path)
+    image = _open(each, path, scene)
     if each.target == FRAMES and image.sizes.get("T", 1) <= each.distance:
         raise DataError(
             f"set {each.name}: {path} has {image.sizes.get('T', 1)} frame(s) along T (axes {image.axes}), and target "
@@ -135,14 +161,19 @@ def _noisy_image(each: FileSet, path: Path) -> Pair:
             "(axes of the set), or use target: thinned, which needs one"
         )
     channels = each.source_channels or tuple(range(image.sizes.get("C", 1)))
-    name = f"{each.name}: {path.parent.name}/{path.name}"
-    return Pair(name, image, image, path.resolve(), path.resolve(), each.name, channels, channels, nodata=each.nodata)
+    file = split_inner(path)[0].resolve()
+    return Pair(
+        f"{each.name}: {image.name}", image, image, file, file, each.name, channels, channels, nodata=each.nodata
+    )
 
 
-def _open(each: FileSet, path: Path, average: int = 1) -> Image:
-    name = f"{path.parent.name}/{path.name}"
+def _open(each: FileSet, path: Path, scene: Scene | None, average: int = 1) -> Image:
+    file, inner = split_inner(path)
+    label = inner or (scene.label if scene else "")
+    name = f"{file.parent.name}/{file.name}" + (f", {label}" if label else "")
     try:
-        image = dataclasses.replace(_open_with_axes(path, each.axes, applicable_scene(path, each.scene)), name=name)
+        image = _open_with_axes(path, each.axes, scene.number if scene else None)
+        image = dataclasses.replace(image, name=name)
         averaged = average_frames(image, average, each.nodata)
     except InputError as error:
         raise DataError(f"set {each.name}: {path} cannot be used: {error}") from error
@@ -212,11 +243,11 @@ def _format(sizes: Mapping[str, int]) -> str:
 
 
 def _check_once(pairs: Sequence[Pair]) -> None:
-    seen: dict[Path, str] = {}
+    seen: dict[ImageKey, str] = {}
     for pair in pairs:
-        if pair.source_path in seen:
+        if pair.source_key in seen:
             raise DataError(
-                f"{pair.source_path} is a source twice, in {seen[pair.source_path]} and in {pair.name}; "
+                f"{pair.source_path} is a source twice, in {seen[pair.source_key]} and in {pair.name}; "
                 "remove one of them from data.sets"
             )
-        seen[pair.source_path] = pair.name
+        seen[pair.source_key] = pair.name

@@ -76,8 +76,8 @@ simulate fit-noise` wrote (relative paths start as those of images do)."""
     """Axes of the files over STCZYX; null: from their metadata. The first letters are dropped for a file with fewer \
 dimensions, such as a YX target of a TYX series."""
     scene: str | int | None = None
-    """Name or number (from 0) of the image in files that hold several; null: the first. A file with one image has no \
-choice."""
+    """Name or number (from 0) of the image in files that hold several, or "all", a pair for each; null: the first. A \
+file with one image has no choice, and as a target serves every image of the source."""
     average: int = 1
     """Frames (T) of a source whose mean the model restores, as `carezoo restore --average` does; targets have one \
 frame for each mean, or one for all. 1: every frame alone."""

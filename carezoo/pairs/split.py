@@ -7,13 +7,12 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
 from carezoo.errors import DataError
-from carezoo.pairs.find import Pair
+from carezoo.pairs.find import ImageKey, Pair
 from carezoo.pairs.section import FRAMES, FileSet
 
 log = logging.getLogger("carezoo")
@@ -24,8 +23,8 @@ PARTS: tuple[Part, ...] = get_args(Part)
 LEAST_FRAMES = 10
 """Of a movie that is cut along time."""
 
-Assignment = dict[Path, Part | None]
-"""Part by target file; None for a scene that is left out."""
+Assignment = dict[ImageKey, Part | None]
+"""Part by target image; None for a scene that is left out."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,10 @@ def split_pairs(
 ) -> PairParts:
     """Split pairs by scene.
 
-    A scene is a target file. All its sources go to the same part, and all planes, frames and samples of a file stay
-    together. A set with fewer than three scenes is cut: every movie along time, every other image into strips along Y.
-    Where a set names no files for its parts, its scenes are dealt out by `seed`. The order in which the file
-    system lists them does not matter.
+    A scene is a target image: a file, or one of several images in it. All its sources go to the same part, and all its
+    planes, frames and samples stay together. A set with fewer than three scenes is cut: every movie along time, every
+    other image into strips along Y. Where a set names no files for its parts, its scenes are dealt out by `seed`. The
+    order in which the file system lists them does not matter.
 
     Parameters
     ----------
@@ -96,7 +95,7 @@ def split_pairs(
             parts.update(_assign_by_seed(each, members, parts, seed))
     by_part = {
         part: (
-            *(pair for pair in pairs if parts[pair.target_path] == part),
+            *(pair for pair in pairs if parts[pair.target_key] == part),
             *(pair for pieces in cut.values() for pair in pieces[part]),
         )
         for part in PARTS
@@ -127,8 +126,8 @@ def cut_axis(n: int, choose_fraction: float, report_fraction: float, least: int 
 
 def _has_few_scenes(name: str, pairs: Sequence[Pair]) -> bool:
     """Whether a set has scenes of its own, but too few to give each part one."""
-    scenes = {pair.target_path for pair in pairs if pair.dataset == name}
-    others = {pair.target_path for pair in pairs if pair.dataset != name}
+    scenes = {pair.target_key for pair in pairs if pair.dataset == name}
+    others = {pair.target_key for pair in pairs if pair.dataset != name}
     return 0 < len(scenes) < len(PARTS) and not scenes & others
 
 
@@ -143,10 +142,11 @@ def _cut_scenes(pairs: Sequence[Pair], each: FileSet, least: Mapping[str, int]) 
         smallest = n_frames if is_movie else max(1, least.get(axis, 1))
         bounds = cut_axis(lengths[axis], each.split.choose_fraction, each.split.report_fraction, smallest)
         if bounds["fit"].stop < smallest:
+            takes = f"{smallest} frame(s) for each" if is_movie else f"{len(PARTS)} patches of {smallest} pixels"
+            remedy = "lower choose_fraction or report_fraction" if is_movie else "take smaller patches (patches.size)"
             raise DataError(
-                f"{pair.name}: a set with fewer than {len(PARTS)} scenes is cut along Y to fit, to choose and to "
-                f"report on, which takes {len(PARTS)} patches of {smallest} pixels, and Y has {lengths[axis]}; add "
-                "images, or take smaller patches (patches.size)"
+                f"{pair.name}: a set with fewer than {len(PARTS)} scenes is cut along {axis} to fit, to choose and to "
+                f"report on, which takes {takes}, and {axis} has {lengths[axis]}; add images, or {remedy}"
             )
         log.info("%s is cut along %s to fit, to choose and to report on: fewer than 3 scenes", pair.name, axis)
         for part, bound in bounds.items():
@@ -175,7 +175,7 @@ def _assign_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -
         name = pair.source_path.name
         named = [part for part, listed in patterns.items() if any(fnmatchcase(name, one) for one in listed)]
         part = named[0] if named else (None if patterns["fit"] else "fit")
-        before = {**earlier, **assigned}.get(pair.target_path, part)
+        before = {**earlier, **assigned}.get(pair.target_key, part)
         if len(named) > 1 or before != part:
             both = named if len(named) > 1 else (before, part)
             raise DataError(
@@ -184,7 +184,7 @@ def _assign_by_name(each: FileSet, pairs: Sequence[Pair], earlier: Assignment) -
             )
         if part is None:
             log.info("%s is left out: no part of the split names it", pair.name)
-        assigned[pair.target_path] = part
+        assigned[pair.target_key] = part
     return assigned
 
 
@@ -201,14 +201,14 @@ def _check_patterns(each: FileSet, patterns: Mapping[Part, Sequence[str]], names
 
 def _assign_by_seed(each: FileSet, pairs: Sequence[Pair], earlier: Assignment, seed: int) -> Assignment:
     """Deal the scenes out at random; scenes that an earlier set has assigned stay where they are."""
-    scenes = sorted({pair.target_path for pair in pairs} - set(earlier), key=lambda path: (path.name, str(path)))
+    scenes = sorted({pair.target_key for pair in pairs} - set(earlier), key=lambda key: (key[0].name, *map(str, key)))
     if not scenes:
         return {}
     if len(scenes) < len(PARTS):
         raise DataError(
             f"set {each.name}: expected at least 3 scenes, to fit, to choose and to report on, found {len(scenes)} "
-            f"({', '.join(path.name for path in scenes)}); add images, or cut them into files that do not overlap, or "
-            "name under split which part they serve, if other sets serve the other parts"
+            f"({', '.join(path.name for path, _ in scenes)}); add images, or cut them into files that do not overlap, "
+            "or name under split which part they serve, if other sets serve the other parts"
         )
     n_choose = max(1, round(each.split.choose_fraction * len(scenes)))
     n_report = max(1, round(each.split.report_fraction * len(scenes)))

@@ -36,7 +36,7 @@ def keep_valid_parts(pairs: Sequence[Pair], *, is_blank_kept: bool = True) -> tu
     """
     by_target: dict[object, list[Pair]] = {}
     for pair in pairs:
-        by_target.setdefault(pair.target_path, []).append(pair)
+        by_target.setdefault(pair.target_key, []).append(pair)
     kept: dict[Pair, Pair] = {}
     for members in by_target.values():
         target = ValidPixels(members[0].target, members[0].nodata)

@@ -18,7 +18,7 @@ from carezoo.errors import DataError, RecipeError
 from carezoo.image import Image
 from carezoo.noise.thin import Noise, thin
 from carezoo.pairs.cache import make_raw, read
-from carezoo.pairs.find import NoisyTarget, Pair
+from carezoo.pairs.find import ImageKey, NoisyTarget, Pair
 from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Ranges, Scaling, match
 from carezoo.pairs.section import PairAxes
 from carezoo.pairs.split import PairParts
@@ -241,11 +241,11 @@ def _make_sampler(
     pairs: Sequence[Pair], axes: PairAxes, matching: Matching, settings: Patches, cache: Path, seed: int
 ) -> PatchSampler:
     prepared = []
-    starts_by_target: dict[Path, Starts] = {}
+    starts_by_target: dict[ImageKey, Starts] = {}
     for pair in pairs:
-        if pair.target_path not in starts_by_target:
-            starts_by_target[pair.target_path] = _find_starts(pair, axes, settings, cache)
-        starts = starts_by_target[pair.target_path]
+        if pair.target_key not in starts_by_target:
+            starts_by_target[pair.target_key] = _find_starts(pair, axes, settings, cache)
+        starts = starts_by_target[pair.target_key]
         if starts.n:
             prepared.append(PreparedPair(pair, matching.scalings(pair), starts))
         else:

@@ -59,6 +59,7 @@ def suggest(
     image: Image | str | os.PathLike[str],
     axes: str | None = None,
     *,
+    scene: int | str | None = None,
     task: str | None = None,
     zoos: Locations | None = None,
 ) -> tuple[Suggestion, ...]:
@@ -72,6 +73,8 @@ def suggest(
         A noisy image as it would be restored, or the path of a file.
     axes
         Of the file, where its metadata do not say them.
+    scene
+        Name or number of the image in a file that holds several; None: the first.
     task
         Only models for this task.
     zoos
@@ -88,7 +91,7 @@ def suggest(
     FileFormatError, AxesError
         If the image cannot be read.
     """
-    looked_at = image if isinstance(image, Image) else files.open_image(Path(image), axes)
+    looked_at = image if isinstance(image, Image) else files.open_image(Path(image), axes, scene=scene)
     found = [_judge(looked_at, package) for package in _packages(zoos)]
     chosen = [each for each in found if task in {None, each.task}]
     return tuple(sorted(chosen, key=_rank))

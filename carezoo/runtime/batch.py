@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mimetypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,8 @@ from typing import Any, Literal
 from carezoo import files
 from carezoo.errors import AxesError, BugError, CarezooError, InputError, OutOfMemoryError
 from carezoo.files.atomic import identify, make_folder, require_folder
+from carezoo.files.formats import FORMATS, split_inner
+from carezoo.files.listing import real_path
 from carezoo.files.scenes import Scene
 from carezoo.files.tiff_read import files_of
 from carezoo.image import Image
@@ -158,15 +161,22 @@ def _scenes(source: Path, job: Job) -> Sequence[Scene | None]:
     InputError
         If the file lacks what was asked for, or several images of it would be written to one file.
     """
-    if job.scene is None:
+    asked = split_inner(source)[1] or job.scene
+    if asked is None:
         return (None,)
-    found = files.choose_scenes(source, job.scene)
+    found = files.choose_scenes(source, asked)
     if len(found) > 1 and job.output is not None and _is_file_name(job.output):
         raise InputError(f"{job.output} is the name of one image, and {source} holds {len(found)}; name a folder")
     return found
 
 
 def _check_output(output: Path, n_sources: int) -> None:
+    kind = mimetypes.guess_type(output.name)[0] or ""
+    is_other = output.suffix.lower() in FORMATS or kind.startswith(("image/", "video/"))
+    if is_other and not _is_file_name(output) and not output.is_dir():
+        raise InputError(
+            f"{output} cannot be written: results are TIFF. Give a name in .tif or .ome.tif, or a folder for results"
+        )
     if not _is_file_name(output):
         require_folder(output)
     elif n_sources > 1:
@@ -185,7 +195,7 @@ def result_path(source: Path, name: str, output: Path | None, scene: str = "") -
     """
     if output is not None and _is_file_name(output):
         return output if name == "mean" else _name_output(output, name)
-    path = _name_output(source, "_".join(filter(None, (scene, SUFFIX_OF.get(name, name)))))
+    path = _name_output(split_inner(source)[0], "_".join(filter(None, (scene, SUFFIX_OF.get(name, name)))))
     return path if output is None else output / path.name
 
 
@@ -207,11 +217,10 @@ def conflicts(sources: Sequence[Path], job: Job) -> dict[Path, InputError]:
     A file conflicts if an earlier one is written to the same result, or if it is itself the result of another.
     """
     taken: dict[Path, Path] = {}
-    given = {source.resolve(): source for source in sources}
+    given = {real_path(source): source for source in sources}
     found: dict[Path, InputError] = {}
     for source in sources:
-        for name in _result_names(job):
-            path = result_path(source, name, job.output).resolve()
+        for path in _list_results(source, job):
             if path in taken:
                 found[source] = InputError(
                     f"{taken[path]} and {source} would both be written to {path}; restore them into different folders"
@@ -222,6 +231,16 @@ def conflicts(sources: Sequence[Path], job: Job) -> dict[Path, InputError]:
                 )
             taken.setdefault(path, source)
     return found
+
+
+def _list_results(source: Path, job: Job) -> list[Path]:
+    """Return what a file becomes, each scene of it; nothing if the file cannot be opened: it fails in its turn."""
+    try:
+        scenes = _scenes(source, job)
+    except Exception:  # whatever a damaged file makes its reader raise
+        return []
+    labels = [scene.label if scene else "" for scene in scenes]
+    return [real_path(result_path(source, name, job.output, label)) for label in labels for name in _result_names(job)]
 
 
 def _result_names(job: Job) -> list[str]:
@@ -243,7 +262,8 @@ def _restore_file(
     label = scene.label if scene else ""
     outputs = tuple(result_path(source, name, job.output, label) for name in _result_names(job))
     options = {**job.options(), "scene": label or None}
-    identity = {"input": {"name": source.name, **identify(files_of(source))}, "options": options}
+    file, _ = split_inner(source)
+    identity = {"input": {"name": file.name, **identify(files_of(file))}, "options": options}
     if not job.is_overwriting and _is_finished(outputs, identity):
         return Outcome(source=source, scene=label, status="skipped", outputs=outputs)
 

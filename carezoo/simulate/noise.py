@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from carezoo import axes as axes_
 from carezoo.errors import DataError
-from carezoo.files import open_image
+from carezoo.files import applicable_scene, open_image
 from carezoo.image import Image
 from carezoo.noise.measure import NoiseFit, fit_pair, fit_repeats
 from carezoo.schema.build import build
@@ -43,6 +43,7 @@ def fit_files(
     *,
     is_repeats: bool,
     axes: str | None = None,
+    scene: int | str | None = None,
     channel: int = 0,
     offset: float | None = None,
 ) -> NoiseFit:
@@ -57,6 +58,8 @@ def fit_files(
         Which of the two.
     axes
         Axes of the files; None: from their metadata. Frames that are stored as Z are named so: "TYX".
+    scene
+        Name or number of the image in files that hold several; None: the first.
     channel
         Which channel, from 0.
     offset
@@ -69,7 +72,7 @@ def fit_files(
     InputError
         If a file cannot be read.
     """
-    images = [open_image(path, axes) for path in paths]
+    images = [open_image(path, axes, scene=applicable_scene(path, scene)) for path in paths]
     if not is_repeats:
         noisy, clean = (_read_channel(image, channel, "", path) for image, path in zip(images, paths, strict=True))
         return fit_pair(noisy, clean, offset=offset)

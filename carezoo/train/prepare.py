@@ -13,7 +13,7 @@ import torch
 
 from carezoo.domain_check import ImageSample, describe
 from carezoo.errors import DataError, RecipeError
-from carezoo.pairs.find import Pair, find_pairs
+from carezoo.pairs.find import ImageKey, Pair, find_pairs
 from carezoo.pairs.intensity import Matching, Relation, check_scorable, make_identity
 from carezoo.pairs.noisy import pair_noisy_images
 from carezoo.pairs.registration import RegistrationReport, check_files, refuse_mistakes, register_pairs
@@ -116,7 +116,7 @@ def find_acquired_pairs(recipe: Recipe) -> tuple[Pair, ...]:
     return register_pairs(pairs, recipe.data.sets, recipe.pair_axes)
 
 
-def list_known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[Path, Relation]:
+def list_known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pair]) -> dict[ImageKey, Relation]:
     """Return how targets and restored images are related, by file of the source, where nothing has to be fitted.
 
     That is known of computed pairs, which share their units (a fit to a source that is blurred, or has light that the
@@ -129,9 +129,9 @@ def list_known_relations(recipe: Recipe, prepared: Prepared, pairs: Sequence[Pai
     known = {}
     for pair in pairs:
         if pair.dataset in computed:
-            known[pair.source_path] = make_identity(len(pair.target_channels))
+            known[pair.source_key] = make_identity(len(pair.target_channels))
         elif recipe.model_axes.is_projected:
-            known[pair.source_path] = prepared.matching.relation(pair)
+            known[pair.source_key] = prepared.matching.relation(pair)
     return known
 
 

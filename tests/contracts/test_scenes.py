@@ -21,8 +21,10 @@ from carezoo.host.worker import Verbs, WorkerTask
 from carezoo.package.read import open_package
 from carezoo.package.write import write_package
 from carezoo.pairs import find
+from carezoo.pairs.cache import make_raw
 from carezoo.pairs.section import FileSet, PairAxes
-from carezoo.runtime.batch import Job, restore_files
+from carezoo.pairs.split import split_pairs
+from carezoo.runtime.batch import Job, conflicts, restore_files
 from carezoo.train.sections import Data
 
 ROOT = Path(__file__).parents[2]
@@ -175,3 +177,69 @@ def test_scenes_of_source_and_target_are_paired_by_name(tmp_path, package):
     write_scenes(tmp_path / "high" / "m.ome.tif", PICTURES[1::-1], ["q", "p"])
     for pair in find_pairs(conditions(tmp_path / "low", tmp_path / "high"), manifest, scene="all"):
         np.testing.assert_array_equal(pair.source.array(), pair.target.array())
+
+
+def test_scenes_of_one_name_are_chosen_by_number_and_have_results_of_their_own(tmp_path, model):
+    path = tmp_path / "a.ome.tif"
+    write_scenes(path, PICTURES, ["p", "p", "q"])
+    with pytest.raises(FileFormatError, match=r"has 2 scenes 'p'; choose by number: 0, 1"):
+        files.open_image(path, scene="p")
+    assert [each.label for each in files.choose_scenes(path, "all")] == ["0-p", "1-p", "2-q"]
+    model.restore_file(path, tmp_path / "out", scene="all")
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_results_of_scenes_collide_with_those_of_files(tmp_path, package):
+    write_scenes(tmp_path / "a.ome.tif", PICTURES[:2], ["x", "y"])
+    write_scenes(tmp_path / "a_y.ome.tif", PICTURES[:1], ["z"])
+    sources = [tmp_path / "a.ome.tif", tmp_path / "a_y.ome.tif"]
+    for scene in ("all", None):
+        job = Job(models={None: open_package(package)}, scene=scene, output=tmp_path / "out")
+        found = conflicts(sources, job)
+        assert list(found) == ([sources[1]] if scene else [])
+        if scene:
+            assert "a_y_restored.ome.tif; restore them into different folders" in str(found[sources[1]])
+
+
+@pytest.mark.parametrize("n_targets", [1, 4])
+def test_every_scene_is_a_pair_and_a_scene_of_a_recipe(tmp_path, n_targets):
+    pictures = [packages.picture((24, 20), seed=seed) for seed in range(4)]
+    names = ["p", "q", "r", "s"]
+    write_scenes(tmp_path / "low.ome.tif", pictures, names)
+    write_scenes(tmp_path / "high.ome.tif", pictures[::-1][:n_targets], names[::-1][:n_targets])
+    each = FileSet(name="one", source=("low.ome.tif",), target=("high.ome.tif",), scene="all")
+    pairs = find.find_pairs(Data(sets=(each,), folder=str(tmp_path)), PairAxes("YX"))
+    assert [pair.name for pair in pairs] == [f"one: {tmp_path.name}/low.ome.tif, {name}" for name in names]
+    assert len({pair.target_key for pair in pairs}) == n_targets
+    if n_targets > 1:
+        for pair in pairs:
+            np.testing.assert_array_equal(pair.source.array(), pair.target.array())
+        parts = split_pairs(pairs, (each,), seed=1)
+        assert sorted(pair.name for _, pair in parts.all()) == sorted(pair.name for pair in pairs)
+        assert min(len(parts.fit), len(parts.choose), len(parts.report)) > 0
+
+
+def test_decoded_scenes_of_one_file_are_told_apart(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "low.ome.tif", ome=True) as writer:
+        for picture in PICTURES:
+            writer.write(picture, compression="zlib", metadata={"axes": "YX"})
+    each = FileSet(source=("low.ome.tif",), target=("low.ome.tif",), scene="all")
+    pairs = find.find_pairs(Data(sets=(each,), folder=str(tmp_path)), PairAxes("YX"))
+    for pair, picture in zip(make_raw(pairs, tmp_path / "cache"), PICTURES, strict=True):
+        np.testing.assert_array_equal(pair.source.array().squeeze(), picture)
+
+
+def test_suggest_and_fit_noise(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    scene = 40 + 60 * packages.picture((64, 64), seed=3)
+    frames = (rng.poisson(scene, (40, 64, 64)) * 2.0 + 100).astype(np.uint16)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        writer.write(np.full((2, 64, 64), 5, np.uint16), metadata={"axes": "TYX", "Name": "dark"})
+        writer.write(frames, metadata={"axes": "TYX", "Name": "cells"})
+    assert run(["suggest", str(tmp_path / "a.ome.tif"), "--scene", "cells"]) == 0
+    assert run(["suggest", str(tmp_path / "a.ome.tif"), "--scene", "no"]) == FileFormatError.exit_code
+    assert "it has dark, cells" in capsys.readouterr().err
+    words = ["simulate", "fit-noise", str(tmp_path / "a.ome.tif"), "--offset", "100"]
+    assert run(words) != 0
+    assert run([*words, "--scene", "cells", "--json"]) == 0
+    assert '"gain"' in capsys.readouterr().out

@@ -183,7 +183,7 @@ def test_projections(tmp_path):
     assert found.overall.scores.intensities is None
     assert "units of their own" in (tmp_path / "report" / "index.html").read_text()
     pairs = find_pairs(conditions(tmp_path / "low", tmp_path / "high"), model.package.manifest, "ZYX")
-    relations = {pair.source_path: Relation(np.array([2.0]), np.array([7.0])) for pair in pairs}
+    relations = {pair.source_key: Relation(np.array([2.0]), np.array([7.0])) for pair in pairs}
     known = evaluation.evaluate(model.package, pairs, evaluation.EvaluationSettings(baselines=(), relations=relations))
     assert not known.has_own_units
     restored, expected = model.restore(tmp_path / "low" / "a.tif", "ZYX").mean, 2.0 * stack.max(axis=0) + 7.0

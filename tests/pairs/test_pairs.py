@@ -183,6 +183,17 @@ def test_a_movie_is_cut_along_time(tmp_path):
     parts = parts_of(data)
     frames = [getattr(parts, part)[0].source.shape for part in ("fit", "choose", "report")]
     assert frames == [(14, 24, 32), (2, 24, 32), (4, 24, 32)]
+    split = Split(choose_fraction=0.48, report_fraction=0.48)
+    greedy = data_in(tmp_path, FileSet(source=("low",), target=("high",), axes="TYX", split=split))
+    pairs = [
+        dataclasses.replace(each, source=each.source.crop(ten), target=each.target.crop(ten))
+        for each in find_pairs(greedy, PairAxes("YX"))
+        for ten in [{"T": slice(0, 10)}]
+    ]
+    with pytest.raises(
+        DataError, match=r"cut along T .* takes 1 frame\(s\) for each, and T has 10; .*lower choose_fraction"
+    ):
+        split_pairs(pairs, greedy.sets, 1)
 
 
 def test_three_scenes_suffice(tmp_path):
@@ -236,9 +247,9 @@ def test_an_empty_folder_is_named(tmp_path):
     make_pairs(tmp_path, ["a.tif"])
     (tmp_path / "empty").mkdir()
     assert_refused(data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "empty", "no image", "it is empty")
-    (tmp_path / "empty" / "a.png").write_bytes(b"")
+    (tmp_path / "empty" / "a.xyz").write_bytes(b"")
     assert_refused(
-        data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "set data1", "1 other entries", "a.png"
+        data_in(tmp_path, FileSet(source=("empty",), target=("high",))), "set data1", "1 other entries", "a.xyz"
     )
     narrowed = FileSet(source=("low",), target=("high",), pattern="b*")
     assert_refused(data_in(tmp_path, narrowed), "no image", "that matches 'b*'", "such as a.tif")

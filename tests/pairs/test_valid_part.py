@@ -23,7 +23,7 @@ from carezoo.train.sections import Data
 
 
 def make_pair(source, target, axes="YX", name="a"):
-    images = [Image(np.asarray(each), axes, name=name) for each in (source, target)]
+    images = [Image(np.asarray(each), axes, name=called) for each, called in ((source, name), (target, "target"))]
     return Pair(name, *images, Path(f"{name}_source.tif"), Path("target.tif"), "", (0,), (0,))
 
 

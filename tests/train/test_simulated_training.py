@@ -134,7 +134,7 @@ def test_acquired_and_simulated_sets_are_mixed(tmp_path):
     prepared = prepare(recipe, tmp_path / "cache")
     assert {pair.dataset for pair in prepared.parts.report} == {"acquired", "synthetic"}
     known = list_known_relations(recipe, prepared, prepared.parts.report)
-    assert set(known) == {pair.source_path for pair in prepared.parts.report if pair.dataset == "synthetic"}
+    assert set(known) == {pair.source_key for pair in prepared.parts.report if pair.dataset == "synthetic"}
     assert {(*each.gain, *each.offset) for each in known.values()} == {(1.0, 0.0)}
     own = replace(recipe, intensity=replace(recipe.intensity, mode="own"))
     assert list_known_relations(own, prepared, prepared.parts.report) == {}

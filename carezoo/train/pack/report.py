@@ -14,7 +14,7 @@ from carezoo.evaluate.report.files import check_folder, write_report
 from carezoo.evaluate.report.page import LEVELS, Chart, Course, Picture, draw_chart
 from carezoo.package.draft import Draft
 from carezoo.package.read import Package
-from carezoo.pairs.find import Pair
+from carezoo.pairs.find import ImageKey, Pair
 from carezoo.pairs.intensity import Relation
 from carezoo.pictures.charts import PlotArea, Series
 from carezoo.settings import Settings
@@ -31,7 +31,7 @@ SHOWN_EPOCHS = 6
 """Moments of the training of which example patches are shown."""
 
 
-def evaluate(package: Package, pairs: Sequence[Pair], relations: Mapping[Path, Relation]) -> Findings:
+def evaluate(package: Package, pairs: Sequence[Pair], relations: Mapping[ImageKey, Relation]) -> Findings:
     """Restore and score files that neither trained nor chose the model, beside classical methods."""
     most_frames = max(1, min(MOST_FRAMES_PER_FILE, MOST_FRAMES // len(pairs)))
     largest = LARGEST[package.manifest.spatial_axes]
