@@ -17,7 +17,7 @@ from carezoo.files import readers, scenes, zarr_read
 from carezoo.files.stored_pixels import Array, Region, StoredFile, StoredImage
 from carezoo.image import Image
 
-TIFF_SUFFIXES = (".tif", ".tiff")
+TIFF_SUFFIXES = (".tif", ".tiff", ".lsm", ".stk", ".svs")
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 
 

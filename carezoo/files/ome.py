@@ -96,7 +96,11 @@ def to_tags(
         fields["MapAnnotation"] = {"Namespace": _DISPLAY, "display": json.dumps(display)}
     if text:
         fields["Description"] = _NOT_XML.sub(" ", text)
-    return {"ome": True, "metadata": fields}
+    arguments: dict[str, Any] = {"ome": True, "metadata": fields}
+    if "X" in pixel_size_um and "Y" in pixel_size_um:  # for ImageJ, which does not read OME-XML
+        arguments["resolution"] = (1e4 / pixel_size_um["X"], 1e4 / pixel_size_um["Y"])
+        arguments["resolutionunit"] = "CENTIMETER"
+    return arguments
 
 
 def _text(image: ElementTree.Element, tag: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -150,19 +150,28 @@ def _describe_broken(path: Path) -> str:
 def read_scenes(path: Path) -> tuple[str, ...]:
     """Return the names of the images in the file; those without a name have their number."""
     with _open(path) as tif:
-        return _names(series_of(tif))
+        return _names(_list_images(tif))
 
 
 def _choose_series(tif: TiffFile, path: Path, scene: int | str | None) -> tuple[TiffPageSeries, int]:
-    series = series_of(tif)
-    if not series:
+    images = _list_images(tif)
+    if not images:
         raise FileFormatError(f"{path} holds no image")
-    number = scenes.choose_number(path, _names(series), scene)
-    return series[number], number
+    index = list(images)[scenes.choose_number(path, _names(images), scene)]
+    return images[index], index
 
 
-def _names(series: Sequence[TiffPageSeries]) -> tuple[str, ...]:
-    return tuple(one.name or str(number) for number, one in enumerate(series))
+def _list_images(tif: TiffFile) -> dict[int, TiffPageSeries]:
+    """Return the series of a file by their numbers, without thumbnails and labels of LSM and SVS."""
+    return {
+        number: one
+        for number, one in enumerate(series_of(tif))
+        if not (one.kind == "lsm" and one.keyframe.is_reduced) and not (one.kind == "svs" and one.name != "Baseline")
+    }
+
+
+def _names(images: Mapping[int, TiffPageSeries]) -> tuple[str, ...]:
+    return tuple(one.name or str(number) for number, one in enumerate(images.values()))
 
 
 def _compare_with_metadata(tif: TiffFile, series: TiffPageSeries, index: int) -> str:

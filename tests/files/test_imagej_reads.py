@@ -53,6 +53,7 @@ def test_imagej_shows_what_was_written(tmp_path):
         files.write_image(tmp_path / f"hyper_{dtype}.tif", Image(array, "TCZYX", size_um, two), {"model": 1})
         one = Metadata((), None, {}, (green,), ((1.0, 90.0),))
         files.write_image(tmp_path / f"stack_{dtype}.tif", Image(array[0, 0], "ZYX", size_um, one), {"model": 1})
+        files.write_image(tmp_path / f"series_{dtype}.ome.tif", Image(array[:, 0, 0], "TYX", size_um, one))
     (tmp_path / "look.ijm").write_text(LOOK)
     command = ["xvfb-run", "-a", "java", "-cp", str(JAR), "ij.ImageJ", "-batch"]
     finished = subprocess.run(
@@ -70,3 +71,5 @@ def test_imagej_shows_what_was_written(tmp_path):
         assert display[:3] == [depth[dtype], "9,7,1,4,1", "0.1,0.1,0.3,µm"]
         assert [float(limit) for limit in display[4].split(",")] == pytest.approx([1, 90], abs=1)  # 8 bit: whole bins
         assert display[5:] == ["0,255,0", values, "", '{"model": 1}']
+        # ImageJ does not read OME-XML: it takes the planes for slices, and the pixel size from the TIFF resolution
+        assert shown[f"series_{dtype}.ome.tif"].split("|")[:3] == [depth[dtype], "9,7,1,3,1", "0.1,0.1,1,µm"]
