@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from carezoo import files
 from carezoo.errors import AxesError, InputError, MissingExtraError
+from carezoo.files.listing import images_in
 from carezoo.image import Image, Pixels
 from carezoo.package.manifest import Manifest
 from carezoo.package.read import Package, open_package
@@ -27,6 +28,7 @@ from carezoo.runtime.session import Session
 from carezoo.settings import Options, Settings, from_words
 
 if TYPE_CHECKING:
+    from carezoo.evaluate.estimated import EstimatedScores
     from carezoo.evaluate.findings import Findings
 
 
@@ -253,6 +255,66 @@ class Model:
         found = evaluate(self.package, pairs, EvaluationSettings(**wanted), progress)
         if folder is not None:
             write_evaluation(found, self.manifest, pairs, folder)
+        return found
+
+    def estimate_scores(
+        self,
+        images: str | PathLike[str],
+        report: str | PathLike[str] | None = None,
+        *,
+        axes: str | None = None,
+        scene: int | str | None = None,
+        is_overwriting: bool = False,
+        progress: Progress | None = None,
+        **wanted: Any,
+    ) -> EstimatedScores:
+        """Restore noisy images of which no clean ones are known, and estimate the errors beside those of filters.
+
+        Parameters
+        ----------
+        images
+            Folder of images of one detector, or one image: raw grey levels.
+        report
+            Folder for the report (index.html, scores.json); None writes nothing.
+        axes
+            Of the files; None: from their metadata.
+        scene
+            Name or number (from 0) of the image in files that hold several; None: the first.
+        is_overwriting
+            Whether a report that is there already is replaced.
+        progress
+            Called with the steps done, the steps in all, and the last step in words.
+        **wanted
+            Further parameters of `carezoo.evaluate.estimated.estimate_scores`: `noise`, `filters`, `most_frames`,
+            `settings`.
+
+        Raises
+        ------
+        InputError
+            If there is no image, one does not fit the model, or there is a report already.
+        DataError
+            If the noise cannot be measured, or is not independent from pixel to pixel.
+        MissingExtraError
+            If the extra `evaluate` is not installed.
+
+        Examples
+        --------
+        >>> found = carezoo.load("denoise-bpae-2d").estimate_scores("noisy", "report")  # doctest: +SKIP
+        >>> found.verdict  # doctest: +SKIP
+        """
+        try:
+            from carezoo.evaluate.estimated import estimate_scores
+            from carezoo.evaluate.report.files import check_folder, write_estimated
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
+
+        folder = None if report is None else Path(report)
+        if folder is not None:
+            check_folder(folder, is_overwriting=is_overwriting)
+        opened = [files.open_image(path, axes, scene=scene) for path in images_in(Path(images))]
+        found = estimate_scores(self.package, opened, progress=progress, **wanted)
+        if folder is not None:
+            write_estimated(found, self.manifest, folder)
         return found
 
     def _open(self, image: Any, axes: str | None, scene: int | str | None) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -16,6 +17,9 @@ from carezoo.cli.declared import open_reference
 from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 from carezoo.settings import Settings
+
+if TYPE_CHECKING:
+    from carezoo.evaluate.estimated import EstimatedScores
 
 
 def _split_baselines(text: str) -> tuple[str, ...] | None:
@@ -35,7 +39,6 @@ def _open_psf(path: str) -> NDArray[np.generic]:
     "--source",
     "sources",
     multiple=True,
-    required=True,
     metavar="[NAME=]DIR",
     help="Folder of degraded images, or one image. Repeat it for several conditions: --source C1=low --source C2=dim.",
 )
@@ -43,9 +46,15 @@ def _open_psf(path: str) -> NDArray[np.generic]:
     "--target",
     "targets",
     multiple=True,
-    required=True,
     metavar="DIR",
     help="Folder of clean images with the same file names. One for all conditions, or one for each.",
+)
+@click.option(
+    "--noisy",
+    type=declared.PATH,
+    metavar="DIR",
+    help="Folder of noisy images, or one image, in place of --source and --target: errors are estimated from their "
+    "noise.",
 )
 @declared.folder_option("folder", "Folder for the report.", required=True)
 @click.option(
@@ -82,6 +91,7 @@ def evaluate_command(
     zoos: Sequence[str],
     sources: Sequence[str],
     targets: Sequence[str],
+    noisy: Path | None,
     folder: Path,
     baselines: tuple[str, ...] | None,
     psf: NDArray[np.generic] | None,
@@ -96,9 +106,33 @@ def evaluate_command(
 
     Writes REPORT/index.html (one page with tables, curves and pictures), scores.json and scores.csv. Needs the extra
     "evaluate".
+
+    With --noisy no clean images are needed: errors are estimated from the noise of the images, beside filters that are
+    tuned in the same way.
     """
     from carezoo.api import Model
 
+    if noisy is not None:
+        if sources or targets or psf is not None or diameter is not None:
+            raise InputError("--noisy goes without --source, --target, --psf and --segment; leave them out, or --noisy")
+        package = open_reference(reference, zoos)
+        with talk_on_stderr(), Bar("step") as progress:
+            estimated = Model(package).estimate_scores(
+                noisy,
+                folder,
+                is_overwriting=overwrite,
+                progress=progress,
+                axes=axes,
+                scene=scene,
+                most_frames=most_frames,
+                settings=settings,
+                **({} if baselines is None else {"filters": baselines}),
+            )
+        _print_estimated(estimated)
+        click.echo(f"written: {folder / 'index.html'}")
+        return
+    if not sources or not targets:
+        raise InputError("expected --source and --target, or --noisy with images of which there are no clean ones")
     conditions = _conditions(sources, targets)
     package = open_reference(reference, zoos)
     with talk_on_stderr(), Bar("step") as progress:
@@ -125,6 +159,16 @@ def evaluate_command(
             click.echo(f"  {row.name:<52}" + "".join(f"{cell:>19}" for cell in row.cells[:3]))
     click.echo(page.headline(found))
     click.echo(f"written: {folder / 'index.html'}")
+
+
+def _print_estimated(found: EstimatedScores) -> None:
+    from carezoo.evaluate.estimated import COLUMNS, rows
+
+    words = "estimated from noisy images, mean ± standard error"
+    click.echo(f"{words:<54}" + "".join(f"{title:>22}" for title in COLUMNS))
+    for name, cells, _ in rows(found):
+        click.echo(f"  {name:<52}" + "".join(f"{cell:>22}" for cell in cells))
+    click.echo(found.verdict)
 
 
 def _conditions(sources: Sequence[str], targets: Sequence[str]) -> list[tuple[str, Path, Path]]:

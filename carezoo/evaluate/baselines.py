@@ -220,9 +220,7 @@ def choose(names: Iterable[str] | None, change: Change, given: Given) -> tuple[M
 
 
 def tune(method: Method, examples: Sequence[tuple[NDArray[Any], NDArray[Any]]], given: Given | None = None) -> Baseline:
-    """Return the method with the parameters of the lowest mean NRMSE against the targets.
-
-    One parameter after the other is set to its best value, until none changes any more.
+    """Return the method with the parameters of the lowest mean NRMSE against the targets; see `minimize`.
 
     Parameters
     ----------
@@ -239,15 +237,28 @@ def tune(method: Method, examples: Sequence[tuple[NDArray[Any], NDArray[Any]]], 
     """
     if not examples:
         raise InputError("a baseline is tuned on at least one source with its target; found none")
-    given, grid = given or Given(), method.grid(examples[0][0].ndim)
-    examples = [
-        _crop_for_tuning(np.asarray(source, np.float32), target, method) for source, target in examples[:N_EXAMPLES]
-    ]
+    given = given or Given()
+    cropped = []
+    for source, target in examples[:N_EXAMPLES]:
+        in_source, in_target = crop_for_tuning(source, target, method)
+        cropped.append((np.asarray(source[in_source], np.float32), target[in_target]))
+
+    def error(baseline: Baseline) -> float:
+        return math.fsum(score(baseline(source), target, with_ssim=False).nrmse for source, target in cropped)
+
+    return minimize(method, cropped[0][0].ndim, error, given)
+
+
+def minimize(method: Method, n_axes: int, error: Callable[[Baseline], float], given: Given) -> Baseline:
+    """Return the method with the parameters of the lowest error, for images with `n_axes` axes.
+
+    One parameter after the other is set to its best value, until none changes any more.
+    """
+    grid = method.grid(n_axes)
 
     @functools.cache
-    def error(values: tuple[float, ...]) -> float:
-        baseline = Baseline(method, dict(zip(grid, values, strict=True)), given)
-        return math.fsum(score(baseline(source), target, with_ssim=False).nrmse for source, target in examples)
+    def judge(values: tuple[float, ...]) -> float:
+        return error(Baseline(method, dict(zip(grid, values, strict=True)), given))
 
     best: tuple[float, ...] = tuple(tried[len(tried) // 2] for tried in grid.values())
     before: tuple[float, ...] | None = None
@@ -255,7 +266,7 @@ def tune(method: Method, examples: Sequence[tuple[NDArray[Any], NDArray[Any]]], 
         before = best
         for i, tried in enumerate(grid.values()):
             if len(tried) > 1:
-                best = min(((*best[:i], value, *best[i + 1 :]) for value in tried), key=error)
+                best = min(((*best[:i], value, *best[i + 1 :]) for value in tried), key=judge)
     return Baseline(method, dict(zip(grid, best, strict=True)), given)
 
 
@@ -280,8 +291,10 @@ INPUT_TITLES: Mapping[Change, str] = {
 """What tables call the source as `prepare_input` returns it."""
 
 
-def _crop_for_tuning(source: Floats, target: NDArray[Any], method: Method) -> tuple[Floats, NDArray[Any]]:
-    """Return the part of a pair that `method` is tuned on."""
+def crop_for_tuning(
+    source: NDArray[Any], target: NDArray[Any], method: Method
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return which part of source and of target `method` is tuned on."""
     side = (TUNING_SIDE_SLOW if method.is_slow else TUNING_SIDE)[source.ndim]
     plane = display.to_plane(target, "target")[0]
     rows, columns = display.informative_region(plane, (min(side, plane.shape[0]), min(side, plane.shape[1])))
@@ -291,7 +304,7 @@ def _crop_for_tuning(source: Floats, target: NDArray[Any], method: Method) -> tu
         start = max(0, (len(source) - n) // 2)
         planes = slice(start, start + n)
     in_source, in_target = ((rows, columns) if one.ndim == 2 else (planes, rows, columns) for one in (source, target))
-    return source[in_source], target[in_target]
+    return in_source, in_target
 
 
 def _why_not(method: Method, given: Given) -> InputError | MissingExtraError | None:

@@ -116,21 +116,21 @@ def frames(
     spatial = manifest.spatial_axes
     images = {**restoration.images, **restoration.members} if restoration else {}
     size = images["mean"].pixel_size_um if images else pair.target.pixel_size_um
-    for region, words in _regions(pair.source, spatial, most):
+    for region, words in regions(pair.source, spatial, most):
         try:
             source = read(pair.source, region)[list(pair.source_channels)]
             target = read(pair.target, _in_target(pair.target, region))[list(pair.target_channels)]
         except DataError as error:
             raise PixelError(str(error)) from error
-        found = {name: _planar(read(image, region)) for name, image in images.items()}
+        found = {name: planar(read(image, region)) for name, image in images.items()}
         for channel in range(_n_channels(pair)):
             one = {name: values[min(channel, len(values) - 1)] for name, values in found.items()}
             yield ScoredFrame(
                 name=pair.name + words + (f", channel {channel}" if _n_channels(pair) > 1 else ""),
                 file=pair.name,
                 group=_group(pair, channel, manifest),
-                source=_planar(source)[min(channel, len(source) - 1)],
-                target=_planar(target)[channel],
+                source=planar(source)[min(channel, len(source) - 1)],
+                target=planar(target)[channel],
                 pixel_size_um=size,
                 restored=one.get("mean"),
                 predicted=members.distribution(found, channel, _n_channels(pair)),
@@ -175,7 +175,7 @@ def _fit(relation: Relation, channel: int) -> AffineFit:
     return AffineFit(float(relation.gain[channel]), float(relation.offset[channel]))
 
 
-def _planar(channels: NDArray[Any]) -> NDArray[Any]:
+def planar(channels: NDArray[Any]) -> NDArray[Any]:
     """Return channels (CZYX) without a Z axis of one plane."""
     return channels[:, 0] if channels.shape[1] == 1 else channels
 
@@ -189,7 +189,7 @@ def _model_input(pair: Pair) -> Image:
     return Image(channels, image.axes, image.pixel_size_um, name=image.name)
 
 
-def _regions(image: Image, spatial_axes: str, most: int) -> Iterator[tuple[dict[str, slice], str]]:
+def regions(image: Image, spatial_axes: str, most: int) -> Iterator[tuple[dict[str, slice], str]]:
     """Yield regions of single frames, spread evenly, and what to add to the name of the image."""
     letters = [letter for letter in "STZ" if letter not in spatial_axes and letter in image.sizes]
     shape = tuple(image.sizes[letter] for letter in letters)

@@ -1,15 +1,13 @@
 """Whether noise is what a training without clean images takes it for: independent from pixel to pixel, of known size.
 
-Structure is in the way of looking. Two facts get around it. A round aperture passes nothing in the corners of the
-Fourier plane, so that of a well-sampled image only noise is there, and that of independent pixels is flat. And a line
-of the detector that is off is off over the whole width of the image, which hardly a structure is.
+Structure is in the way of looking. `carezoo.noise.correlation` looks where there is none. And a line of the detector
+that is off is off over the whole width of the image, which hardly a structure is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +16,8 @@ from scipy.special import ndtr, pdtr
 
 from carezoo.errors import DataError
 from carezoo.image import Image
-from carezoo.noise.measure import FINEST, Estimate, NoiseFit, find_clipped, fit_planes, measure_detail, read_planes
+from carezoo.noise.correlation import TILE, Estimate, Planes, measure_coarse_power, measure_correlation
+from carezoo.noise.measure import FINEST, NoiseFit, find_clipped, fit_planes, measure_detail, read_planes
 from carezoo.noise.thin import Noise
 
 MOST_CORRELATED = 0.05
@@ -37,7 +36,7 @@ MOST_BLOCKY = 0.02
 MOST_GAPS = 0.05
 """Share of grey levels that are not used."""
 
-MOST_UNCERTAIN, LEAST_VARIANCE, MOST_OFF = 0.1, 0.3, 1.3
+MOST_UNCERTAIN, LEAST_VARIANCE, MOST_OFF = 0.25, 0.3, 1.3
 """Of the variance of the noise at the mean grey level: relative standard error, grey levels squared, and ratio to that
 of the images."""
 
@@ -57,21 +56,8 @@ _N_SE = 2.0
 _MIN_COUNT, _MIN_LEVELS = 20, 8
 """Pixels around a grey level, and grey levels, that gaps are looked for in."""
 
-_TILE = 32
-"""Pixels: side of the pieces whose spectra are averaged."""
-
-_FREQUENCY = np.abs(np.fft.fftfreq(_TILE)) * 2 * math.pi
-_HIGH = 0.74 * math.pi < _FREQUENCY
-_MIDDLE = (0.3 * math.pi < _FREQUENCY) & (0.7 * math.pi > _FREQUENCY)
-_LOW = (0.1 * math.pi < _FREQUENCY) & (0.4 * math.pi > _FREQUENCY)
-
-_N_OVERLAPPING = 1.7
-"""Of tiles, which overlap by half, how many count as one."""
-
 _FAR, _BLOCKS = 2, 8
 """A line is cut into blocks; those this far apart are compared."""
-
-Planes = Sequence[NDArray[np.generic]]
 
 
 def check_assumption(images: Sequence[Image], channel: int = 0, *, noise: Noise | NoiseFit | None = None) -> None:
@@ -91,10 +77,10 @@ def check_assumption(images: Sequence[Image], channel: int = 0, *, noise: Noise 
     DataError
         With what was measured, what was expected, and what to do.
     """
-    planes = [plane for plane in read_planes(images, channel) if min(plane.shape) >= 2 * _TILE]
+    planes = [plane for plane in read_planes(images, channel) if min(plane.shape) >= 2 * TILE]
     if not planes:
         raise DataError(
-            f"noise: expected images of at least {2 * _TILE} x {2 * _TILE} pixels, to measure whether the noise of "
+            f"noise: expected images of at least {2 * TILE} x {2 * TILE} pixels, to measure whether the noise of "
             f"neighbours is independent; found {images[0].shape} with axes {images[0].axes}"
         )
     _refuse_saturation(planes)
@@ -105,32 +91,6 @@ def check_assumption(images: Sequence[Image], channel: int = 0, *, noise: Noise 
     noise = noise or fit_planes(planes)
     _refuse_cut_off(planes, noise)
     _refuse_wrong_size(planes, noise)
-
-
-def measure_correlation(planes: Planes) -> dict[str, Estimate]:
-    """Measure the correlation of the noise of neighbours along X and Y.
-
-    The spectrum of noise with correlation r along X is ``1 + 2 r cos(f)``. It is compared where f along X is near its
-    highest and where it is in the middle, both times with the highest frequencies along Y.
-
-    Parameters
-    ----------
-    planes
-        YX, 32 x 32 pixels and above.
-    """
-    found = _measure_powers(planes)
-    drop = 2 * float(np.cos(_FREQUENCY[_MIDDLE]).mean() - np.cos(_FREQUENCY[_HIGH]).mean())
-    ratios = {"X": _divide(found.corner, found.middle_x), "Y": _divide(found.corner, found.middle_y)}
-    return {axis: Estimate((1 - ratio.value) / drop, ratio.se / drop) for axis, ratio in ratios.items()}
-
-
-def measure_coarse_power(planes: Planes) -> Estimate:
-    """Measure the power of low frequencies over that of the highest: about 1 for noise, and more with structure.
-
-    Less comes from sharpening.
-    """
-    found = _measure_powers(planes)
-    return _divide(found.low, found.corner)
 
 
 def measure_lines(planes: Planes) -> dict[str, Estimate]:
@@ -269,55 +229,21 @@ def _measure_blocks(plane: NDArray[np.generic]) -> float:
 
 
 def _measure_gaps(plane: NDArray[np.generic]) -> float:
-    """Return the share of unused grey levels between those used often; 0 where used ones are evenly spaced.
+    """Return the share of unused grey levels between those used often.
 
-    A detector may count in steps of several grey levels. Scaling by another factor leaves steps of different length.
+    A detector may count in steps of several grey levels; those between are not missed. Scaling by a factor that is no
+    whole number leaves steps of different length.
     """
     values = plane.astype(np.int64).ravel()
     low, high = (int(p) for p in np.percentile(values, (1, 99)))
     counts = np.bincount(values[(values >= low) & (values <= high)] - low, minlength=high - low + 1)
     is_common = ndimage.uniform_filter1d(counts.astype(float), 7) > _MIN_COUNT
     used = np.flatnonzero((counts > 0) & is_common)
-    if len(used) < _MIN_LEVELS or len(set(np.diff(used).tolist()) - {1}) == 0 or np.ptp(np.diff(used)) == 0:
+    if len(used) < _MIN_LEVELS:
         return 0.0
-    return float(np.mean(counts[is_common] == 0))
-
-
-class _Powers(NamedTuple):
-    """Mean power of the flatter half of the tiles in parts of the Fourier plane; a number a tile."""
-
-    corner: NDArray[np.float64]
-    middle_x: NDArray[np.float64]
-    """High along Y."""
-    middle_y: NDArray[np.float64]
-    """High along X."""
-    low: NDArray[np.float64]
-
-
-def _measure_powers(planes: Planes) -> _Powers:
-    spectra = np.concatenate([_compute_spectra(plane) for plane in planes])
-    parts = ((_HIGH, _HIGH), (_HIGH, _MIDDLE), (_MIDDLE, _HIGH), (_LOW, _LOW))
-    powers = [spectra[:, along_y][:, :, along_x].mean(axis=(1, 2)) for along_y, along_x in parts]
-    noise = np.sum(powers[:3], axis=0)
-    structure = np.divide(powers[3], noise, out=np.full(len(noise), np.inf), where=noise > 0)
-    flat = np.argsort(structure)[: max(len(structure) // 2, 1)]
-    return _Powers(*(power[flat] for power in powers))
-
-
-def _compute_spectra(plane: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return power spectra of overlapping tiles: one a row, all frequencies."""
-    step, window = _TILE // 2, np.hanning(_TILE + 2)[1:-1]
-    tiles = np.lib.stride_tricks.sliding_window_view(plane.astype(np.float64), (_TILE, _TILE))[::step, ::step]
-    tiles = tiles.reshape(-1, _TILE, _TILE)
-    values = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * (window[:, None] * window)
-    return np.asarray(np.abs(np.fft.fft2(values)) ** 2)
-
-
-def _divide(one: NDArray[np.float64], other: NDArray[np.float64]) -> Estimate:
-    """Return the ratio of two means over tiles."""
-    mean = max(float(other.mean()), np.finfo(float).tiny)
-    ratio = float(one.mean()) / mean
-    return Estimate(ratio, float((one - ratio * other).std()) / mean * math.sqrt(_N_OVERLAPPING / len(one)))
+    on_grid = np.zeros(len(counts), bool)
+    on_grid[used[0] % (step := int(np.gcd.reduce(np.diff(used)))) :: step] = True
+    return float(np.mean(counts[is_common & on_grid] == 0))
 
 
 def _measure_rows(planes: Planes) -> Estimate:

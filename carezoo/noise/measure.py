@@ -15,10 +15,10 @@ single image as its finest detail: the corners of the Fourier plane, which no ro
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from scipy import ndimage
 from carezoo import axes as axes_
 from carezoo.errors import DataError
 from carezoo.image import Image
+from carezoo.noise.correlation import Estimate, find_correlation
 from carezoo.noise.thin import Noise
 from carezoo.statistics import REFERENCE_PERCENTILE
 
@@ -48,17 +49,6 @@ as if 6.9 counted as one if all were in one bin; simulated images have about 3."
 
 _MOST_FRAMES, _MOST_PLANES, _MOST_PIXELS = 20, 16, 1 << 24
 """Of an image, and of all images together, that noise is measured on."""
-
-
-class Estimate(NamedTuple):
-    """A fitted number."""
-
-    value: float
-    se: float
-    """Standard error; 0 where the value was given."""
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g} +- {self.se:.2g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,16 +231,35 @@ def fit_planes(planes: Sequence[NDArray[np.generic]], *, offset: float | None = 
         seen = _filter_both(values, FINEST**2), *_look_beyond(values), _filter_both(values, FINEST) ** 2, clipped
         columns.append([each[inside].ravel() for each in seen])
     mean, around, steepness, squares, is_clipped = (np.concatenate(each) for each in zip(*columns, strict=True))
-    points = _measure_points(mean, around, steepness, squares, None, is_clipped, _N_OVERLAPPING)
-    return _fit(points, offset, float(np.percentile(around, REFERENCE_PERCENTILE)), usable[0].dtype)
+    passed, passed_se = _measure_passed(find_correlation(usable))
+    points = _measure_points(mean, around, steepness, squares / passed, None, is_clipped, _N_OVERLAPPING)
+    fit = _fit(points, offset, float(np.percentile(around, REFERENCE_PERCENTILE)), usable[0].dtype)
+    line = np.array(fit.noise.line)
+    # The share is that of all groups alike, so that it adds to their common error.
+    return dataclasses.replace(
+        fit,
+        gain=Estimate(fit.gain.value, math.hypot(fit.gain.se, fit.gain.value * passed_se)),
+        covariance=fit.covariance + passed_se**2 * np.outer(line, line),
+    )
 
 
 def measure_detail(planes: Sequence[NDArray[np.generic]]) -> Estimate:
-    """Measure the mean variance of the finest detail of planes YX: that of the noise at their mean grey level."""
+    """Measure the variance of the noise of planes YX at their mean grey level, from their finest detail."""
     squares = [_filter_both(plane.astype(np.float64), FINEST)[2:-2, 2:-2] ** 2 for plane in planes]
     n = sum(each.size for each in squares) / _N_OVERLAPPING
     values = np.concatenate([each.ravel() for each in squares])
-    return Estimate(float(values.mean()), float(values.std()) / math.sqrt(n))
+    passed, passed_se = _measure_passed(find_correlation(planes))
+    mean = float(values.mean()) / passed
+    return Estimate(mean, math.hypot(float(values.std()) / math.sqrt(n) / passed, mean * passed_se))
+
+
+def _measure_passed(correlation: Mapping[str, Estimate]) -> tuple[float, float]:
+    """Return how much of the variance of correlated noise is finest detail, and its relative standard error."""
+    # Of neighbours' values, fourth differences hold products with this weight: -56 / 70.
+    weight = 2 * float(FINEST[:-1] @ FINEST[1:])
+    shares = [1 + weight * each.value for each in correlation.values()]
+    errors = [weight * each.se / share for each, share in zip(correlation.values(), shares, strict=True)]
+    return max(math.prod(shares), 0.01), math.hypot(*errors)
 
 
 def is_still(frames: NDArray[np.generic]) -> bool:

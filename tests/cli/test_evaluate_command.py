@@ -136,3 +136,34 @@ def test_without_its_extra_it_says_what_to_install(folder):
     assert (
         'scipy is needed to evaluate a model and is not installed. Run: pip install "carezoo[evaluate]"' in done.stderr
     )
+
+
+def test_noisy_images_alone_are_enough(folder, capsys):
+    (folder / "noisy").mkdir()
+    for seed, name in enumerate("ab"):
+        light = 4 + packages.picture((128, 128), seed) / 100
+        tifffile.imwrite(folder / "noisy" / f"{name}.tif", np.random.default_rng(seed).poisson(light).astype(np.uint16))
+    command = ["evaluate", "-m", "model.zip", "--noisy", "noisy", "-o", "report", "--baselines", "gaussian"]
+    assert run(command) == 0
+    told = capsys.readouterr().out
+    for words in (
+        "estimated from noisy images",
+        "noise removed (dB)",
+        "Gaussian (sigma",
+        "On these images",
+        "written:",
+    ):
+        assert words in told
+    html = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Scores, estimated from noisy images" in html
+    assert "PSNR (dB)" not in html
+    assert json.loads((folder / "report" / "scores.json").read_text(encoding="utf-8"))["verdict"] in told
+    assert run(command) == 2
+    assert "holds a report already" in capsys.readouterr().err
+
+
+def test_noisy_images_and_pairs_do_not_go_together(folder, capsys):
+    assert run(["evaluate", "-m", "model.zip", "--noisy", "low", "--source", "low", "-o", "report"]) == 2
+    assert "--noisy goes without --source" in capsys.readouterr().err
+    assert run(["evaluate", "-m", "model.zip", "-o", "report"]) == 2
+    assert "expected --source and --target, or --noisy" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def test_a_noise_that_is_not_known_well_is_refused():
     noisy = record(5, side=64)
     with pytest.raises(DataError, match="variance does not grow with the mean"):
         check(noisy)
-    with pytest.raises(DataError, match=r"expected to be known to 10 %"):
+    with pytest.raises(DataError, match=r"expected to be known to 25 %"):
         check(noisy, noise=dataclasses.replace(measure.fit_planes([record()]), covariance=np.eye(2)))
 
 

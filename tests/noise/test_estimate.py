@@ -102,6 +102,26 @@ def test_a_measured_noise_adds_its_own_error():
     assert fit.noise.gain == fit.gain.value
 
 
+def test_slightly_correlated_noise_is_taken_into_account():
+    """A quarter of the charge of every pixel is read with the next one, as slow detectors do."""
+    rng, clean = np.random.default_rng(6), scene(6, side=512)
+    late = np.random.default_rng(7).poisson((clean - NOISE.offset) / NOISE.gain)
+    noisy = (NOISE.gain * (0.95 * late + 0.05 * np.roll(late, 1, axis=1)) + NOISE.offset).astype(np.float32)
+    fit = fit_planes([noisy])
+    share = 0.95**2 + 0.05**2
+    at = np.array(60.0)
+    assert float(fit.variance(at)) == pytest.approx(share * float(NOISE.variance(at)), abs=3 * fit.variance_se(60.0))
+    method = METHODS["fine Gaussian"]
+    restored, true = method(noisy), np.mean((method(noisy) - clean) ** 2)
+    known = Noise(gain=share * NOISE.gain, offset=NOISE.offset)
+    parts = thin(noisy, known, SHARE, rng)
+    correlation = (0.95 * 0.05 / share, 0.0)
+    blind = compute_thinned_errors(restored, method(parts[0]), noisy, parts, known).mean()
+    seen = compute_thinned_errors(restored, method(parts[0]), noisy, parts, known, correlation).mean()
+    assert seen == pytest.approx(true, rel=0.03)
+    assert blind < 0.93 * true
+
+
 def test_volumes_and_small_images_have_standard_errors_too():
     rng = np.random.default_rng(5)
     clean = np.full((4, 30, 21), 60.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from carezoo.errors import InputError
+from carezoo.evaluate import estimated
+from carezoo.evaluate.estimated import EstimatedScores
 from carezoo.evaluate.findings import Findings, to_csv, to_json
-from carezoo.evaluate.report.page import Course, to_html
+from carezoo.evaluate.report.page import Course, to_estimated_html, to_html
 from carezoo.files.atomic import replacing
 from carezoo.package.manifest import Manifest
 from carezoo.pairs.find import Pair
@@ -47,10 +49,7 @@ def write_report(
         CSV: to_csv(findings),
         PAGE: to_html(findings, title=title, facts=facts, course=course),
     }
-    for name, text in texts.items():
-        with replacing(folder / name, n_bytes=len(text)) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
-    return folder / PAGE
+    return _write(folder, texts)
 
 
 def write_evaluation(findings: Findings, manifest: Manifest, pairs: Sequence[Pair], folder: Path) -> Path:
@@ -63,6 +62,23 @@ def write_evaluation(findings: Findings, manifest: Manifest, pairs: Sequence[Pai
         ("Evaluated in", f"{findings.seconds:.0f} s"),
     ]
     return write_report(findings, folder, title=f"{manifest.name}: evaluation", facts=facts)
+
+
+def write_estimated(found: EstimatedScores, manifest: Manifest, folder: Path) -> Path:
+    """Write the report of scores that were estimated from noisy images and return its page."""
+    facts = [("Model", f"{manifest.name} ({manifest.reference})"), ("Images", found.how)]
+    for channel, each in found.noise.items():
+        words = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in each.items())
+        facts.append((f"Noise, channel {channel}" if len(found.noise) > 1 else "Noise", words))
+    title = f"{manifest.name}: scores from noisy images"
+    return _write(folder, {JSON: estimated.to_json(found), PAGE: to_estimated_html(found, title=title, facts=facts)})
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> Path:
+    for name, text in texts.items():
+        with replacing(folder / name, n_bytes=len(text)) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+    return folder / PAGE
 
 
 def _images(findings: Findings, pairs: Sequence[Pair]) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from carezoo.errors import MissingExtraError
-from carezoo.evaluate import fourier
+from carezoo.evaluate import estimated, fourier
 from carezoo.evaluate.assessment import BEFORE, INPUT, RESTORED, TARGET
+from carezoo.evaluate.estimated import EstimatedScores
 from carezoo.evaluate.findings import Findings, Group
 from carezoo.evaluate.scores import format_mean
 from carezoo.pictures import charts
@@ -83,7 +84,7 @@ def to_html(findings: Findings, *, title: str, facts: Sequence[tuple[str, str]],
         If Jinja2 or matplotlib is not installed.
     """
     return str(
-        _template().render(
+        _template("report.html").render(
             title=title,
             facts=facts,
             findings=findings,
@@ -94,6 +95,13 @@ def to_html(findings: Findings, *, title: str, facts: Sequence[tuple[str, str]],
             course=course,
         )
     )
+
+
+def to_estimated_html(found: EstimatedScores, *, title: str, facts: Sequence[tuple[str, str]]) -> str:
+    """Return the page of scores that were estimated from noisy images; parameters and errors as of `to_html`."""
+    rows = [TableRow(*row) for row in estimated.rows(found)]
+    template = _template("estimated.html")
+    return str(template.render(title=title, facts=facts, found=found, columns=estimated.COLUMNS, rows=rows))
 
 
 def headline(findings: Findings) -> str:
@@ -283,7 +291,7 @@ def _views(findings: Findings, example: Any) -> list[tuple[str, list[Picture]]]:
 
 
 @cache
-def _template() -> Any:
+def _template(name: str) -> Any:
     try:
         import jinja2
     except ImportError as error:
@@ -292,4 +300,4 @@ def _template() -> Any:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return environment.get_template("report.html")
+    return environment.get_template(name)
