@@ -96,7 +96,10 @@ class EncodedPages:
         if place is None:
             broken = describe_broken(self.origin[0])
             if broken:
-                raise FileFormatError(f"{broken}: plane {page} of its set is not there. Copy the whole set again")
+                raise FileFormatError(
+                    f"{broken}: the set lacks plane {page}. Copy the whole set again, or restore the part that is "
+                    "there with --crop"
+                )
             n_there = sum(each is not None for each in self.places)
             raise FileFormatError(
                 f"{self.origin[0]} lacks plane {page}: its metadata list {len(self.places)} planes, {n_there} are "

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib.util
 import os
 import re
 import struct
 import sys
+from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 from carezoo import axes as axes_
 from carezoo import files
-from carezoo.errors import FileFormatError, MissingExtraError
-from carezoo.files import formats
+from carezoo.errors import AxesError, FileFormatError, MissingExtraError
+from carezoo.files import formats, readers
 
 ARRAY = (np.arange(2 * 3 * 2 * 40 * 50) % 4099).astype(np.uint16).reshape(2, 3, 2, 40, 50)  # TZCYX
 
@@ -43,8 +45,10 @@ class TestReaders:
     def _import_readers(self):
         """Importing zarr sets environment variables; they go again."""
         before = dict(os.environ)
-        for name in ("bioio_czi", "bioio_lif", "bioio_nd2"):
+        for name in ("bioio_czi", "bioio_lif", "bioio_nd2", "zarr"):
             pytest.importorskip(name, reason=f"needs {name}")
+        with contextlib.suppress(ImportError):  # which bioio asks for files of unknown formats
+            importlib.import_module("bioio_ome_zarr")
         yield
         os.environ.clear()
         os.environ.update(before)
@@ -70,7 +74,51 @@ class TestReaders:
         assert image.metadata.channel_names == ("Green", "Red")
         with pytest.raises(FileFormatError, match="has no scene 3; it has"):
             files.open_image(tmp_path / "a.lif", scene=3)
+        with pytest.raises(AxesError, match="name 4 dimension"):
+            files.open_image(tmp_path / "a.lif", "TZYX")
         assert files.open_image(tmp_path / "a.lif", "TCZYX", scene=0).axes == "TCZYX"
+
+    def test_series_of_lif(self, tmp_path):
+        (tmp_path / "a.lif").write_bytes(lif(ARRAY, ARRAY + 1, ARRAY[:1]))
+        assert [each.label for each in files.choose_scenes(tmp_path / "a.lif", "all")] == [
+            "Series001", "Series002", "Series003",
+        ]  # fmt: skip
+        reads_like_the_array(files.open_image(tmp_path / "a.lif", scene="Series001"))
+        assert int(files.open_image(tmp_path / "a.lif", scene=1).pixels[0, 0, 0, 0, 1]) == int(ARRAY[0, 0, 0, 0, 1]) + 1
+        assert "T" not in files.open_image(tmp_path / "a.lif", scene="Series003").axes
+
+    def test_scenes_and_tiles_of_czi(self, tmp_path, monkeypatch):
+        """A mosaic is one image, of which only the tiles are decoded that a region touches."""
+        czi = pytest.importorskip("pylibCZIrw.czi", reason="needs pylibCZIrw, which writes the file")
+        plane = np.ascontiguousarray(np.tile(ARRAY[0, 0, 0], (2, 3)))
+        with czi.create_czi(str(tmp_path / "a.czi")) as file:
+            for scene in range(2):
+                for y, x in np.ndindex(2, 3):
+                    tile = plane[40 * y : 40 * y + 40, 50 * x : 50 * x + 50, np.newaxis] + np.uint16(scene)
+                    place = (1000 * scene + 50 * x, 40 * y)
+                    file.write(np.ascontiguousarray(tile), location=place, scene=scene)
+            file.write_metadata("a", scale_x=1e-7, scale_y=1e-7)
+        with czi.edit_czi(str(tmp_path / "a.czi")) as file, file.edit_session() as metadata:
+            scenes = "".join(f'<Scene Index="{i}" Name="p{i}"/>' for i in range(2))
+            named = f"<Dimensions><S><Scenes>{scenes}</Scenes></S></Dimensions><SizeX>"
+            metadata.set_xml(metadata.get_xml().replace("<SizeX>", named, 1))
+        assert [scene.label for scene in files.choose_scenes(tmp_path / "a.czi", "all")] == ["p0", "p1"]
+        sizes = []
+
+        def count(*where):
+            found = original(*where)
+            sizes.append(found.nbytes)
+            return found
+
+        original = formats._read_region
+        monkeypatch.setattr(formats, "_read_region", count)
+        for scene in range(2):
+            image = files.open_image(tmp_path / "a.czi", scene=scene)
+            np.testing.assert_array_equal(image.array(), plane + np.uint16(scene))
+            sizes.clear()
+            again = files.open_image(tmp_path / "a.czi", scene=scene)
+            np.testing.assert_array_equal(again.pixels[10:30, 60:90], plane[10:30, 60:90] + np.uint16(scene))
+            assert sum(sizes) == 40 * 50 * 2
 
     @pytest.mark.parametrize("suffix", [".czi", ".lif", ".nd2"])
     def test_damaged_file_names_reader_and_cure(self, tmp_path, suffix):
@@ -137,8 +185,29 @@ def prepare_reader(folder, monkeypatch, module, kind):
     monkeypatch.setitem(formats.FORMATS, ".odd", formats._bioio("odd", "odd"))
 
 
-def lif(array):
-    """Return the bytes of a Leica LIF file: XML, then one block of memory, each behind its own header."""
+def lif(*arrays):
+    """Return the bytes of a Leica LIF file: XML, then one block of memory a series, each behind its own header."""
+    series = "".join(describe_series(array, number) for number, array in enumerate(arrays, 1))
+    xml = (
+        '<LMSDataContainerHeader Version="2"><Element Name="a.lif" Visibility="1" CopyOption="1"><Data>'
+        '<Experiment Path="a.lif"/></Data><Memory Size="0" MemoryBlockID="MemBlock_0"/><Children>'
+        f"{series}</Children></Element></LMSDataContainerHeader>"
+    )
+
+    def text(content):
+        return struct.pack("<BI", 0x2A, len(content)) + content.encode("utf-16-le")
+
+    def block(content):
+        return struct.pack("<II", 0x70, len(content)) + content
+
+    def memory(number, data):
+        return block(struct.pack("<BQ", 0x2A, len(data)) + text(f"MemBlock_{number}")) + data
+
+    data = [b"", *(array.tobytes() for array in arrays)]
+    return block(text(xml)) + b"".join(memory(number, each) for number, each in enumerate(data))
+
+
+def describe_series(array, number):
     n_t, n_z, n_c, n_y, n_x = array.shape
     pixel = array.itemsize
     strides = {"X": pixel, "Y": n_x * pixel, "C": n_y * n_x * pixel}
@@ -159,25 +228,21 @@ def lif(array):
             (4, "T", n_t, 2.0, "s"),
         ]
     )
-    xml = (
-        '<LMSDataContainerHeader Version="2"><Element Name="a.lif" Visibility="1" CopyOption="1"><Data>'
-        '<Experiment Path="a.lif"/></Data><Memory Size="0" MemoryBlockID="MemBlock_0"/><Children>'
-        '<Element Name="Series001" Visibility="1" CopyOption="1"><Data><Image><ImageDescription>'
+    return (
+        f'<Element Name="Series{number:03}" Visibility="1" CopyOption="1"><Data><Image><ImageDescription>'
         f"<Channels>{channels}</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
-        f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_1"/><Children/></Element></Children></Element>'
-        "</LMSDataContainerHeader>"
+        f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_{number}"/><Children/></Element>'
     )
 
-    def text(content):
-        return struct.pack("<BI", 0x2A, len(content)) + content.encode("utf-16-le")
 
-    def block(content):
-        return struct.pack("<II", 0x70, len(content)) + content
-
-    def memory(name, data):
-        return block(struct.pack("<BQ", 0x2A, len(data)) + text(name)) + data
-
-    return block(text(xml)) + memory("MemBlock_0", b"") + memory("MemBlock_1", array.tobytes())
+@pytest.mark.parametrize(
+    ("interval", "unit", "seconds"),
+    [(timedelta(milliseconds=2500), None, 2.5), (None, None, None), (2.5, None, None)],
+)
+def test_the_time_between_frames_of_makers_is_kept(interval, unit, seconds):
+    """Nothing at hand writes the times of CZI and ND2 planes; this is how their readers return them."""
+    opened = SimpleNamespace(time_interval=interval, dimension_properties=SimpleNamespace(T=SimpleNamespace(unit=unit)))
+    assert readers._frame_interval_s(opened) == seconds
 
 
 def test_the_table_of_the_documentation_is_that_of_the_code():

@@ -188,6 +188,28 @@ def test_a_crop_of_a_large_file_neither_reads_nor_hashes_it(tmp_path):
     assert time.process_time() - start < 2
 
 
+@pytest.mark.parametrize("n", [1, 3, 16, 17, 100])
+def test_sixteen_pieces_of_all_files_identify_a_large_image(tmp_path, monkeypatch, n):
+    monkeypatch.setattr(atomic, "MOST_HASHED_BYTES", 2**20)
+    size = max(2**21 // n, 2**14) + 1
+    for number in range(n):
+        (tmp_path / f"{number:03}").write_bytes(bytes(size))
+    read = []
+    original = atomic.Path.open
+
+    def counted(path, mode):
+        read.append(path)
+        return original(path, mode)
+
+    monkeypatch.setattr(atomic.Path, "open", counted)
+    found = atomic.identify([tmp_path])
+    assert 0 < len(read) <= 16
+    assert atomic.identify([tmp_path]) == found
+    with original(tmp_path / f"{n - 1:03}", "ab") as file:
+        file.write(b"x")
+    assert atomic.identify([tmp_path]) != found
+
+
 def test_what_identifies_a_large_file(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     path.write_bytes(bytes(2**21))

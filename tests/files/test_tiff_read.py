@@ -322,7 +322,7 @@ def test_ome_planes_in_several_files(tmp_path):
     (tmp_path / "t1.ome.tif").unlink()
     lacking = files.open_image(tmp_path / "t0.ome.tif")
     np.testing.assert_array_equal(lacking.pixels[0, :, :, :], array[0])
-    with pytest.raises(FileFormatError, match=r"lacks plane 3.*--crop"):
+    with pytest.raises(FileFormatError, match=r"t1\.ome\.tif is missing: the set lacks plane 3.*--crop"):
         lacking.pixels[1, 0, :, :]
 
 
