@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -21,11 +22,13 @@ from carezoo.progress import Progress
 from carezoo.registry.resolve import resolve
 from carezoo.registry.zoo import Locations
 from carezoo.runtime.batch import Job, restore_files, result_path
-from carezoo.runtime.restoration import Restoration
+from carezoo.runtime.restoration import Report, Restoration
 from carezoo.runtime.restore import open_session
 from carezoo.runtime.restore import restore as _restore
 from carezoo.runtime.session import Session
-from carezoo.settings import Options, Settings, from_words
+from carezoo.settings import Options, Settings, choose
+
+log = logging.getLogger("carezoo")
 
 if TYPE_CHECKING:
     from carezoo.evaluate.estimated import EstimatedScores
@@ -80,7 +83,7 @@ class Model:
         axes: str | None = None,
         *,
         scene: int | str | None = None,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, Any] | None = None,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
         **options: Unpack[Options],
@@ -98,7 +101,8 @@ class Model:
         scene
             Name or number (from 0) of the image in a file that holds several; None: the first.
         settings
-            How to run; or give its fields as keywords (`tile`, `provider`, `precision`, `n_threads`, `dtype`, ...).
+            How to run, also as a dictionary; or give its fields as keywords (`tile`, `provider`, `precision`,
+            `n_threads`, `dtype`, ...).
         progress
             Called after each tile with voxels done, voxels in all and the name of the image.
         cancelled
@@ -108,7 +112,8 @@ class Model:
         -------
         Restoration
             `mean` is the restored image, float32 in the intensity units of the input and with its axes; `scale` and
-            `disagreement` where the model has them; `report` says what really ran.
+            `disagreement` where the model has them; `report` says what really ran. Its warnings are logged, too (logger
+            ``carezoo``), which shows them on stderr unless the program does something else with logs.
 
         Raises
         ------
@@ -122,13 +127,13 @@ class Model:
         >>> carezoo.load("denoise-bpae-2d").restore(noisy, "YX").mean.shape
         (64, 64)
         """
-        if settings is not None and options:
-            raise TypeError(f"give settings or {', '.join(options)}, not both")
-        settings = settings or from_words(options)
+        settings = choose(settings, options)
         source = self._open(image, axes, scene)
-        return _restore(
+        found = _restore(
             source, self.package, settings, session=self._session(settings), progress=progress, cancelled=cancelled
         )
+        _log_warnings(found.report)
+        return found
 
     def restore_file(
         self,
@@ -137,7 +142,7 @@ class Model:
         *,
         axes: str | None = None,
         scene: int | str | None = None,
-        settings: Settings | None = None,
+        settings: Settings | Mapping[str, Any] | None = None,
         is_overwriting: bool = False,
         **options: Unpack[Options],
     ) -> Path:
@@ -175,11 +180,9 @@ class Model:
         >>> carezoo.load("denoise-bpae-2d").restore_file("cell.tif", "restored")  # doctest: +SKIP
         PosixPath('restored/cell_restored.tif')
         """
-        if settings is not None and options:
-            raise TypeError(f"give settings or {', '.join(options)}, not both")
         job = Job(
             models={None: self.package},
-            settings=settings or from_words(options),
+            settings=choose(settings, options),
             axes=axes,
             scene=scene,
             output=None if output is None else Path(output),
@@ -190,6 +193,8 @@ class Model:
         for outcome in restore_files([source], job, open_network=lambda _, chosen: self._session(chosen)):
             if outcome.error is not None:
                 raise outcome.error
+            for each in outcome.reports:
+                _log_warnings(each)
             restored = result_path(source, "mean", job.output, outcome.scene)
         return restored
 
@@ -242,7 +247,7 @@ class Model:
         """
         try:
             from carezoo.evaluate.evaluation import EvaluationSettings, evaluate
-            from carezoo.evaluate.pairs import conditions, find_pairs
+            from carezoo.evaluate.pairs import conditions, find_pairs, list_training_files
             from carezoo.evaluate.report.files import check_folder, write_evaluation
         except ModuleNotFoundError as error:  # SciPy, on which much of the data layer rests
             raise MissingExtraError.of(str(error.name), "evaluate", "to evaluate a model") from error
@@ -250,8 +255,10 @@ class Model:
         folder = None if report is None else Path(report)
         if folder is not None:
             check_folder(folder, is_overwriting=is_overwriting)
-        settings: Settings = wanted.get("settings") or Settings()
+        wanted["settings"] = settings = choose(wanted.get("settings"), {})
         pairs = find_pairs(conditions(source, target), self.manifest, axes, settings, scene)
+        for name, part in list_training_files(self.package, pairs).items():
+            log.warning("%s trained this model (part %s): scores on it say nothing about other images", name, part)
         found = evaluate(self.package, pairs, EvaluationSettings(**wanted), progress)
         if folder is not None:
             write_evaluation(found, self.manifest, pairs, folder)
@@ -345,3 +352,8 @@ class Model:
         if key not in self._sessions:
             self._sessions[key] = open_session(self.package, settings)
         return self._sessions[key]
+
+
+def _log_warnings(report: Report) -> None:
+    for warning in report.warnings:
+        log.warning("%s", warning)

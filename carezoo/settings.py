@@ -408,13 +408,36 @@ def from_words(words: Mapping[str, Any]) -> Settings:
     InputError
         If a key is unknown, with the nearest ones, or a value is none that can be chosen.
     """
-    known = [row.key for row in SETTINGS]
+    known = {row.key: row.key for row in SETTINGS}
+    other = {word: row.key for row in SETTINGS for word in (row.name, row.flag.replace("-", "_"))}
     for key in words:
         if key not in known:
-            near = get_close_matches(key, known)
-            advice = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
-            raise InputError(f"unknown setting {key}; {advice}")
+            words_of = {**other, **known}
+            near = [other[key]] if key in other else [words_of[word] for word in get_close_matches(key, words_of)]
+            there = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"there are {', '.join(known)}"
+            raise InputError(f"unknown setting {key}; {there}")
     return Settings(**{key: value for key, value in words.items() if value is not None})
+
+
+def choose(settings: Settings | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Settings:
+    """Return the settings that a caller gives as a whole, as a dictionary, or as keywords.
+
+    Raises
+    ------
+    TypeError
+        If they are given twice.
+    InputError
+        As `from_words`; or if `settings` are something else.
+    """
+    if settings is not None and options:
+        raise TypeError(f"give settings or {', '.join(options)}, not both")
+    if isinstance(settings, Settings):
+        return settings
+    if settings is not None and not isinstance(settings, Mapping):
+        raise InputError(
+            f"settings: expected carezoo.Settings(...) or a dictionary such as {{'tile': 512}}, found {settings!r}"
+        )
+    return from_words(options if settings is None else settings)
 
 
 def from_dialog(values: Mapping[str, Any]) -> Settings:

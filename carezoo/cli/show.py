@@ -78,6 +78,7 @@ def show_command(
     else:
         files.open_image(source, axes, scene=scene)  # the image itself may be what is missing
         raise InputError(f"{before} does not exist: name a model (--model), or the restored image (--restored)")
+    click.echo(f"{shown.name} restored with {shown.model or 'a model that its file does not name'}", err=True)
     for warning in shown.warnings:
         click.echo(f"warning: {warning}", err=True)
     target = output or _default(source)

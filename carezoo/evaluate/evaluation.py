@@ -133,6 +133,8 @@ class _EvaluationWork:
     def _assess(self, frame: ScoredFrame) -> None:
         assert frame.restored is not None
         try:
+            if frame.source.min() == frame.source.max():
+                raise InputError(f"its source is blank: every pixel is {frame.source.min():g}; leave this image out")
             images = {INPUT: baselines.prepare_input(frame.source, frame.target.shape, self.given)}
             images |= {name: method(frame.source) for name, method in self.tuned[frame.group].items()}
             images[RESTORED] = frame.restored
@@ -183,7 +185,8 @@ class _EvaluationWork:
         most = max(1, -(-baselines.N_EXAMPLES // len(self.pairs)))
         for pair in self.pairs:
             for frame in frames.frames(pair, self.manifest, most):
-                if frame.group == group and np.ptp(np.percentile(frame.target, PERCENTILES)):
+                is_blank = frame.source.min() == frame.source.max()
+                if frame.group == group and not is_blank and np.ptp(np.percentile(frame.target, PERCENTILES)):
                     found.append((frame.source, frame.target))
             if len(found) >= baselines.N_EXAMPLES:
                 break

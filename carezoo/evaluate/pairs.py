@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,15 +11,20 @@ from pathlib import Path
 
 from carezoo.errors import InputError
 from carezoo.files import open_image, pair_scenes
+from carezoo.files.atomic import hash_file
 from carezoo.files.formats import split_inner
 from carezoo.files.listing import match
 from carezoo.files.scenes import Scene
 from carezoo.image import Image
 from carezoo.package.manifest import Manifest
+from carezoo.package.read import Package
 from carezoo.pairs.find import Pair
 from carezoo.pairs.valid_part import keep_valid_parts
 from carezoo.settings import Settings
 from carezoo.valid import average_frames
+
+TRAINING_DATA = "training_data.csv"
+"""File of a package that lists what the model was made from."""
 
 Condition = tuple[str, Path, Path]
 """Name of one kind of source images, such as one exposure; their folder, or one file; that of their targets."""
@@ -80,6 +87,20 @@ def find_pairs(
                 _check(pair, manifest)
                 pairs.append(pair)
     return [kept for pair in pairs for kept in keep_valid_parts([pair])]
+
+
+def list_training_files(package: Package, pairs: Sequence[Pair]) -> dict[str, str]:
+    """Return files of pairs whose pixels the model was fitted to or chosen by: their names, and the part they served.
+
+    The package says it in `training_data.csv`, by hashes. Packages made elsewhere say nothing.
+    """
+    if not package.has(TRAINING_DATA):
+        return {}
+    rows = csv.DictReader(io.StringIO(package.read_bytes(TRAINING_DATA).decode()))
+    parts = {row["sha256"]: row["part"] for row in rows if row["part"] in {"fit", "choose"}}
+    paths = dict.fromkeys(path for pair in pairs for path in (pair.source_path, pair.target_path) if path.is_file())
+    hashes = {path: hash_file(path)[0] for path in paths}
+    return {f"{path.parent.name}/{path.name}": parts[found] for path, found in hashes.items() if found in parts}
 
 
 def _open(

@@ -43,6 +43,8 @@ class View:
     source_size_um: Mapping[str, float]
     size_um: Mapping[str, float]
     """Of the restored pixels."""
+    model: str = ""
+    """Name and version of the model; empty where the restored file does not say it."""
     warnings: tuple[str, ...] = ()
     recalibration: Recalibration | None = None
     """At which levels `distribution` has to be asked so that intervals hold; None: as it promises."""
@@ -86,6 +88,7 @@ def view_model(image: Image, package: Package, at: Mapping[str, int], settings: 
         distribution = map_distribution(found.distribution, lambda values: _take_channel(values, mean.axes, channel))
     return View(
         name=image.name,
+        model=manifest.reference,
         source=_frame(part, 0 if is_alone else channel),
         restored=images["mean"],
         scale=images.get("scale"),
@@ -123,8 +126,12 @@ def view_files(
     plane = _take_plane(mean, at)
     levels = _levels(beside["scale"]) if "scale" in beside else {}
     rows = levels.get(str(None)) or levels.get(str(at.get("C", 0))) if levels else None
+    notes = _read_notes(restored).get("run", {})
+    warnings = [f"unlike the training images: {reason}" for reason in notes.get("unlike_training", ())]
+    warnings += [_NO_LEVELS.format(name=beside["scale"].name)] if levels is None else []
     return View(
         name=source.name,
+        model=" ".join(filter(None, (notes.get("model"), notes.get("version")))),
         source=_take_plane(image, at),
         restored=plane,
         scale=maps.get("scale"),
@@ -132,23 +139,27 @@ def view_files(
         distribution=members.laplace(plane, maps["scale"]) if "scale" in maps else None,
         source_size_um=image.pixel_size_um,
         size_um=mean.pixel_size_um,
-        warnings=(_NO_LEVELS.format(name=beside["scale"].name),) if levels is None else (),
+        warnings=tuple(warnings),
         recalibration=Recalibration.from_plain(rows) if rows else None,
     )
 
 
 def take_restored_frames(image: Image, restored: Path) -> Image:
     """Return what of its source a restored file shows restored: the image, or the means of its frames."""
-    notes = (files.read_notes(restored) if restored.is_file() else None) or {}
-    found = notes.get("carezoo", {})
+    found = _read_notes(restored)
     average, nodata = found.get("run", {}).get("average", 1), found.get("options", {}).get("nodata", "auto")
     return average_frames(image, int(average), nodata)
 
 
 def _levels(scale: Path) -> Mapping[str, Any] | None:
     """Return what a file of scales says of levels, by channel (None: all of them); None if it does not say anything."""
-    notes = files.read_notes(scale) if scale.is_file() else None
-    found: Mapping[str, Any] | None = (notes or {}).get("carezoo", {}).get("levels")
+    found: Mapping[str, Any] | None = _read_notes(scale).get("levels")
+    return found
+
+
+def _read_notes(path: Path) -> Mapping[str, Any]:
+    """Return what carezoo wrote into a file of its own; nothing for others."""
+    found: Mapping[str, Any] = ((files.read_notes(path) if path.is_file() else None) or {}).get("carezoo", {})
     return found
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from carezoo.intensity import MatchMoments
 from carezoo.package.manifest import Result
 from carezoo.runtime.layout import Index, Layout
 from carezoo.runtime.predict import Piece
@@ -128,13 +130,31 @@ def give_back(layout: Layout, piece: Piece, position: Index, *, is_nan_zeroed: b
         return piece
     values = piece.values.copy()
     for key, invalid, original in found:
-        if piece.result.undo != "affine":
+        if not _has_units_of_image(layout, piece.result):
             original = np.zeros_like(original)
         elif is_nan_zeroed:
             original = np.where(np.isfinite(original), original, np.float32(0))
-        view = values[key] if layout.spatial.index("Y") < layout.spatial.index("X") else values[key].T
-        view[invalid] = original[invalid]
+        _view(values, key, layout)[invalid] = original[invalid]
     return replace(piece, values=values)
+
+
+def _has_units_of_image(layout: Layout, result: Result) -> bool:
+    operations = layout.manifest.tensor(result).postprocessing
+    return result.undo == "affine" or any(isinstance(each, MatchMoments) for each in operations)
+
+
+def find_invalid(layout: Layout, piece: Piece, position: Index) -> Mask | None:
+    """Return which pixels of a piece `give_back` would replace; None: no pixel."""
+    together: Mask | None = None
+    for key, invalid, _ in _invalid_planes(layout, piece, position):
+        together = np.zeros(piece.values.shape, np.bool_) if together is None else together
+        _view(together, key, layout)[invalid] = True
+    return together
+
+
+def _view(values: NDArray[Any], key: tuple[int | slice, ...], layout: Layout) -> NDArray[Any]:
+    """Return one plane of a piece, YX."""
+    return values[key] if layout.spatial.index("Y") < layout.spatial.index("X") else values[key].T
 
 
 _Found = tuple[tuple[int | slice, ...], Mask, NDArray[np.float32]]

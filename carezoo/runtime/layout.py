@@ -72,12 +72,12 @@ class Layout:
         grid = rule.grid
         return replace(rule, margin=margin, halo=max(rule.halo, -(-margin // grid) * grid))
 
-    def groups(self) -> Iterator[tuple[Index, list[Index]]]:
-        """Yield the parts of the image that share statistics, each with the positions of its frames."""
+    def groups(self) -> Iterator[list[Index]]:
+        """Yield the positions of the frames that share statistics, part by part."""
         shared = [letter for letter in self.loops if not self._is_separate(letter)]
         separate = [letter for letter in self.loops if self._is_separate(letter)]
         for group in self._positions(separate):
-            yield group, [{**group, **frame} for frame in self._positions(shared)]
+            yield [{**group, **frame} for frame in self._positions(shared)]
 
     def _is_separate(self, letter: str) -> bool:
         """Samples and channels are different things; time points and planes of one series belong together."""

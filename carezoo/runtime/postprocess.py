@@ -27,13 +27,23 @@ def is_deferred(output: OutputTensor) -> bool:
     return any(map(_needs_whole_output, output.postprocessing))
 
 
-def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Float:
+def finish(
+    values: Float, output: OutputTensor, source: Sequence[Blocks], invalid: NDArray[np.bool_] | None = None
+) -> Float:
     """Apply the operations from the first on that needs statistics of the whole output.
 
-    `values` is the output of one frame, channel first; `source` has the raw pixels of each input channel.
+    Parameters
+    ----------
+    values
+        The output of one frame, channel first.
+    source
+        The valid raw pixels of each input channel.
+    invalid
+        Which values count for nothing; None: all of them count.
     """
     for operation in itertools.dropwhile(lambda each: not _needs_whole_output(each), output.postprocessing):
-        channels = [_to_blocks(channel) for channel in values]
+        kept = values if invalid is None else [channel[~out] for channel, out in zip(values, invalid, strict=True)]
+        channels = [_to_blocks(channel) for channel in kept]
         if isinstance(operation, MatchMoments):
             values = _match_moments(values, channels, source, operation)
         else:
@@ -42,7 +52,7 @@ def finish(values: Float, output: OutputTensor, source: Sequence[Blocks]) -> Flo
 
 
 def _to_blocks(channel: Float) -> Blocks:
-    return lambda: [channel]
+    return lambda: [channel] if channel.size else []
 
 
 def _together(channels: Sequence[Blocks]) -> Blocks:
@@ -57,7 +67,8 @@ def _match_moments(
         channels, source = [_together(channels)] * len(channels), [_together(source)]
     result = np.empty_like(values)
     for i, channel in enumerate(channels):
-        if next(iter(source[min(i, len(source) - 1)]()), None) is None:  # nothing valid: the image comes back anyway
+        sides = (channel, source[min(i, len(source) - 1)])
+        if any(next(iter(blocks()), None) is None for blocks in sides):  # nothing valid: the image comes back anyway
             result[i] = values[i]
             continue
         mean, std = moments(channel)

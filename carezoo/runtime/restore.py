@@ -20,7 +20,7 @@ from carezoo.package.manifest import Result
 from carezoo.package.read import Package
 from carezoo.progress import Progress
 from carezoo.runtime import members, postprocess, tile_size
-from carezoo.runtime.invalid import give_back, read_filled
+from carezoo.runtime.invalid import find_invalid, give_back, read_filled
 from carezoo.runtime.layout import Index, Layout, lay_out
 from carezoo.runtime.predict import PackagedNetwork, Piece
 from carezoo.runtime.restoration import Provenance, Report, Restoration
@@ -76,14 +76,11 @@ def restore(
     network = PackagedNetwork(session or open_session(package, settings), package.manifest)
     dtype = result_dtype(image.dtype if settings.dtype == "input" else settings.dtype)
     plan = plan_tiles(layout, settings)
-    measured = [_Measured(frames, _measure(layout, frames, settings)) for _, frames in layout.groups()]
+    measured = [_Measured(frames, _measure(layout, frames, settings)) for frames in layout.groups()]
     layout.valid.require_some()
     remarks = [remark for each in measured for remark in _pass_through(layout, each)]
     unlike = _unlike_training(layout.valid, package)
-    warnings = [*filter(None, [network.session.choice.warning]), *package.manifest.remarks, *layout.remarks()]
-    warnings += [f"unlike the training images: {reason}" for reason in unlike]
-    warnings += _describe_left_out(image, settings.average)
-    warnings += remarks if len(remarks) <= _MOST_REMARKS else [*remarks[:_MOST_REMARKS], _more(remarks)]
+    warnings = _collect_warnings(network, layout, unlike, [*_describe_left_out(image, settings.average), *remarks])
     while True:
         provenance = replace(
             _provenance(package, network.session, plan), unlike_training=unlike, average=settings.average
@@ -112,6 +109,21 @@ def restore(
     return Restoration(images, report, kept, package.manifest.recalibration)
 
 
+def _collect_warnings(
+    network: PackagedNetwork, layout: Layout, unlike: Sequence[str], remarks: Sequence[str]
+) -> list[str]:
+    """Return what a user has to know before the first pixel is restored; of the image's remarks, not too many."""
+    more = [f"... and {len(remarks) - _MOST_REMARKS} more remarks on intensities"] if remarks[_MOST_REMARKS:] else []
+    return [
+        *filter(None, [network.session.choice.warning]),
+        *network.manifest.remarks,
+        *layout.remarks(),
+        *(f"unlike the training images: {reason}" for reason in unlike),
+        *remarks[:_MOST_REMARKS],
+        *more,
+    ]
+
+
 def open_session(package: Package, settings: Settings) -> Session:
     """Load the graph of `package` as `settings` ask."""
     return Session(
@@ -122,6 +134,8 @@ def open_session(package: Package, settings: Settings) -> Session:
         n_threads=settings.n_threads,
     )
 
+
+_MOST_REMARKS = 5
 
 _MEMBERS_BYTES = 10**9
 """What members may take in memory without being asked for."""
@@ -194,13 +208,6 @@ def _part(layout: Layout, channel: int, measured: _Measured) -> str:
     """Return what messages call one channel of frames with shared statistics."""
     first, last = measured.frames[0], measured.frames[-1]
     return layout.name_part(channel, {letter: i for letter, i in first.items() if last[letter] == i})
-
-
-_MOST_REMARKS = 5
-
-
-def _more(remarks: Sequence[str]) -> str:
-    return f"... and {len(remarks) - _MOST_REMARKS} more remarks on intensities"
 
 
 def plan_tiles(layout: Layout, settings: Settings) -> Plan:
@@ -295,9 +302,18 @@ class _Deferred:
     def finish(self, position: Index) -> list[Piece]:
         """Return the whole outputs with everything applied."""
         source = [self._layout.blocks([position], channel) for channel in range(self._layout.n_channels)]
+        pieces = [Piece(result, values, {}) for result, values in self._values.values()]
         return [
-            Piece(result, postprocess.finish(values, self._layout.manifest.tensor(result), source), {})
-            for result, values in self._values.values()
+            replace(
+                piece,
+                values=postprocess.finish(
+                    piece.values,
+                    self._layout.manifest.tensor(piece.result),
+                    source,
+                    find_invalid(self._layout, piece, position),
+                ),
+            )
+            for piece in pieces
         ]
 
 

@@ -38,9 +38,13 @@ def shown(path):
 
 def test_with_a_model_or_from_files_it_shows_the_same_images(cell, model, tmp_path, capsys):
     assert run(["show", str(cell), "-m", str(model), "-o", str(tmp_path / "model.png")]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "model.png")
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "model.png")
+    assert f"{cell.name} restored with test-2d-ensemble 1.0.0" in said.err
     run(["restore", str(cell), "-m", str(model)])
+    capsys.readouterr()
     assert run(["show", str(cell), "-o", str(tmp_path / "files.png")]) == 0
+    assert f"{cell.name} restored with test-2d-ensemble 1.0.0" in capsys.readouterr().err
     one, other = shown(tmp_path / "model.png"), shown(tmp_path / "files.png")
     assert one.shape == other.shape
     np.testing.assert_array_equal(one[:400, :700], other[:400, :700])

@@ -17,7 +17,7 @@ from carezoo.cli.main import COMMANDS, run
 from carezoo.errors import InputError
 from carezoo.host.worker import Worker
 from carezoo.runtime.batch import Job
-from carezoo.settings import NOT_OFFERED, OFFERED, SETTINGS, Options, Settings, from_dialog, from_words
+from carezoo.settings import NOT_OFFERED, OFFERED, SETTINGS, Options, Settings, choose, from_dialog, from_words
 
 ROOT = Path(__file__).parents[2]
 KEYS = {row.key for row in SETTINGS}
@@ -170,3 +170,32 @@ def test_texts_mean_what_python_means():
     assert from_words(texts) == Settings(**values)
     assert Settings(dtype="uint16") == Settings(dtype="16-bit")
     assert Settings(intensity_range="100, 3000").intensity_range == (100, 3000)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("range", "intensity_range"),
+        ("tile_memory", "memory_bytes"),
+        ("threads", "n_threads"),
+        ("per_frame", "is_per_frame"),
+        ("result_type", "dtype"),
+        ("robust", "is_robust"),
+        ("tils", "tile"),
+        ("thread", "n_threads"),
+    ],
+)
+def test_a_setting_is_found_by_the_name_it_has_elsewhere(key, meant):
+    with pytest.raises(InputError, match=rf"unknown setting {key}; did you mean {meant}"):
+        from_words({key: 1})
+
+
+def test_settings_are_given_as_such_as_a_dictionary_or_as_keywords():
+    assert choose(None, {}) == Settings()
+    assert choose({"tile": 64}, {}) == choose(None, {"tile": 64}) == choose(Settings(tile=64), {}) == Settings(tile=64)
+    with pytest.raises(InputError, match="unknown setting range; did you mean intensity_range"):
+        choose({"range": (0, 1)}, {})
+    with pytest.raises(InputError, match=r"settings: expected carezoo.Settings\(...\) or a dictionary.*found 512"):
+        choose(512, {})
+    with pytest.raises(TypeError, match="give settings or tile, not both"):
+        choose(Settings(), {"tile": 64})

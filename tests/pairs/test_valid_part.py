@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from carezoo import api
 from carezoo.errors import DataError
+from carezoo.files.atomic import hash_file
 from carezoo.image import Image
 from carezoo.package.write import write_package
 from carezoo.pairs.cache import make_raw
@@ -172,3 +173,38 @@ def test_scores_leave_padding_out(tmp_path):
         for name in ("alone", "zero", "nan")
     ]
     assert len({one.restored.mean.psnr_db for one in scores}) == 1
+
+
+def test_blank_sources_are_named_and_the_rest_is_scored(tmp_path, caplog):
+    pytest.importorskip("skimage")
+    model = api.load(write_package(packages.denoise_2d(), tmp_path / "m.zip"))
+    for name in ("low", "high"):
+        (tmp_path / name).mkdir()
+        for i in range(2):
+            tifffile.imwrite(
+                tmp_path / name / f"{i}.tif", clean(48, 48) if (name, i) != ("low", 1) else clean(48, 48) * 0
+            )
+    found = model.evaluate(tmp_path / "low", tmp_path / "high", baselines=("gaussian",), settings={"tile": 48})
+    assert found.skipped == (("1.tif", "its source is blank: every pixel is 0; leave this image out"),)
+    assert found.overall.n_files == 1
+
+
+def test_files_that_trained_the_model_are_named(tmp_path, caplog):
+    pytest.importorskip("skimage")
+    for name in ("low", "high"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            tifffile.imwrite(tmp_path / name / f"{i}.tif", clean(48, 48) + i + 10 * (name == "high"))
+    hashes = [hash_file(tmp_path / "low" / f"{i}.tif")[0] for i in range(3)]
+    rows = "dataset,part,role,sha256\n" + "".join(
+        f"a,{part},source,{found}\n" for part, found in zip(("fit", "choose", "report"), hashes, strict=True)
+    )
+    draft = packages.denoise_2d()
+    draft = replace(draft, files={**draft.files, "training_data.csv": rows.encode()})
+    model = api.load(write_package(draft, tmp_path / "m.zip"))
+    model.evaluate(tmp_path / "low", tmp_path / "high", baselines=())
+    said = [each.message for each in caplog.records if "trained this model" in each.message]
+    assert said == [
+        "low/0.tif trained this model (part fit): scores on it say nothing about other images",
+        "low/1.tif trained this model (part choose): scores on it say nothing about other images",
+    ]

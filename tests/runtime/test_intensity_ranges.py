@@ -175,6 +175,16 @@ def test_models_that_measure_nothing_refuse_what_would_be_ignored(tmp_path, opti
         Settings(is_robust=True, intensity_range=(0, 9))
 
 
+def test_warnings_are_logged_where_python_shows_them(model, tmp_path, caplog):
+    image = np.pad(packages.picture((40, 40)), [(0, 0), (0, 20)])
+    (said,) = model.restore(image, "YX", settings={"tile": 32}).report.warnings
+    assert [(each.name, each.levelname, each.message) for each in caplog.records] == [("carezoo", "WARNING", said)]
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    caplog.clear()
+    model.restore_file(tmp_path / "a.tif", settings={"tile": 32})
+    assert [each.message for each in caplog.records] == [said.replace("image: ", "a.tif: ")]
+
+
 def test_many_remarks_are_cut_short(model):
     movie = np.zeros((9, 40, 40), np.uint8)
     movie[:, 5, 5] = 90

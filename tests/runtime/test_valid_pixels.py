@@ -1,5 +1,6 @@
 """Pixels that are no image are not measured, do not harm those beside them, and come back as they were."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from carezoo import api
 from carezoo.errors import PixelError
 from carezoo.image import Image
+from carezoo.intensity import MatchMoments
 from carezoo.package.write import write_package
 from carezoo.runtime.restore import restore
 from carezoo.settings import Settings
@@ -295,3 +297,84 @@ def test_infinite_pixels_of_half_precision_images_are_found(opened):
     restored = opened("denoise_2d").restore(image, "YX").mean
     assert np.isinf(restored[5, 6])
     assert np.isfinite(np.delete(restored.ravel(), 5 * 48 + 6)).all()
+
+
+def along_time(model):
+    """Return the package of a network along Z, as if it had been made along T."""
+
+    def rename(found):
+        return found.replace("Z", "T") if isinstance(found, str) else {rename(key): each for key, each in found.items()}
+
+    manifest = model.manifest
+    source = dataclasses.replace(
+        manifest.input, axes=rename(manifest.input.axes), rules=rename(manifest.input.rules), pixel_size_um={}
+    )
+    outputs = [dataclasses.replace(each, axes=rename(each.axes), sizes=rename(each.sizes)) for each in manifest.outputs]
+    return dataclasses.replace(
+        model.package, manifest=dataclasses.replace(manifest, input=source, outputs=tuple(outputs))
+    )
+
+
+@pytest.mark.parametrize("kind", ["blank", "nan", "padding"])
+def test_models_along_time(opened, kind):
+    package, stack = along_time(opened("denoise_3d")), picture(8, 50, 60)
+    assert package.manifest.spatial_axes == "TYX"
+    if kind == "padding":
+        stack[:, :, 40:] = 0
+    else:
+        stack[[3, 7]] = 0 if kind == "blank" else np.nan
+    found = restore(Image(stack, "TYX"), package, Settings())
+    expected = opened("denoise_3d").restore(stack, "ZYX")
+    np.testing.assert_array_equal(found.mean, expected.mean)
+    invalid = np.isnan(stack) | (stack == 0)
+    np.testing.assert_array_equal(found.mean[invalid], stack[invalid])
+    assert np.isfinite(found.mean[~invalid]).all()
+    tiled = restore(Image(stack, "TYX"), package, Settings(tile=(8, 24, 24))).mean
+    np.testing.assert_allclose(tiled, found.mean, atol=1e-5 * np.nanmax(stack))
+    assert ("frame 3, frame 7" in found.report.warnings[-1]) == (kind == "blank")
+
+
+def matching_moments(model, **changes):
+    """Return the package of a model whose output gets the moments of the image."""
+    output = dataclasses.replace(model.manifest.outputs[0], postprocessing=(MatchMoments(**changes),))
+    results = tuple(dataclasses.replace(each, undo="none") for each in model.manifest.results)
+    return dataclasses.replace(
+        model.package, manifest=dataclasses.replace(model.manifest, outputs=(output,), results=results)
+    )
+
+
+@pytest.mark.parametrize("is_per_channel", [True, False])
+@pytest.mark.parametrize("kind", ["padding", "nan", "mask"])
+def test_moments_are_those_of_valid_pixels(opened, kind, is_per_channel):
+    package = matching_moments(opened("denoise_2d"), is_per_channel=is_per_channel)
+    alone = picture(64, 64)
+    image = np.pad(alone, [(0, 0), (0, 80)], constant_values=np.nan if kind == "nan" else 0)
+    if kind == "mask":
+        image = np.ma.masked_array(image, image == 0)
+    found, expected = restore(Image(image, "YX"), package).mean, restore(Image(alone, "YX"), package).mean
+    assert near(found[:, :40], expected[:, :40], 5e-3)
+    assert found[:, :64].mean() == pytest.approx(alone.mean(), rel=1e-4)
+    assert found[:, :64].std() == pytest.approx(alone.std(), rel=1e-4)
+
+
+def test_moments_of_blank_frames(opened):
+    package = matching_moments(opened("denoise_2d"))
+    movie = picture(4, 40, 40)
+    movie[[0, 2]] = [[[0]], [[7]]]
+    found = restore(Image(movie, "TYX"), package)
+    np.testing.assert_array_equal(found.mean[[0, 2]], movie[[0, 2]])
+    for t in (1, 3):
+        assert found.mean[t].mean() == pytest.approx(movie[t].mean(), rel=1e-4)
+        assert found.mean[t].std() == pytest.approx(movie[t].std(), rel=1e-4)
+    assert found.report.warnings == ("image: frame 0, frame 2: every pixel is 0 or 7; passed through as it is",)
+
+
+def test_blank_planes_are_looked_up_not_searched():
+    n = 3000
+    valid = ValidPixels(Image(np.zeros((n, 8, 8), np.uint8), "TYX"))
+    for t in range(n):
+        valid.exclude({"T": t, "C": 0})
+    (found,) = valid._excluded.values()
+    assert len(found) == n
+    assert all(valid.is_blank({"T": t}) for t in range(n))
+    assert not valid._planes  # nothing was read
