@@ -12,7 +12,8 @@ from carezoo.files.stored_pixels import ChunkedPixels, DecodedCache
 from carezoo.files.tiff_pages import EncodedPages
 from carezoo.package.write import write_package
 
-PLANES = packages.picture((2, 1024, 1024), seed=1).astype(np.uint16)
+BLOBS = np.tile(packages.picture((2, 128, 128), seed=1), (1, 8, 8))
+PLANES = np.random.default_rng(1).poisson(BLOBS).astype(np.uint16)
 
 
 @pytest.fixture
