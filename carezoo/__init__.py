@@ -21,9 +21,9 @@ _HOMES = {
     "Restoration": "carezoo.runtime.restoration",
     "Settings": "carezoo.settings",
     "load": "carezoo.api",
-    "list_models": "carezoo.registry.catalog",
+    "models": "carezoo.registry.catalog",
     "open_image": "carezoo.files",
-    "list_outdated": "carezoo.registry.catalog",
+    "outdated": "carezoo.registry.catalog",
     "pull": "carezoo.registry.resolve",
     "remove": "carezoo.registry.catalog",
     "score": "carezoo.metrics",
@@ -38,10 +38,10 @@ __all__ = [
     "Restoration",
     "Settings",
     "__version__",
-    "list_models",
-    "list_outdated",
     "load",
+    "models",
     "open_image",
+    "outdated",
     "pull",
     "remove",
     "score",
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from carezoo.files import open_image, write_image
     from carezoo.image import Image
     from carezoo.metrics import score
-    from carezoo.registry.catalog import list_models, list_outdated, remove
+    from carezoo.registry.catalog import models, outdated, remove
     from carezoo.registry.resolve import pull
     from carezoo.registry.suggest import suggest
     from carezoo.runtime.restoration import Restoration

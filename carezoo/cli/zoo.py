@@ -32,7 +32,7 @@ _KNOWN = ("title", "description", "task", "axes", "results", "n_members", "licen
 def list_command(task: str | None, dims: str | None, search: str | None, zoos: Sequence[str], as_json: bool) -> None:
     """List models: those that ship with carezoo, those that were pulled, those of the zoos named."""
     with talk_on_stderr():
-        rows = catalog.list_models(task=task, dims=int(dims) if dims else None, search=search, zoos=zoos or None)
+        rows = catalog.models(task=task, dims=int(dims) if dims else None, search=search, zoos=zoos or None)
     if as_json:
         click.echo(json.dumps([_plain(row) for row in rows], indent=2))
         return
@@ -107,7 +107,7 @@ def remove_command(reference: str) -> None:
 def outdated_command(zoos: Sequence[str], as_json: bool) -> None:
     """List models on this machine of which there is a newer version. Asks the zoos they came from."""
     with talk_on_stderr():
-        rows = catalog.list_outdated(zoos or None)
+        rows = catalog.outdated(zoos or None)
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

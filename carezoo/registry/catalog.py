@@ -67,7 +67,7 @@ def list_here() -> tuple[Here, ...]:
     return tuple(newest[name] for name in sorted(newest))
 
 
-def list_models(
+def models(
     *, task: str | None = None, dims: int | None = None, search: str | None = None, zoos: Locations | None = None
 ) -> tuple[Listed, ...]:
     """Return the newest version of every model, in each place it is found.
@@ -105,7 +105,7 @@ def list_models(
     return tuple(sorted((row for row in rows if _fits(row, task, dims, search)), key=lambda row: row.name))
 
 
-def list_outdated(zoos: Locations | None = None) -> tuple[Outdated, ...]:
+def outdated(zoos: Locations | None = None) -> tuple[Outdated, ...]:
     """Return the models on this machine of which a zoo has a newer version that this carezoo can run.
 
     The zoos named, those of CAREZOO_ZOO, and those that models were pulled from are asked. A warning tells which cannot

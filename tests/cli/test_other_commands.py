@@ -75,7 +75,7 @@ def test_what_the_system_refuses_is_no_bug(tmp_path, monkeypatch, capsys):
     def refuse(*_, **__):
         raise OSError(5, "Input/output error", "drive/image.tif")
 
-    monkeypatch.setattr("carezoo.registry.catalog.list_models", refuse)
+    monkeypatch.setattr("carezoo.registry.catalog.models", refuse)
     assert run(["list"]) == 2
     assert capsys.readouterr().err == "error: drive/image.tif: Input/output error\n"
     with monkeypatch.context() as debugging:

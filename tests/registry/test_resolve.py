@@ -127,7 +127,7 @@ def test_offline_the_last_index_is_used_with_a_warning(folder, caplog):
     assert resolve("test-2d", [server.url]).version == "1.1.0"
     assert "cannot be reached" in caplog.text
     assert "the list of the last visit" in caplog.text
-    assert {row.name for row in catalog.list_models(zoos=[server.url])} >= {"test-2d", "test-3d", SHIPPED}
+    assert {row.name for row in catalog.models(zoos=[server.url])} >= {"test-2d", "test-3d", SHIPPED}
     with pytest.raises(DownloadError, match="Are you offline, or behind a proxy"):
         resolve("test-3d", [server.url])
 
@@ -195,7 +195,7 @@ def test_passwords_in_addresses_are_not_shown():
 
 def test_list_filters(folder):
     def names(**given):
-        return [row.name for row in catalog.list_models(zoos=[folder], **given) if row.name.startswith("test-")]
+        return [row.name for row in catalog.models(zoos=[folder], **given) if row.name.startswith("test-")]
 
     add_draft(folder, packages.project_3d())
     assert names() == ["test-2d", "test-3d", "test-project"]
@@ -204,16 +204,16 @@ def test_list_filters(folder):
     assert names(search="better than") == ["test-2d"]
     assert names(search="nuclei unheard-of") == []
     with pytest.raises(carezoo.CarezooError, match="denoise, upsample, isotropic, project"):
-        catalog.list_models(task="sharpen")
+        catalog.models(task="sharpen")
 
 
 def test_outdated_asks_where_models_came_from(served, folder):
     pull("test-2d@1.0.0", [served.url])
     pull("test-3d", [served.url])
-    (row,) = catalog.list_outdated()
+    (row,) = catalog.outdated()
     assert (row.name, row.version, row.newest, row.zoo) == ("test-2d", "1.0.0", "1.1.0", served.url)
     pull("test-2d", [served.url])
-    assert catalog.list_outdated() == ()
+    assert catalog.outdated() == ()
 
 
 def test_remove(served):
@@ -274,9 +274,9 @@ def test_a_network_that_wants_a_login_does_not_hide_what_is_here(served, caplog)
 def test_a_zoo_that_is_away_hides_no_others_from_the_lists(folder, caplog):
     gone = "http://127.0.0.1:9"
     pull("test-2d@1.0.0", [folder])
-    assert {row.name for row in catalog.list_models(zoos=[gone, folder])} >= {"test-2d", SHIPPED}
+    assert {row.name for row in catalog.models(zoos=[gone, folder])} >= {"test-2d", SHIPPED}
     assert "cannot be reached" in caplog.text
-    (row,) = catalog.list_outdated([gone])
+    (row,) = catalog.outdated([gone])
     assert (row.name, row.newest) == ("test-2d", "1.1.0")
 
 
@@ -295,8 +295,8 @@ def test_a_zoo_with_nothing_but_newer_versions_is_passed_over(folder, tmp_path, 
 
 def test_a_pulled_model_is_found_by_what_its_package_says(folder):
     pull("test-3d", [folder])
-    assert "test-3d" in [row.name for row in catalog.list_models(dims=3)]
-    assert "test-3d" not in [row.name for row in catalog.list_models(dims=2)]
+    assert "test-3d" in [row.name for row in catalog.models(dims=3)]
+    assert "test-3d" not in [row.name for row in catalog.models(dims=2)]
 
 
 def test_pulling_again_mends_what_rotted_and_what_is_gone_was_not_pulled(served, caplog):

@@ -127,7 +127,7 @@ def show_model(session: Any, call: Call, chosen: str) -> str:
 
 def ask_new_model(session: Any, call: Call) -> str:
     """Ask for a model to fetch: one of the zoos, or any name, version or address."""
-    listed = call.in_background(catalog.list_models)
+    listed = call.in_background(catalog.models)
     names = tuple(dict.fromkeys(row.name for row in listed))
     lines = [
         f"{row.name} {row.version} ({'on this computer' if row.is_here else row.zoo})"

@@ -123,7 +123,7 @@ class ZooRow(Row):
 def zoo_rows(zoo: str = "") -> list[ZooRow]:
     """Return the newest version of every model: those that ship, those pulled, and those of a zoo."""
     rows = []
-    for listed in catalog.list_models(zoos=ModelFields("", zoo.strip()).zoos):
+    for listed in catalog.models(zoos=ModelFields("", zoo.strip()).zoos):
         entry = listed.entry
         rows.append(
             ZooRow(
@@ -146,8 +146,8 @@ def zoo_rows(zoo: str = "") -> list[ZooRow]:
 def names() -> list[str]:
     """Return the names a dialog offers. A zoo that cannot be reached offers nothing here; the log says why."""
     try:
-        listed = catalog.list_models()
+        listed = catalog.models()
     except ZooError as error:
         log.warning("the dialog of CARE Model lists the models on this computer only: %s", error)
-        listed = catalog.list_models(zoos=[])
+        listed = catalog.models(zoos=[])
     return sorted({row.name for row in listed})
