@@ -24,6 +24,7 @@
     |   +-- RecipeError             a recipe that cannot be followed
     |   +-- DataError               training data that cannot be used
     |   +-- DivergedError           NaN or infinite loss
+    |   +-- NoGainError             a model that further training does not make better
     |   +-- ParityError             the exported graph and the network disagree
     +-- MissingExtraError       7   an optional dependency; the message is the pip line
 
@@ -163,6 +164,10 @@ class DataError(TrainError):
 
 class DivergedError(TrainError):
     """The loss became NaN or infinite."""
+
+
+class NoGainError(TrainError):
+    """A model that further training does not make better."""
 
 
 class ParityError(TrainError):

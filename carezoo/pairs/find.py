@@ -31,8 +31,8 @@ ImageKey = tuple[Path, str]
 class NoisyTarget:
     """A target as noisy as its source."""
 
-    noise: Noise
-    """Of every pixel as it was acquired."""
+    noise: tuple[Noise, ...]
+    """Of every pixel of each channel as it was acquired."""
     is_thinned: bool
     """Whether source and target are one image, whose photoelectrons are dealt out to both; else they are two frames."""
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from carezoo.errors import RecipeError
+from carezoo.errors import DataError, RecipeError
+from carezoo.noise.assumption import check_assumption
+from carezoo.noise.measure import NoiseFit, measure_noise
 from carezoo.noise.thin import Noise
 from carezoo.pairs.find import NoisyTarget, Pair
-from carezoo.pairs.section import FRAMES, FileSet
+from carezoo.pairs.section import FRAMES, THINNED, FileSet
 from carezoo.pairs.split import PairParts
 from carezoo.schema import yaml_file
 from carezoo.schema.build import build
 
+log = logging.getLogger("carezoo")
 
-def pair_noisy_images(parts: PairParts, sets: Sequence[FileSet], folder: Path) -> PairParts:
+
+def pair_noisy_images(parts: PairParts, acquired: Sequence[Pair], sets: Sequence[FileSet], folder: Path) -> PairParts:
     """Return the parts with pairs in place of the noisy images of sets that have no clean ones.
 
     Movies are cut into their parts before: no frame is the target in one and the source in another.
@@ -24,6 +29,8 @@ def pair_noisy_images(parts: PairParts, sets: Sequence[FileSet], folder: Path) -
     ----------
     parts
         As `split_pairs` returns them.
+    acquired
+        The images before they were split, on which the noise is measured.
     sets
         The sets they come from.
     folder
@@ -33,9 +40,17 @@ def pair_noisy_images(parts: PairParts, sets: Sequence[FileSet], folder: Path) -
     ------
     RecipeError
         If such a file cannot be read.
+    DataError
+        If the noise cannot be measured, or is not independent from pixel to pixel where photoelectrons are dealt out.
     """
     noisy = {each.name: each for each in sets if each.is_noisy}
-    noise = {name: _find_noise(each, folder) for name, each in noisy.items()}
+    noise = {}
+    for name, each in noisy.items():
+        mine = [pair for pair in acquired if pair.dataset == name]
+        found = _find_noise(mine, each, folder)
+        if each.target == THINNED and not each.accept:
+            _check(mine, each, found)
+        noise[name] = tuple(one.noise if isinstance(one, NoiseFit) else one for one in found)
 
     def pair_all(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
         return tuple(
@@ -46,7 +61,7 @@ def pair_noisy_images(parts: PairParts, sets: Sequence[FileSet], folder: Path) -
     return PairParts(pair_all(parts.fit), pair_all(parts.choose), pair_all(parts.report))
 
 
-def _pair_up(pair: Pair, each: FileSet, noise: Noise) -> Pair:
+def _pair_up(pair: Pair, each: FileSet, noise: tuple[Noise, ...]) -> Pair:
     if each.target != FRAMES:
         return replace(pair, noisy=NoisyTarget(noise, is_thinned=True))
     n = pair.source.sizes["T"]
@@ -58,13 +73,42 @@ def _pair_up(pair: Pair, each: FileSet, noise: Noise) -> Pair:
     )
 
 
-def _find_noise(each: FileSet, folder: Path) -> Noise:
+def _check(pairs: Sequence[Pair], each: FileSet, noise: Sequence[Noise | NoiseFit]) -> None:
+    for channel, found in zip(pairs[0].source_channels, noise, strict=True):
+        try:
+            check_assumption([pair.source for pair in pairs], channel, noise=found)
+        except DataError as error:
+            raise DataError(f"set {each.name}: {error} (accept: true in the set trains all the same)") from None
+
+
+def _find_noise(pairs: Sequence[Pair], each: FileSet, folder: Path) -> tuple[Noise | NoiseFit, ...]:
+    """Return the noise of each channel."""
+    channels = pairs[0].source_channels
     if isinstance(each.noise, Noise):
-        return each.noise
-    assert each.noise is not None  # FileSet asks for it
-    path = folder / each.noise
+        return (each.noise,) * len(channels)
+    if each.noise is not None:
+        return (_read_noise(folder / each.noise, each),) * len(channels)
+    return tuple(_measure(pairs, each, channel) for channel in channels)
+
+
+def _measure(pairs: Sequence[Pair], each: FileSet, channel: int) -> NoiseFit:
+    try:
+        found = measure_noise([pair.source for pair in pairs], channel)
+    except DataError as error:
+        raise DataError(
+            f"set {each.name}, channel {channel}: {error}. If gain, offset and read_noise of the detector are known, "
+            "give them as noise in the set"
+        ) from None
+    log.info(
+        "set %s, channel %d: gain %s, offset %s grey levels, read noise %s electrons (%s)",
+        each.name, channel, found.gain, found.offset, found.read_noise, found.basis,
+    )  # fmt: skip
+    return found
+
+
+def _read_noise(path: Path, each: FileSet) -> Noise:
+    """Read what fit-noise wrote: a camera, or a recipe of a simulation that has one as a section."""
     values = yaml_file.read(path)
-    # What fit-noise prints is a camera; a recipe of a simulation has one as a section.
     camera = values.get("camera", values)
     if not isinstance(camera, Mapping) or "gain" not in camera:
         raise RecipeError(

@@ -64,8 +64,9 @@ files."""
 there are only noisy images, one of two words: thinned (the photoelectrons of every image are dealt out to a source \
 and a target, anew for each patch) or frames (the target is another frame of a scene that stands still)."""
     noise: Noise | str | None = None
-    """Targets thinned and frames: the noise of the detector, in every channel. Numbers, or the file that `carezoo \
-simulate fit-noise` wrote (relative paths start as those of images do)."""
+    """Targets thinned and frames: the noise of the detector. null: measured on the images, channel by channel. Or \
+numbers for all channels, or the file that `carezoo simulate fit-noise` wrote (relative paths start as those of images \
+do)."""
     distance: int = 1
     """Target frames: how many frames (T) lie from a source to its target."""
     name: str = ""
@@ -133,11 +134,6 @@ def _check_noise(each: FileSet) -> None:
         if each.noise is not None or each.distance != 1:
             raise RecipeError("noise and distance: go with target: thinned or target: frames; remove them")
         return
-    if each.noise is None:
-        raise RecipeError(
-            f"noise: target {word} needs the noise of the detector: gain, offset and read_noise, or the file that "
-            "carezoo simulate fit-noise wrote"
-        )
     if each.distance < 1:
         raise RecipeError(f"distance: expected a number of frames, 1 or more, found {each.distance}")
     if each.distance != 1 and each.target != FRAMES:

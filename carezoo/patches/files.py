@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from carezoo import axes as axes_
 from carezoo.errors import DataError, RecipeError
 from carezoo.image import Image
-from carezoo.noise.thin import Noise, thin
+from carezoo.noise.thin import thin
 from carezoo.pairs.cache import make_raw, read
 from carezoo.pairs.find import ImageKey, NoisyTarget, Pair
 from carezoo.pairs.intensity import HIGH_JITTER, LOW_JITTER, Intensity, Matching, Ranges, Scaling, match
@@ -173,7 +173,7 @@ class PatchSampler:
         if pair.noisy is None:
             return normalize(source, target, ranges)
         source, target, share = _separate_noise(source, target, pair.noisy, rng)
-        return (*normalize(source, target, ranges), _normalize_noise(pair.noisy.noise, share, ranges))
+        return (*normalize(source, target, ranges), _normalize_noise(pair.noisy, share, ranges))
 
     def _places(
         self, pair: Pair, place: dict[str, int], rng: np.random.Generator
@@ -286,14 +286,15 @@ def _separate_noise(
     """Return a source and a target with independent noise, and the share of its photoelectrons that the target has."""
     if noisy.is_thinned:
         share = float(rng.uniform(*SHARES))
-        return (*thin(source, noisy.noise, share, rng), 1 - share)
+        thinned = [thin(channel, noise, share, rng) for channel, noise in zip(source, noisy.noise, strict=True)]
+        return np.stack([one for one, _ in thinned]), np.stack([other for _, other in thinned]), 1 - share
     # Which of two frames comes first must not matter: bleaching would make restored images darker.
     return (source, target, 1.0) if rng.random() < 0.5 else (target, source, 1.0)
 
 
-def _normalize_noise(noise: Noise, share: float, ranges: Ranges) -> Float:
+def _normalize_noise(noisy: NoisyTarget, share: float, ranges: Ranges) -> Float:
     """Return the variance of a target over its mean, both normalized: slope and intercept of every channel."""
-    slope, intercept = noise.line
+    slope, intercept = np.array([noise.line for noise in noisy.noise]).T
     low, width = ranges.target_low, ranges.target_high - ranges.target_low
     line = np.stack([slope / width, (intercept + slope * low) / width**2], axis=1)
     return (line / share).astype(np.float32)

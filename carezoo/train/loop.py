@@ -76,6 +76,7 @@ def fit(
     folder: Path,
     *,
     resume: bool = False,
+    is_tuning: bool = False,
     progress: Progress | None = None,
 ) -> Fit:
     """Fit `network` to `data` and leave it with the best weights.
@@ -94,6 +95,8 @@ def fit(
         For `checkpoints`, `log.csv` and `tensorboard`.
     resume
         Continue from the last checkpoint in `folder`, if there is one.
+    is_tuning
+        Whether the weights to start from count as the checkpoint of epoch 0, so that no worse ones are packed.
 
     Raises
     ------
@@ -110,6 +113,12 @@ def fit(
         state.load(checkpoints)
     run.clock = Clock(settings.max_minutes, state.seconds)
     batches = run.batches(data)
+    if is_tuning and not state.n_steps:
+        state.judge_by(schedule.loss_name(settings, 0, run.clock))
+        state.best_loss = run.validate(data.validation)[0]["val_loss"]
+        log.info("validation loss before the first step: %.6g", state.best_loss)
+        if run.fabric.is_global_zero:
+            state.save_best(checkpoints)
     with History(folder, state.epoch) as history, keep_heap():
         try:
             while not (stopped := _reason_to_stop(state, settings, is_late=run.clock.is_over)):

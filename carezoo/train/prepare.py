@@ -75,7 +75,7 @@ def prepare(recipe: Recipe, cache: Path) -> Prepared:
     elsewhere: tuple[Part, ...] = ("fit", "choose") if opened else ()
     least = recipe.patches.size.by_axis
     split = split_pairs((*acquired, *computed), sets, recipe.seed, elsewhere=elsewhere, least=least)
-    paired = pair_noisy_images(split, recipe.data.sets, Path(recipe.data.folder))
+    paired = pair_noisy_images(split, acquired, recipe.data.sets, Path(recipe.data.folder))
     parts = _keep_scorable(paired, recipe)
     records = (*record_files(parts, sets), *(record for each in opened for record in record_clean_files(each)))
     how = PatchPlan(recipe.intensity, recipe.patches, recipe.pair_axes, recipe.seed)

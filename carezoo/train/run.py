@@ -36,6 +36,7 @@ from carezoo.train.export import load_weights
 from carezoo.train.loop import TrainingData
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import report
+from carezoo.train.pack.estimates import estimate
 from carezoo.train.pack.sample import SampleImage, choose_sample
 from carezoo.train.pack.write import TrainedModel, choose_scored, draft_package, finish, name_of
 from carezoo.train.prepare import Prepared, list_known_relations, prepare
@@ -100,7 +101,7 @@ def train(
     Raises
     ------
     TrainError
-        RecipeError, DataError, DivergedError or ParityError; or `out` holds another training.
+        RecipeError, DataError, DivergedError, NoGainError or ParityError; or `out` holds another training.
     CheckError
         If the package does not do what it says.
     """
@@ -115,6 +116,8 @@ def train(
         registration.write_table(prepared.registration, out / "registration.csv")
     sample = choose_sample(recipe, prepared.parts)
     start = _find_start(start_from, out)
+    # Noisy images measure both: the weights to start from are kept unless others are better.
+    is_tuning = start is not None and recipe.data.is_noisy
     folders = {number: _folder_of(out, number, recipe.members) for number in numbers}
     cores, fits = [], []
     for number, folder in folders.items():
@@ -122,7 +125,7 @@ def train(
             log.info("member %d of %d, in %s", number, len(numbers), folder)
         core = _make_core(recipe, number, folder, start)
         network, patches = networks.build_trained(recipe, core), _patches_of(prepared.data, number)
-        fit = loop.fit(network, patches, settings, folder, resume=is_continued, progress=progress)
+        fit = loop.fit(network, patches, settings, folder, resume=is_continued, is_tuning=is_tuning, progress=progress)
         if fit.is_first_process:
             curves(history.read(folder), folder / "curves.png")
         cores.append(core)
@@ -132,7 +135,8 @@ def train(
     target = out / f"{name}-{recipe.version}.zip"
     if fits[0].is_first_process:
         packed = out if len(numbers) == recipe.members else out / f"member-{numbers[0]}"
-        _pack(recipe, model, prepared, sample, list(folders.values()), packed, target)
+        parent = open_package(resolve(start.reference).path) if start and is_tuning else None
+        _pack(recipe, model, prepared, sample, list(folders.values()), packed, target, parent)
     return target
 
 
@@ -144,20 +148,29 @@ def _pack(
     logs: Sequence[Path],
     folder: Path,
     target: Path,
+    parent: Package | None,
 ) -> None:
-    """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip."""
+    """Export, measure, restore the report files, check; then write `package` and `report` in `folder`, and the zip.
+
+    `parent` is what a training with noisy images alone started from, and what its errors are compared with.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     draft = draft_package(recipe, model, prepared, sample)
     with tempfile.TemporaryDirectory(prefix=".package-", dir=folder) as scratch:
         package = open_package(write_package(draft, Path(scratch, "draft")))
         judged, pairs = choose_scored(draft, recipe, model, prepared.parts.report)
         scored = package if judged is draft else open_package(write_package(judged, Path(scratch, "judged")))
-        evaluation = None if recipe.data.is_noisy else _evaluate(recipe, prepared, scored, pairs)
+        is_noisy = recipe.data.is_noisy
+        estimates = estimate(package, prepared.parts.report, parent) if is_noisy else None
+        if estimates:
+            log.info("%s", estimates.model.verdict)
+            estimates.require_gain()
+        evaluation = None if is_noisy else _evaluate(recipe, prepared, scored, pairs)
         if evaluation:
             log.info(
                 "%s See %s", headline(evaluation), report.write_training(evaluation, draft, folder / "report", logs)
             )
-        finished = finish(draft, package, recipe, sample, evaluation)
+        finished = finish(draft, package, recipe, sample, estimates or evaluation)
         check(open_package(write_package(finished, Path(scratch, "finished")))).raise_if_failed()
     write_package(finished, folder / "package", overwrite=True)
     write_package(finished, target, overwrite=True)

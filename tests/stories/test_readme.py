@@ -19,6 +19,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encodi
 ELSEWHERE = {
     "make demo": "test_demo.py runs the command it ends with",
     "make test": "this is it",
+    "carezoo train --noisy": "tests/train/test_noisy_recipe.py runs it",
     "pip install": "needs a package index; CI's own set-up installs the extras",
     "py -m venv": "needs Windows",
     ".venv\\Scripts": "needs Windows",

@@ -71,8 +71,10 @@ def test_one_noisy_image_becomes_a_package_like_any_other(tmp_path):
     assert check(package).passed
     card = package.read_bytes("README.md").decode()
     assert "no clean image to score the model against" in card
+    assert "too few or too small to estimate errors" in card
     assert "Restored images of the files to fit are images of the training set" in card
     section = package.manifest.carezoo
+    assert "noise as given: gain 2, offset 100 grey levels, read noise 1.5 electrons" in card
     assert section.training.data[0].n_files == {"fit": 1, "choose": 1, "report": 1}
     assert not section.scores
     assert section.calibration.levels is None
@@ -89,7 +91,7 @@ def test_one_noisy_image_becomes_a_package_like_any_other(tmp_path):
         ((12, 80, 64), "TYX", 32, {"target": "frames"}),
         ((12, 80, 64), "TYX", 32, {"target": "frames", "distance": 2}),
         ((5, 128, 64), "TYX", 32, {"target": "frames"}),
-        ((8, 120, 40), "ZYX", {"z": 4, "y": 32, "x": 32}, {}),
+        ((8, 120, 64), "ZYX", {"z": 4, "y": 32, "x": 32}, {}),
     ],
 )
 def test_patches_of_movies_and_stacks_have_independent_noise_of_the_variance_they_carry(
@@ -119,7 +121,7 @@ def test_patches_of_movies_and_stacks_have_independent_noise_of_the_variance_the
 
 
 def test_a_patch_follows_from_its_number_and_never_comes_twice(tmp_path):
-    save(tmp_path / "noisy" / "one.tif", acquire(electrons((96, 32)), 1), "YX")
+    save(tmp_path / "noisy" / "one.tif", acquire(electrons((96, 64)), 1), "YX")
     draw = prepare(recipe_of(tmp_path), tmp_path / "cache").data.batches
     first, again = (next(iter(draw(range(3, 4), 0, 1))) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
@@ -131,10 +133,37 @@ def test_noise_may_be_the_file_that_fit_noise_wrote(tmp_path):
     text = "photons: {log: [20.0, 80.0]}\ngain: 2.0\noffset: 100.0\nread_noise: 1.5\nbit_depth: 16\n"
     (tmp_path / "camera.yaml").write_text(f"# Noise fitted\n{text}", encoding="utf-8")
     (pair,) = prepare(recipe_of(tmp_path, noise="camera.yaml"), tmp_path / "cache").parts.fit
-    assert pair.noisy.noise == Noise(**NOISE)
+    assert pair.noisy.noise == (Noise(**NOISE),)
     (tmp_path / "camera.yaml").write_text("offset: 3\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="has no gain"):
         prepare(recipe_of(tmp_path, noise="camera.yaml"), tmp_path / "cache")
+
+
+def test_noise_is_measured_channel_by_channel_where_the_recipe_is_silent(tmp_path, caplog):
+    rng, clean = np.random.default_rng(2), 10 * electrons((256, 256), seed=3)
+    channels = [gain * rng.poisson(clean) + offset for gain, offset in ((2.0, 100), (5.0, 20))]
+    save(tmp_path / "noisy" / "one.tif", np.array(channels, np.uint16), "CYX")
+    values = values_of(tmp_path, noise=None)
+    values["data"]["channels"] = ["a", "b"]
+    with caplog.at_level("INFO"):
+        prepared = prepare(Recipe.from_dict(values), tmp_path / "cache")
+    found = prepared.parts.report[0].noisy.noise
+    assert [noise.gain for noise in found] == pytest.approx([2, 5], rel=0.1)
+    assert [noise.offset for noise in found] == pytest.approx([100, 20], abs=6)
+    assert "channel 1: gain" in caplog.text
+    source, target, line = prepared.choose.fixed_patches(8, is_anywhere=True)
+    assert source.shape == (8, 2, 32, 32)
+    assert line.shape == (8, 2, 2)
+    steps = [np.diff(each, axis=-1)[:, c].ravel() for c in range(2) for each in (source, target)]
+    assert max(abs(np.corrcoef(steps[i], steps[i + 1])[0, 1]) for i in (0, 2)) < 0.2
+
+
+def test_correlated_noise_is_refused_unless_the_set_says_otherwise(tmp_path):
+    noisy = ndimage.gaussian_filter(acquire(10 * electrons((160, 128)), 1).astype(np.float32), 0.7)
+    save(tmp_path / "noisy" / "one.tif", noisy, "YX")
+    with pytest.raises(DataError, match=r"correlated by .*target: frames.*accept: true"):
+        prepare(recipe_of(tmp_path), tmp_path / "cache")
+    assert prepare(recipe_of(tmp_path, accept=True), tmp_path / "cache").parts.fit
 
 
 def test_the_calibration_factor_is_that_of_the_error_and_not_of_the_noise():
@@ -156,7 +185,6 @@ def test_the_calibration_factor_is_that_of_the_error_and_not_of_the_noise():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"noise": None}, "needs the noise of the detector"),
         ({"noise": {"gain": 2, "offst": 1}}, "did you mean offset"),
         ({"noise": {"gain": -1}}, "gain: expected grey levels per photoelectron"),
         ({"distance": 2}, "distance: goes with target: frames"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from carezoo.evaluate import scores
+from carezoo.evaluate.assessment import RESTORED
+from carezoo.evaluate.estimated import COLUMNS, EstimatedScores, describe_removed, rows
 from carezoo.evaluate.findings import Findings, Group
 from carezoo.evaluate.report import page
 from carezoo.package import consistency
 from carezoo.package.draft import Constants, Draft
 from carezoo.package.manifest import Architecture
 from carezoo.pairs.section import FRAMES, THINNED
+from carezoo.train.pack.estimates import Estimates
 from carezoo.train.pack.sample import SampleImage
 from carezoo.train.recipe import Recipe
 
@@ -47,12 +50,12 @@ _VALUES = {
 }
 
 
-def readme(recipe: Recipe, draft: Draft, evaluation: Findings | None, sample: SampleImage) -> str:
+def readme(recipe: Recipe, draft: Draft, evaluation: Findings | Estimates | None, sample: SampleImage) -> str:
     """Return the card as Markdown; `evaluation` is None where no file could be scored, `sample` is on the cover."""
     parts = [
         opening(draft, sample),
         what_it_does(draft),
-        _validation(draft, evaluation, is_noisy=recipe.data.is_noisy),
+        _scores(recipe, draft, evaluation),
         _training(recipe, draft),
         use(draft),
         limits(draft),
@@ -90,14 +93,44 @@ def what_it_does(draft: Draft) -> Iterator[str]:
         yield f"- Made for a pixel size of {shown} µm."
 
 
-def _validation(draft: Draft, findings: Findings | None, *, is_noisy: bool) -> Iterator[str]:
-    yield "## Validation\n"
-    if is_noisy:
+def _scores(recipe: Recipe, draft: Draft, evaluation: Findings | Estimates | None) -> Iterator[str]:
+    if isinstance(evaluation, Estimates):
+        return _estimates(evaluation.model, evaluation.parent)
+    return _estimates(None, None) if recipe.data.is_noisy else _validation(draft, evaluation)
+
+
+def _estimates(found: EstimatedScores | None, parent: EstimatedScores | None) -> Iterator[str]:
+    yield "## Errors, estimated from noisy images\n"
+    yield "There was no clean image to score the model against."
+    if found is None:
+        yield "The images to report on are too few or too small to estimate errors from their noise."
+    else:
         yield (
-            "There was no clean image to score the model against: it learned from noisy images alone. Scales were "
-            "calibrated on noisy images that were kept for that, with their known noise taken out."
+            f"Errors were estimated {found.how}, on images that neither trained the model nor chose its checkpoint. "
+            "Filters were tuned by the same estimate. Do not compare these numbers with a PSNR against clean images."
         )
-        return
+        yield ""
+        yield found.verdict
+        if parent is not None:
+            yield f"{parent.model}, from which the training started, takes {_describe_restored(parent)} away."
+        yield ""
+        yield f"| | {' | '.join(COLUMNS)} |"
+        yield "| --- " * (len(COLUMNS) + 1) + "|"
+        for name, cells, is_model in rows(found):
+            yield "| " + " | ".join(f"**{cell}**" if is_model else cell for cell in (name, *cells)) + " |"
+    yield ""
+    yield (
+        "Scales were calibrated on noisy images that were kept for that, with their known noise taken out. Intervals "
+        "have the levels of a Laplace distribution: true values, by which to measure others, were not known."
+    )
+
+
+def _describe_restored(found: EstimatedScores) -> str:
+    return describe_removed(found.methods[RESTORED])
+
+
+def _validation(draft: Draft, findings: Findings | None) -> Iterator[str]:
+    yield "## Validation\n"
     if findings is None:
         yield "None: no file that neither trained the model nor chose its checkpoint could be scored."
         return

@@ -20,12 +20,10 @@ from carezoo.pictures.charts import PlotArea, Series
 from carezoo.settings import Settings
 from carezoo.train import history
 from carezoo.train.pack import card
+from carezoo.train.pack.estimates import LARGEST
 
 MOST_FRAMES, MOST_FRAMES_PER_FILE = 16, 5
 """Planes, frames and samples that are scored in all, at least one of each file; and of one file. Spread evenly."""
-
-LARGEST = {"YX": {"Y": 512, "X": 512}, "ZYX": {"Z": 32, "Y": 192, "X": 192}}
-"""What is scored of an image, by the axes of the model: its middle, a few seconds with all classical methods."""
 
 SHOWN_EPOCHS = 6
 """Moments of the training of which example patches are shown."""

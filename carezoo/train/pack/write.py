@@ -30,6 +30,7 @@ from carezoo.train.networks.ensemble import Ensemble
 from carezoo.train.networks.graph import OPSET
 from carezoo.train.networks.network import Network
 from carezoo.train.pack import card, draft_tools, report
+from carezoo.train.pack.estimates import Estimates
 from carezoo.train.pack.records import FileRecord
 from carezoo.train.pack.sample import SampleImage, cut_out, take_from_pair
 from carezoo.train.prepare import Prepared, training_images
@@ -140,7 +141,9 @@ def choose_scored(
     return draft_tools.add_graph(alone, network, piece)[0], tuple(pairs)
 
 
-def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings | None) -> Draft:
+def finish(
+    draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, evaluation: Findings | Estimates | None
+) -> Draft:
     """Add what only a package that runs shows (`draft`, written and opened): halo, scores, samples, cover and card.
 
     `evaluation` is None where no file could be scored.
@@ -148,9 +151,9 @@ def finish(draft: Draft, package: Package, recipe: Recipe, sample: SampleImage, 
     finished = draft_tools.add_samples(draft, package, sample)
     readme = card.readme(recipe, draft, evaluation, sample).encode()
     record = finished.record
-    if evaluation:
+    if isinstance(evaluation, Findings):
         record = replace(record, scores=report.summary(evaluation))
-    if evaluation and (coverage := report.coverage(evaluation)):
+    if isinstance(evaluation, Findings) and (coverage := report.coverage(evaluation)):
         record = replace(record, calibration=replace(record.calibration or Calibration(), coverage=coverage))
     return replace(finished, files={**finished.files, "README.md": readme}, record=record)
 
@@ -190,7 +193,7 @@ def _architecture(recipe: Recipe, model: TrainedModel) -> Architecture:
 def _training(recipe: Recipe, model: TrainedModel, prepared: Prepared) -> TrainingSummary:
     last = model.fits[-1]
     return TrainingSummary(
-        data=tuple(_source(each, prepared.records) for each in recipe.data.every_set),
+        data=tuple(_source(each, prepared) for each in recipe.data.every_set),
         members=tuple(
             FitSummary(
                 n_steps=fit.n_steps,
@@ -216,8 +219,10 @@ def _round(calibration: Calibration) -> Calibration:
     )
 
 
-def _source(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> DataSource:
-    n_files, words = _parts(each, records)
+def _source(each: FileSet | SimulatedSet, prepared: Prepared) -> DataSource:
+    n_files, words = _parts(each, prepared.records)
+    if isinstance(each, FileSet) and each.is_noisy:
+        words += f"; noisy images alone, target {each.target[0]}, {_describe_noise(each, prepared)}"
     return DataSource(
         name=each.name,
         license=each.license or "not stated",
@@ -234,12 +239,22 @@ def _parts(each: FileSet | SimulatedSet, records: Sequence[FileRecord]) -> tuple
     if isinstance(each, FileSet):
         words = f"{files['fit']} files to fit, {files['choose']} to choose on, {files['report']} to report on"
         words += f"; sources are averages of {each.average} frames" if each.average > 1 else ""
-        words += f"; noisy images alone, target {each.target[0]}" if each.is_noisy else ""
         return files, words
     n_clean = len({record.sha256 for record in mine if record.role == "clean"})
     made = f"pairs degraded from {n_clean} clean image(s)" if n_clean else "simulated pairs"
     words = f"{made}, made anew while training to fit, {each.n_choose} to choose on, {each.n_report} to report on"
     return {"choose": each.n_choose, "report": each.n_report}, words
+
+
+def _describe_noise(each: FileSet, prepared: Prepared) -> str:
+    """Return the noise that a set was trained with, in words."""
+    noisy = next(pair.noisy for _, pair in prepared.parts.all() if pair.dataset == each.name)
+    assert noisy is not None  # of a set of noisy images
+    channels = (
+        f"gain {noise.gain:.4g}, offset {noise.offset:.4g} grey levels, read noise {noise.read_noise:.3g} electrons"
+        for noise in noisy.noise
+    )
+    return f"noise {'measured' if each.noise is None else 'as given'}: {'; '.join(channels)}"
 
 
 def _versions() -> dict[str, str]:
