@@ -324,6 +324,52 @@ class Model:
             write_estimated(found, self.manifest, folder)
         return found
 
+    def adapt(
+        self,
+        images: str | PathLike[str],
+        out: str | PathLike[str],
+        *,
+        minutes: float = 2.0,
+        progress: Progress | None = None,
+    ) -> Model:
+        """Train the model a little further on noisy images, without clean ones, and pack it if it became better.
+
+        Parameters
+        ----------
+        images
+            A folder of noisy images of one detector with one setting, or one such image: raw grey levels.
+        out
+            Folder of the training; the package is made in it.
+        minutes
+            That the training takes at most, all members of an ensemble together.
+        progress
+            Called after each training step with steps done, steps in all, and the state in words.
+
+        Returns
+        -------
+        Model
+            The new version, which names this one as its parent.
+
+        Raises
+        ------
+        TrainError
+            DataError, if the images cannot be used; RecipeError, if the model cannot be trained further; NoGainError,
+            if it does not become better for these images.
+        MissingExtraError
+            If the extra `train` is not installed.
+
+        Examples
+        --------
+        >>> mine = carezoo.load("denoise-fluorescence-2d").adapt("noisy", "runs/adapted")  # doctest: +SKIP
+        """
+        try:
+            from carezoo.train.adapt import adapt
+        except ModuleNotFoundError as error:  # SciPy, on which much of the data layer rests
+            raise MissingExtraError.of(str(error.name), "train", "to adapt a model") from error
+
+        package = adapt(self.package.path, Path(images), Path(out), minutes=minutes, progress=progress)
+        return Model(open_package(package))
+
     def _open(self, image: Any, axes: str | None, scene: int | str | None) -> Image:
         if isinstance(image, str | PathLike):
             return files.open_image(Path(image), axes, scene=scene)

@@ -24,6 +24,7 @@ COMMANDS = {
         "Make training pairs without acquiring any; fit the noise of a camera.",
     ),
     "train": ("carezoo.cli.train", "Train a model from a recipe and pack it."),
+    "adapt": ("carezoo.cli.train", "Train a model a little further, on noisy images of your own."),
     "convert": ("carezoo.cli.convert", "Make a package of a model that CSBDeep trained."),
     "check": ("carezoo.cli.zoo", "Check that a package does what it says."),
     "info": ("carezoo.cli.zoo", "Tell what a package is."),

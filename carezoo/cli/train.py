@@ -12,6 +12,31 @@ from carezoo.cli.progress import Bar, talk_on_stderr
 from carezoo.errors import InputError
 
 
+@click.command("adapt")
+@click.argument("model", metavar="MODEL")
+@click.argument("images", type=declared.PATH)
+@declared.folder_option("out", "Folder of the run; the package is made in it.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Time for training, of all members of an ensemble together.",
+)
+def adapt_command(model: str, images: Path, out: Path | None, minutes: float) -> None:
+    """Train MODEL a little further on noisy IMAGES (a folder, or a file), and pack it if it became better.
+
+    Needs the extra "train".
+    """
+    if out is None:
+        raise InputError("expected a folder for the run: carezoo adapt MODEL IMAGES -o RUN")
+    from carezoo.train.adapt import adapt
+
+    with talk_on_stderr(), Bar("step") as progress:
+        package = adapt(model, images, out, minutes=minutes, progress=progress)
+    click.echo(str(package))
+
+
 @click.command("train")
 @click.argument("recipe", required=False, type=declared.PATH)
 @declared.folder_option("out", "Folder of the run; the package is made in it.")
