@@ -30,6 +30,7 @@ NAMES = (
     "zoo",
     "quality",
     "fluorescence",
+    "noisy_only",
     "lean",
     "simulate",
     "simulated_models",
