@@ -42,6 +42,7 @@ NAMES = (
     "trust",
     "coverage",
     "domain_check",
+    "noisy_scores",
 )
 
 

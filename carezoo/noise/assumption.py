@@ -24,7 +24,7 @@ MOST_CORRELATED = 0.05
 """Correlation of the noise of neighbouring pixels. Detectors of confocal microscopes have up to 0.05 along their lines,
 which training bears."""
 
-MOST_IN_LINES = 0.005
+MOST_IN_LINES = 0.003
 """Share of whole lines that are off together in the variance of the noise."""
 
 MOST_CLIPPED, MOST_CUT_OFF = 0.005, 0.05
