@@ -149,22 +149,30 @@ def wrong_noise() -> Iterator[Figure]:
         "offset 10 % too low": replace(NOISE, offset=0.9 * NOISE.offset),
     }
     for words, noise in wrong.items():
-        removed = train_and_judge("independent", noise)
-        yield Figure(f"training with the noise {words}: noise removed", removed, "dB", note="against the truth")
+        removed, kept = train_and_judge("independent", noise)
+        note = f"against the truth; {100 * kept:.0f} % of the noise kept"
+        yield Figure(f"training with the noise {words}: error lower by", removed, "dB", note=note)
     for kind in SPOILED:
-        yield Figure(f"training without the check, noise {kind}: noise removed", train_and_judge(kind, NOISE), "dB")
+        removed, kept = train_and_judge(kind, NOISE)
+        name = f"training without the check, noise {kind}: error lower by"
+        yield Figure(
+            name, removed, "dB", note=f"against the truth; {100 * kept:.0f} % of the {kind.split()[0]} part kept"
+        )
 
 
-def train_and_judge(kind: str, noise: Noise) -> float:
-    """Train on noisy frames of one kind, thinned by `noise`, and return by how much the error falls, in dB."""
+def train_and_judge(kind: str, noise: Noise) -> tuple[float, float]:
+    """Train on noisy frames of one kind, thinned by `noise`; return by how many dB the error falls, and the noise kept.
+
+    Kept is the share of the noise, or of that of whole lines, that is in the restored images still.
+    """
     rng = np.random.default_rng(7)
-    clean = [scene(seed) for seed in range(N_TRAINED)]
+    clean = np.stack([scene(seed) for seed in range(N_TRAINED)])
     frames = [spoil(kind, each, rng) for each in clean]
-    restored = restore_after_training(frames, noise, rng)
-    before, after = (
-        np.mean([(one - other) ** 2 for one, other in zip(images, clean, strict=True)]) for images in (frames, restored)
-    )
-    return float(10 * np.log10(before / after))
+    before, after = np.stack(frames) - clean, np.stack(restore_after_training(frames, noise, rng)) - clean
+    removed = float(10 * np.log10(np.square(before).mean() / np.square(after).mean()))
+    if kind.startswith("lines"):
+        before, after = (each.mean(axis=2) - each.mean(axis=(1, 2))[:, None] for each in (before, after))
+    return removed, float((before * after).sum() / np.square(before).sum())
 
 
 def restore_after_training(frames: Sequence[Floats], noise: Noise, rng: np.random.Generator) -> list[Floats]:
