@@ -29,7 +29,7 @@ NAMES = (
     "evaluate",
     "zoo",
     "quality",
-    "fluorescence",
+    "left_out",
     "noisy_only",
     "lean",
     "simulate",

@@ -19,7 +19,6 @@ from carezoo.evaluate.evaluation import EvaluationSettings
 MODELS = {
     "denoise-nuclei-confocal-2d": "CAREZOO_NUCLEI_REAL",
     "denoise-nuclei-confocal-2d-ensemble": "CAREZOO_ENSEMBLE",
-    "denoise-fluorescence-2d": "CAREZOO_FLUORESCENCE",
 }
 LEVELS = (0.5, 0.9, 0.95)
 POINTS = 3.0

@@ -72,6 +72,9 @@ class Model:
     package: Package
     _sessions: dict[tuple[Any, ...], Session] = field(default_factory=dict, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"<Model {self.manifest.reference} from {self.package.path}>"
+
     @property
     def manifest(self) -> Manifest:
         """What the package says of itself."""
@@ -96,7 +99,7 @@ class Model:
             NumPy array, anything that is indexed like one (Dask, Zarr, h5py), a torch tensor, an xarray.DataArray (its
             dimensions give the axes, its coordinates the pixel size), an `Image`, or the path of a file.
         axes
-            Letters over STCZYX in array job. Needed for arrays unless their axes are those of the model or their
+            Letters over STCZYX in array order. Needed for arrays unless their axes are those of the model or their
             dimensions are named; for files their metadata decide unless given.
         scene
             Name or number (from 0) of the image in a file that holds several; None: the first.

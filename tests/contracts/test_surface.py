@@ -28,3 +28,9 @@ def test_command_line_options_are_those_written_down():
         given = sorted(option for parameter in command.params for option in parameter.opts)
         lines.append(f"{name}: {' '.join(given)}")
     assert "\n".join(lines) + "\n" == OPTIONS.read_text()
+
+
+def test_a_model_shows_its_name_and_file_in_a_notebook():
+    model = carezoo.load("denoise-fluorescence-2d")
+    assert repr(model).startswith("<Model denoise-fluorescence-2d ")
+    assert len(repr(model)) < 300

@@ -1,4 +1,4 @@
-"""CARE Restore: image paths in, one row of results for each of them out, in the same job."""
+"""CARE Restore: image paths in, one row of results for each of them out, in the same order."""
 
 from __future__ import annotations
 
