@@ -9,10 +9,15 @@ Importing carezoo loads neither torch nor ONNX Runtime; what is used is loaded w
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from carezoo.version import __version__
+
+# Wheels of ONNX Runtime collect telemetry unless this is set before they are imported, by whomever. A value that the
+# user has set stays.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "CarezooError": "carezoo.errors",
