@@ -111,7 +111,7 @@ def test_means_are_cut_where_a_frame_is_valid(tmp_path):
     movie[0, :20], movie[1, :8], movie[3, :, -9:] = 0, 0, 0
     (tmp_path / "low").mkdir()
     (tmp_path / "high").mkdir()
-    tifffile.imwrite(tmp_path / "low/a.tif", movie, metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "low/a.tif", movie, photometric="minisblack", metadata={"axes": "TYX"})
     tifffile.imwrite(tmp_path / "high/a.tif", clean(60, 50))
     data = Data(sets=(FileSet(source=("low",), target=("high",), axes="TYX", average=2),), folder=str(tmp_path))
     (kept,) = keep_valid_parts(find_pairs(data, PairAxes("YX")), is_blank_kept=False)
