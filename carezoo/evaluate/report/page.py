@@ -88,7 +88,7 @@ def to_html(findings: Findings, *, title: str, facts: Sequence[tuple[str, str]],
             title=title,
             facts=facts,
             findings=findings,
-            headline=headline(findings),
+            lead=headline(findings),
             columns=[words for _, words, _ in COLUMNS],
             sections=[_section(findings, group) for group in findings.all_groups],
             examples=[(why, one.name, _views(findings, one)) for why, one in findings.examples],
@@ -101,7 +101,9 @@ def to_estimated_html(found: EstimatedScores, *, title: str, facts: Sequence[tup
     """Return the page of scores that were estimated from noisy images; parameters and errors as of `to_html`."""
     rows = [TableRow(*row) for row in estimated.rows(found)]
     template = _template("estimated.html")
-    return str(template.render(title=title, facts=facts, found=found, columns=estimated.COLUMNS, rows=rows))
+    return str(
+        template.render(title=title, lead=found.verdict, facts=facts, found=found, columns=estimated.COLUMNS, rows=rows)
+    )
 
 
 def headline(findings: Findings) -> str:
